@@ -1,0 +1,244 @@
+"""The integer lattice network on CPU: fused numba kernels around matrix products in float32 or int8.
+
+Same integers as :mod:`lattice_torch` (a law test). Kernels release the GIL and are single-threaded: the caller runs
+strips side by side. The int8 product is used only where a check at load time finds it exact with extreme operands:
+without VNNI some int8 kernels saturate their 16-bit partial sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from .lattice_quant import RESIDUAL_LIMIT
+
+_LIMIT = np.int32(RESIDUAL_LIMIT)
+
+
+@njit(nogil=True, cache=True)
+def _windows(x, out):
+    """6x6 windows of uint8 planes (P, rows + 5, w + 5), minus 128, as float32 rows (rows·w, P·36)."""
+    P, rows, w = x.shape[0], x.shape[1] - 5, x.shape[2] - 5
+    for y in range(rows):
+        for c in range(P):
+            for ky in range(6):
+                line = x[c, y + ky]
+                at = (c * 6 + ky) * 6
+                for j in range(w):
+                    row = out[y * w + j]
+                    for kx in range(6):
+                        row[at + kx] = np.float32(line[j + kx]) - np.float32(128)
+
+
+@njit(nogil=True, cache=True)
+def _compand(acc, multiplier, bias, table, r):
+    limit = np.int32(len(table) - 1)
+    for n in range(r.shape[0]):
+        for c in range(r.shape[1]):
+            v = np.int32(np.rint(acc[n, c] * multiplier[c])) + bias[c]
+            v = min(max(v, -limit), limit)
+            r[n, c] = table[v] if v >= 0 else -table[-v]
+
+
+@njit(nogil=True, cache=True)
+def _codes(r, code_multiplier, low, shift, out):
+    """Codes of hard-swish(r), minus ``shift``, into ``out`` (rows, w, C), of any dtype; ``r`` (rows·w, C)."""
+    rows, w, C = out.shape
+    high = low + np.int32(255)
+    for y in range(rows):
+        for j in range(w):
+            source, target = r[y * w + j], out[y, j]
+            for c in range(C):
+                t = np.int32(source[c])
+                product = t * min(max(t + np.int32(768), np.int32(0)), np.int32(1536))
+                code = np.int32(np.rint(np.float32(product) * code_multiplier))
+                target[c] = min(max(code, low), high) - shift
+
+
+@njit(nogil=True, cache=True)
+def _add_requantized(acc, correction, multiplier, r):
+    for n in range(r.shape[0]):
+        for c in range(r.shape[1]):
+            step = np.int32(np.rint(np.float32(np.int32(acc[n, c]) + correction[c]) * multiplier[c]))
+            r[n, c] = min(max(np.int32(r[n, c]) + step, -_LIMIT), _LIMIT)
+
+
+@njit(nogil=True, cache=True)
+def _requantized_codes(acc, stride, correction, multiplier, code_multiplier, low, shift, out):
+    """Requantise a 3x3 product (its rows ``stride`` apart) and take hard-swish codes in one pass; out (rows, w, C)."""
+    rows, w, C = out.shape
+    high = low + np.int32(255)
+    for y in range(rows):
+        for j in range(w):
+            source, target = acc[y * stride + j], out[y, j]
+            for c in range(C):
+                t = np.int32(np.rint(np.float32(np.int32(source[c]) + correction[c]) * multiplier[c]))
+                t = min(max(t, -_LIMIT), _LIMIT)
+                product = t * min(max(t + np.int32(768), np.int32(0)), np.int32(1536))
+                code = np.int32(np.rint(np.float32(product) * code_multiplier))
+                target[c] = min(max(code, low), high) - shift
+
+
+@njit(nogil=True, cache=True)
+def _parameters(acc, bias, multiplier, skip, skip_multiplier, first, K, out):
+    """Head sums plus the linear skip of the means, clamped to the ranges of the entropy layer."""
+    C = skip.shape[1] - 3 * K
+    for n in range(out.shape[0]):
+        for k in range(10 * K):
+            v = np.int32(np.rint((acc[n, k] + np.float32(bias[k])) * multiplier[k]))
+            if k < K:
+                v = min(max(v, np.int32(-(1 << 14))), np.int32(1 << 14))
+            elif k < 4 * K:
+                s = C + k - K
+                v += np.int32(np.rint(skip[first + n, s] * skip_multiplier[s]))
+                v = min(max(v, np.int32(-(1 << 15))), np.int32(1 << 15))
+            elif k < 7 * K:
+                v = min(max(v, np.int32(0)), np.int32(256))
+            else:
+                v = min(max(v, np.int32(-(1 << 13))), np.int32(1 << 13))
+            out[n, k] = v
+
+
+@cache
+def int8_is_exact() -> bool:
+    """Whether this machine's int8 matrix product is exact for the operands that stress it most."""
+    try:
+        for k in (96, 864, 1040):
+            worst = torch.full((64, k), -128, dtype=torch.int8)
+            worst[:, ::2] = 127
+            weight = torch.full((k, 32), 127, dtype=torch.int8)
+            weight[1::2] = -127
+            noise = torch.from_numpy(np.random.default_rng(k).integers(-128, 128, (64, k)).astype(np.int8))
+            for a in (worst, noise, -worst.clamp_min(-127)):
+                if not torch.equal(torch._int_mm(a, weight).double(), a.double() @ weight.double()):
+                    return False
+    except (RuntimeError, AttributeError):
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Conv:
+    """One convolution's tensors as the kernels take them."""
+
+    weight: Tensor  # float32 (taps, C_in, C_out), or int8 (taps·C_in, C_out)
+    correction: np.ndarray  # int32: bias, plus what storing codes minus ``shift`` takes away
+    multiplier: np.ndarray
+    code_multiplier: np.float32
+    low: np.int32
+    shift: np.int32
+
+
+class CpuRuntime:
+    """Integers of one strip of one phase; the interface is that of :class:`lattice_torch.TorchRuntime`."""
+
+    def __init__(self, tensors: dict[str, Tensor], gemm: str = "auto"):
+        if gemm == "auto":
+            gemm = "int8" if int8_is_exact() else "float32"
+        self.int8 = gemm == "int8"
+        self.t = {name: t.numpy() for name, t in tensors.items()}
+        self.first = {n: torch.from_numpy(t.astype(np.float32)) for n, t in self.t.items() if n.endswith("first.weight")}
+        self.convs = {
+            name[: -len(".weight")]: self._prepare(name[: -len(".weight")])
+            for name in self.t
+            if name.endswith(".weight") and not name.endswith("first.weight")
+        }
+        self.blocks = sum(name.startswith("0.") and name.endswith(".conv.weight") for name in tensors)
+
+    def _prepare(self, name: str) -> _Conv:
+        w, low = self.t[name + ".weight"], np.int32(self.t[name + ".low"][0])
+        int8 = self.int8 and w.dtype == np.int8
+        shift = np.int32(low + 128) if int8 else np.int32(0)
+        correction = self.t[name + ".bias"].astype(np.int64) + shift * w.astype(np.int64).sum((0, 1))
+        weight = torch.from_numpy(w if int8 else w.astype(np.float32))
+        return _Conv(
+            weight.flatten(0, 1).contiguous() if int8 else weight,
+            correction.astype(np.int32),
+            self.t[name + ".multiplier"],
+            np.float32(self.t[name + ".code_multiplier"][0]),
+            low,
+            shift,
+        )
+
+    def strip(
+        self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """See :meth:`lattice_torch.TorchRuntime.strip`."""
+        p = f"{phase}."
+        rows, w, C = x.shape[1] - 5, x.shape[2] - 5, len(bias)
+        N = rows * w
+        windows = np.empty((N, 36 * x.shape[0]), np.float32)
+        _windows(x, windows)
+        first = torch.mm(torch.from_numpy(windows), self.first[p + "first.weight"]).numpy()
+        r = np.empty((N, C), np.int16)
+        first_multiplier = self.t[p + "first.multiplier"]
+        _compand(first, first_multiplier, bias, self.t["compand"], r)
+        if before is not None:
+            conv = self.convs[p + "entry"]
+            codes = self._matrix((N, C))
+            np.add(before.reshape(N, C), conv.low - conv.shift, out=codes, casting="unsafe", dtype=np.int32)
+            _add_requantized(self._product(codes, conv), conv.correction, conv.multiplier, r)
+        for i in range(self.blocks):
+            conv, mix = self.convs[f"{p}{i}.conv"], self.convs[f"{p}{i}.mix"]
+            padded = self._matrix((rows + 2, w + 2, C))
+            padded[0] = padded[-1] = -conv.shift
+            padded[:, 0] = padded[:, -1] = -conv.shift
+            _codes(r, conv.code_multiplier, conv.low, conv.shift, padded[1:-1, 1:-1])
+            acc = self._product3x3(padded, conv)
+            codes = self._matrix((rows, w, C))
+            _requantized_codes(
+                acc, w + 2, conv.correction, conv.multiplier, mix.code_multiplier, mix.low, mix.shift, codes
+            )
+            _add_requantized(self._product(codes.reshape(N, C), mix), mix.correction, mix.multiplier, r)
+        kept = rows - top - bottom
+        r = r[top * w : (rows - bottom) * w]
+        head = self.convs[p + "head"]
+        codes = np.empty((kept, w, C), np.float32)
+        _codes(r, head.code_multiplier, head.low, head.shift, codes)
+        acc = torch.mm(torch.from_numpy(codes.reshape(-1, C)), head.weight[0]).numpy()
+        params = np.empty(acc.shape, np.int32)
+        K = acc.shape[1] // 10
+        _parameters(acc, head.correction, head.multiplier, first, first_multiplier, top * w, K, params)
+        after = None
+        entry = self.convs.get(f"{phase + 1}.entry")
+        if entry is not None:
+            after = np.empty((kept, w, C), np.uint8)
+            _codes(r, entry.code_multiplier, entry.low, entry.low, after)
+        return params.reshape(kept, w, -1), after
+
+    def _matrix(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.empty(shape, np.int8 if self.int8 else np.float32)
+
+    def _product(self, codes: np.ndarray, conv: _Conv) -> np.ndarray:
+        a = torch.from_numpy(codes)
+        if self.int8:
+            return _int_mm(a, conv.weight)
+        return torch.mm(a, conv.weight[0]).numpy()
+
+    def _product3x3(self, padded: np.ndarray, conv: _Conv) -> np.ndarray:
+        """3x3 convolution over the flattened padded rows: tap k is the same rows, shifted. (rows·(w+2), C) sums.
+
+        The last two sums of each row of w + 2 mix two rows and are never read.
+        """
+        rows, stride, C = padded.shape[0] - 2, padded.shape[1], padded.shape[2]
+        flat = torch.from_numpy(padded.reshape(-1, C))
+        n = rows * stride - 2
+        offsets = [ky * stride + kx for ky in range(3) for kx in range(3)]
+        if self.int8:
+            columns = torch.empty((n, 9, C), dtype=torch.int8)
+            for k, o in enumerate(offsets):
+                columns[:, k] = flat[o : o + n]
+            return _int_mm(columns.view(n, 9 * C), conv.weight)
+        acc = torch.mm(flat[:n], conv.weight[0])
+        for k, o in enumerate(offsets[1:], 1):
+            torch.addmm(acc, flat[o : o + n], conv.weight[k], out=acc)
+        return acc.numpy()
+
+
+def _int_mm(a: Tensor, b: Tensor) -> np.ndarray:
+    return torch._int_mm(a, b).numpy()
