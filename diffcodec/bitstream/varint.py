@@ -1,0 +1,40 @@
+"""Canonical LEB128: seven bits a byte, low bits first, no unneeded last byte."""
+
+from __future__ import annotations
+
+from ..errors import CorruptStream, Truncated
+
+
+def write_varint(value: int) -> bytes:
+    """``value`` >= 0 as LEB128."""
+    if value < 0:
+        raise ValueError(f"a varint is not negative, got {value}")
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(data: bytes | memoryview, at: int, bits: int) -> tuple[int, int]:
+    """Value below 2^bits at offset ``at`` and the offset behind it.
+
+    Raises Truncated if the bytes end inside it, CorruptStream if it is too large or not canonical.
+    """
+    value = shift = 0
+    while True:
+        if at >= len(data):
+            raise Truncated("the stream ends inside a number; fetch the whole file")
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if value >> bits:
+            raise CorruptStream(f"a number does not fit in {bits} bits; the file is damaged")
+        if byte < 128:
+            if byte == 0 and shift > 7:
+                raise CorruptStream("a number is not in its shortest form; the file is damaged")
+            return value, at
+        if shift >= bits:
+            raise CorruptStream(f"a number does not fit in {bits} bits; the file is damaged")
