@@ -1,0 +1,44 @@
+"""diffcodec: images to bits and back with autoregressive and diffusion models."""
+
+from __future__ import annotations
+
+from .api import Preview, decode, decode_progressive, encode, inspect
+from .errors import (
+    BitstreamError,
+    ChecksumMismatch,
+    CorruptStream,
+    DecodeMismatch,
+    DiffcodecError,
+    InputError,
+    LimitExceeded,
+    ModelError,
+    ModelMismatch,
+    ModelNotFound,
+    NotADiffcodecFile,
+    Truncated,
+    UnsupportedVersion,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BitstreamError",
+    "ChecksumMismatch",
+    "CorruptStream",
+    "DecodeMismatch",
+    "DiffcodecError",
+    "InputError",
+    "LimitExceeded",
+    "ModelError",
+    "ModelMismatch",
+    "ModelNotFound",
+    "NotADiffcodecFile",
+    "Preview",
+    "Truncated",
+    "UnsupportedVersion",
+    "__version__",
+    "decode",
+    "decode_progressive",
+    "encode",
+    "inspect",
+]

@@ -1,0 +1,368 @@
+"""encode, decode, decode_progressive, inspect: pictures to bytes and back.
+
+Nothing heavy is imported before it is needed: `inspect` runs without NumPy, torch and weights.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from .bitstream import Chunk, Container, Header, Limits, StreamReader, read, write
+from .bitstream.container import assemble
+from .bitstream.header import CODECS, FINGERPRINT_BYTES, NUMERICS
+from .errors import CorruptStream, DecodeMismatch, InputError, Truncated
+from .modes import Mode, mode_of, read_layout
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .image import Coded, Picture
+
+    Samples = NDArray[np.generic]
+
+Progress = Callable[[float], None]
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+
+_BOTH_FORMS = 2**20  # pixels up to which a picture of few colours is coded with and without a palette
+
+
+def encode(
+    image: Any,
+    codec: str = "ardm",
+    model: Any = None,
+    *,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    max_bytes: int | None = None,
+    prompt: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> bytes:
+    """Code a picture as a `.dfc` stream.
+
+    image:     a Pillow image of any mode (first frame), a NumPy array H×W or H×W×1..4 (uint8, uint16, bool, int32,
+               float32), a torch tensor (uint8 or uint16, or floats that are exactly k/255 or k/65535; C×H×W or
+               H×W×C), or a `diffcodec.image.Picture`.
+    codec:     "ardm", lossless. model: a bundled name, a path or a provider; None is the codec's default.
+    max_bytes: refuse (InputError) rather than return more bytes than this.
+    bpp, psnr, prompt: for lossy codecs; InputError with a lossless one. seed is recorded in the header.
+    progress:  called with the fraction done, 0 to 1.
+
+    Raises InputError, ModelNotFound, ModelMismatch.
+    """
+    from .image import Picture
+
+    module = _codec(codec)
+    lossy = [name for name, value in (("bpp", bpp), ("psnr", psnr), ("prompt", prompt)) if value is not None]
+    if lossy:
+        raise InputError(f"codec {codec} is lossless and takes no {' or '.join(lossy)}: leave it out")
+    if not 0 <= seed < 2**64:
+        raise InputError(f"expected a seed from 0 to 2^64 - 1, found {seed}")
+    picture = Picture.from_any(image)
+    provider = _registry().load(model, device=device)
+    forms = _forms(picture)
+    streams = []
+    for number, form in enumerate(forms):
+        part = _part(progress, number / len(forms), 1 / len(forms))
+        params, passes = module.encode(form.photo, form.extra, provider, progress=part)
+        streams.append(_write(picture, form, codec, module, provider, seed, params, passes))
+    data = min(streams, key=len)
+    if max_bytes is not None and len(data) > max_bytes:
+        raise InputError(f"the lossless stream takes {len(data)} bytes, more than max_bytes = {max_bytes}: allow more")
+    return data
+
+
+def decode(
+    data: Source,
+    *,
+    upto_bytes: int | None = None,
+    reconstruction: str = "flow",
+    device: str = "auto",
+    model: Any = None,
+    max_pixels: int | None = None,
+    progress: Progress | None = None,
+) -> Samples:
+    """The picture as an array H×W×C or H×W of the samples that were encoded (mode "1" as uint8 0 and 255).
+
+    data:       the stream, a path to it or a binary file.
+    upto_bytes: use only this many bytes from the front: a preview, at full size, unless the stream ends within them.
+    model:      needed only for a model that the stream names but that is not bundled.
+    max_pixels: refuse larger pictures; 2^28 if None.
+    reconstruction: of lossy codecs; without effect on a lossless one.
+
+    Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream,
+    ModelNotFound, ModelMismatch; DecodeMismatch if the pixels are not the ones that were encoded.
+    """
+    return decode_picture(
+        data,
+        upto_bytes=upto_bytes,
+        reconstruction=reconstruction,
+        device=device,
+        model=model,
+        max_pixels=max_pixels,
+        progress=progress,
+    ).samples
+
+
+def decode_picture(
+    data: Source,
+    *,
+    upto_bytes: int | None = None,
+    reconstruction: str = "flow",
+    device: str = "auto",
+    model: Any = None,
+    max_pixels: int | None = None,
+    progress: Progress | None = None,
+) -> Picture:
+    """As `decode`, with the mode, ICC profile and Exif data."""
+    if reconstruction not in ("flow", "ancestral", "mean"):
+        raise InputError(f"expected reconstruction flow, ancestral or mean, found {reconstruction}")
+    if upto_bytes is not None and upto_bytes < 1:
+        raise InputError(f"expected upto_bytes of at least 1, found {upto_bytes}")
+    stream = _bytes(data)[:upto_bytes]
+    container = read(stream, limits=_limits(max_pixels), partial=upto_bytes is not None)
+    return _decode(container, _provider(container, model, device), progress)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A picture from the front of a stream. image: array as from `decode`; bpp: bits read so far per pixel."""
+
+    image: Samples
+    bytes_read: int
+    bpp: float
+    complete: bool
+
+
+def decode_progressive(
+    source: Source | Iterable[bytes],
+    *,
+    device: str = "auto",
+    model: Any = None,
+    max_pixels: int | None = None,
+) -> Iterator[Preview]:
+    """A `Preview` for every pass, as soon as its bytes are there; the last is the picture itself, checked.
+
+    source: bytes, a path, a binary file or an iterable of byte strings of any length. Raises as `decode`; Truncated
+    only after the previews that the bytes allow.
+    """
+    limits = _limits(max_pixels)
+    reader = StreamReader(limits)
+    chunks: list[Chunk] = []
+    provider: Any = None
+    seen = 0
+    for data in _pieces(source):
+        for chunk in reader.feed(data):
+            chunks.append(chunk)
+            container = assemble(chunks, reader.version or (0, 0), limits)
+            if not container.passes or not (chunk.type == "P" or container.complete):
+                continue
+            if provider is None:
+                provider = _provider(container, model, device)
+            try:
+                picture = _decode(container, provider, None)
+            except Truncated:  # no plane of the photograph yet
+                continue
+            seen = chunk.end
+            bpp = 8 * seen / (picture.width * picture.height)
+            yield Preview(picture.samples, seen, bpp, container.complete)
+    if not chunks or chunks[-1].type != "E":
+        raise Truncated(f"the stream ends before its end chunk; the last preview used {seen} bytes: fetch the rest")
+    if reader.pending:
+        raise CorruptStream(f"{reader.pending} bytes follow the end of the stream; the file is damaged")
+
+
+def inspect(data: Source, *, max_pixels: int | None = None) -> dict[str, Any]:
+    """What a stream says about itself, checksums verified; needs no weights and decodes nothing.
+
+    Keys: format, codec, lossless, numerics, model, fingerprint, width, height, mode, dtype, channels, palette_colours,
+    seed, bytes, bpp, bpd (bits per sample), icc_bytes, exif_bytes, digest, passes: a list of {bytes, bpp, end}.
+
+    Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream.
+    """
+    stream = _bytes(data)
+    container = read(stream, limits=_limits(max_pixels))
+    header = container.header
+    mode = mode_of(header.mode)
+    pixels = header.width * header.height
+    passes = [
+        {"bytes": len(payload), "bpp": 8 * len(payload) / pixels, "end": end}
+        for payload, end in zip(container.passes, container.ends, strict=True)
+    ]
+    return {
+        "format": ".".join(map(str, container.version)),
+        "codec": CODECS[header.codec],
+        "lossless": CODECS[header.codec] != "diffc",
+        "numerics": NUMERICS[header.numerics],
+        "model": header.model or None,
+        "fingerprint": header.fingerprint.hex() if header.model else None,
+        "width": header.width,
+        "height": header.height,
+        "mode": mode.name,
+        "dtype": {"u1": "uint8", "u2": "uint16", "i4": "int32", "f4": "float32", "bit": "uint8"}[mode.sample],
+        "channels": mode.components,
+        "palette_colours": len(container.palette) // mode.planes if container.palette is not None else None,
+        "seed": header.seed,
+        "bytes": len(stream),
+        "bpp": 8 * len(stream) / pixels,
+        "bpd": 8 * len(stream) / (pixels * mode.components),
+        "icc_bytes": len(container.ancillary.get("i", b"")),
+        "exif_bytes": len(container.ancillary.get("x", b"")),
+        "digest": container.digest.hex() if container.digest else None,
+        "passes": passes,
+    }
+
+
+# ---- a picture's forms <-> containers
+
+
+def _forms(picture: Picture) -> list[Coded]:
+    """The ways of coding this picture that may turn out smallest."""
+    from .image import Coded, palette, planes
+
+    photo, extra, layout = planes(picture)
+    direct = Coded(photo, extra, layout, None)
+    indexed = palette(picture) if len(layout.coded) > 1 else None
+    if indexed is None:
+        return [direct]
+    entries, index = indexed
+    few = Coded(index[..., :0], index, None, entries)
+    return [few, direct] if index.size <= _BOTH_FORMS else [few]
+
+
+def _write(
+    picture: Picture, form: Coded, codec: str, module: Any, provider: Any, seed: int, params: bytes, passes: list[bytes]
+) -> bytes:
+    named = module.needs_model(params)  # a stream made without the network asks for no weights
+    header = Header(
+        codec=CODECS.index(codec),
+        numerics=provider.numerics if named else 0,
+        width=picture.width,
+        height=picture.height,
+        mode=picture.info.number,
+        colour_transform=0,
+        seed=seed,
+        model=provider.name if named else "",
+        fingerprint=provider.fingerprint[:FINGERPRINT_BYTES] if named else bytes(FINGERPRINT_BYTES),
+        params=(form.layout.write() if form.layout else b"") + params,
+    )
+    chunks = [Chunk("H", header.to_bytes())]
+    if form.palette is not None:
+        chunks.append(Chunk("C", form.palette.tobytes()))
+    if picture.icc is not None:
+        chunks.append(Chunk("i", picture.icc))
+    if picture.exif is not None:
+        chunks.append(Chunk("x", picture.exif))
+    chunks += [Chunk("P", payload) for payload in passes]
+    return write([*chunks, Chunk("E", picture.digest())])
+
+
+def _decode(container: Container, provider: Any, progress: Progress | None) -> Picture:
+    from .image import unpalette, unplanes
+
+    header, mode = container.header, mode_of(container.header.mode)
+    module = _codec(CODECS[header.codec])
+    icc, exif = container.ancillary.get("i"), container.ancillary.get("x")
+    entries, layout, params = _split(container, mode)
+    n_photo, n_extra = layout.counts(mode) if layout else (0, 1)
+    photo, extra, _ = module.decode(
+        params, container.passes, header.height, header.width, n_photo, n_extra, provider, progress=progress
+    )
+    if layout is None:
+        if extra is None:
+            raise Truncated("the stream ends before the palette indices: fetch more of it")
+        picture = unpalette(entries, extra, mode, icc, exif)
+    else:
+        if not n_photo and extra is None:
+            raise Truncated(f"the stream ends before the first plane of this {mode.name} picture: fetch more of it")
+        picture = unplanes(photo, extra, layout, mode, icc, exif)
+    if container.digest is not None and picture.digest() != container.digest:
+        raise DecodeMismatch(
+            "the decoded pixels differ from the digest in the stream: nothing was returned; "
+            "the file is damaged or was made by an incompatible build, encode the picture again"
+        )
+    return picture
+
+
+def _split(container: Container, mode: Mode) -> tuple[Any, Any, bytes]:
+    """(palette entries | None, layout | None, codec parameters) of a container; one of the first two is there."""
+    params = container.header.params
+    if container.palette is None:
+        layout, params = read_layout(params, mode)
+        return None, layout, params
+    import numpy as np
+
+    count, rest = divmod(len(container.palette), mode.planes)
+    if rest or not 1 <= count <= 256:
+        raise CorruptStream(f"palette of {len(container.palette)} bytes is not 1 to 256 entries of {mode.planes} bytes")
+    return np.frombuffer(container.palette, np.uint8).reshape(count, mode.planes), None, params
+
+
+# ---- lookups, and bytes from wherever they are
+
+
+def _codec(name: str) -> Any:
+    """The codec module of this name. Tests replace this one lookup."""
+    if name in CODECS and name != "ardm":
+        raise InputError(f"codec {name} is not in this version: use ardm (lossless)")
+    if name != "ardm":
+        raise InputError(f"expected codec ardm, found {name!r}")
+    return importlib.import_module(f"{__package__}.codecs.{name}")
+
+
+def _registry() -> Any:
+    return importlib.import_module(f"{__package__}.models.registry")
+
+
+def _provider(container: Container, model: Any, device: str) -> Any:
+    header = container.header
+    _, _, params = _split(container, mode_of(header.mode))
+    if not _codec(CODECS[header.codec]).needs_model(params):
+        return None
+    return _registry().load(model or header.model, device=device, fingerprint=header.fingerprint)
+
+
+def _limits(max_pixels: int | None) -> Limits:
+    return Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
+
+
+def _part(progress: Progress | None, start: float, share: float) -> Progress | None:
+    return None if progress is None else lambda fraction: progress(start + share * fraction)
+
+
+def _bytes(source: Any) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, (bytearray, memoryview)):
+        return bytes(source)
+    if isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as file:
+            return file.read()
+    if hasattr(source, "read"):
+        data = source.read()
+        if isinstance(data, bytes):
+            return data
+    raise InputError(f"expected bytes, a path or a binary file, found {type(source).__name__}")
+
+
+def _pieces(source: Any, size: int = 65536) -> Iterator[bytes]:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        yield bytes(source)
+    elif isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as file:
+            yield from iter(lambda: file.read(size), b"")
+    elif hasattr(source, "read"):
+        yield from iter(lambda: source.read(size), b"")
+    elif isinstance(source, Iterable):
+        for piece in source:
+            if not isinstance(piece, (bytes, bytearray, memoryview)):
+                raise InputError(f"expected an iterable of bytes, found one of {type(piece).__name__}")
+            yield bytes(piece)
+    else:
+        raise InputError(f"expected bytes, a path, a binary file or an iterable of bytes, found {type(source).__name__}")

@@ -1,0 +1,41 @@
+"""Integer frequency tables from integer weights: every symbol at least 1, exact total 2^24."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .stack import TOTAL
+
+
+@njit(nogil=True, cache=True)
+def _build(weights, out):
+    N, S = weights.shape
+    for n in range(N):
+        total = np.int64(0)
+        for s in range(S):
+            total += weights[n, s]
+        best, left = 0, np.int64(TOTAL)
+        for s in range(S):
+            f = np.int64(1)
+            if total > 0:
+                f += weights[n, s] * np.int64(TOTAL - S) // total
+            out[n, s] = f
+            left -= f
+            if weights[n, s] > weights[n, best]:
+                best = s
+        out[n, best] += left  # what flooring left over, at most S; or everything when all weights are 0
+    return out
+
+
+def frequency_tables(weights: np.ndarray) -> np.ndarray:
+    """Tables uint32 (N, S) from weights (N, S), integers in [0, 2^38), S in 1..65536.
+
+    Raises ValueError for weights outside that range.
+    """
+    weights = np.ascontiguousarray(weights, np.int64)
+    if weights.ndim != 2 or not 1 <= weights.shape[1] <= 65536:
+        raise ValueError(f"weights must be (N, S) with S in 1..65536, found shape {weights.shape}")
+    if weights.size and (int(weights.min()) < 0 or int(weights.max()) >= 1 << 38):
+        raise ValueError("weights must be integers in [0, 2^38)")
+    return _build(weights, np.empty(weights.shape, np.uint32))
