@@ -1,0 +1,1 @@
+"""A model + entropy coding -> passes of bytes, and back."""

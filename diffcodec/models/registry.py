@@ -1,0 +1,70 @@
+"""Bundled models and weights folders by name. Importing this loads neither torch nor numpy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import CorruptStream, ModelMismatch, ModelNotFound
+
+FOLDER = Path(__file__).parent / "weights"
+DEFAULT = {"ardm": "photo-ardm"}
+_loaded: dict[tuple[str, str, str], Any] = {}
+
+
+def cards() -> list[dict[str, Any]]:
+    """The cards of the bundled models: name, codec, data, training, held-out figures, licence."""
+    return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
+
+
+def fingerprint_of(weights: bytes, config: dict[str, Any]) -> bytes:
+    """SHA-256 over the configuration as canonical JSON and the weights file."""
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(len(canonical).to_bytes(8, "little") + canonical + weights).digest()
+
+
+def load(model: Any = None, *, device: str = "auto", fingerprint: bytes | None = None, runtime: str = "auto") -> Any:
+    """A provider from a bundled name, a path to weights (``X.safetensors`` beside ``X.json``) or a provider object.
+
+    ``fingerprint`` is what a stream recorded (a prefix of the SHA-256). Raises ModelNotFound or ModelMismatch.
+    """
+    if model is None:
+        model = DEFAULT["ardm"]
+    provider = _from_path(model, device, runtime) if isinstance(model, (str, Path)) else model
+    if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
+        raise ModelMismatch(
+            f"the stream was made with a model of fingerprint {fingerprint.hex()}, '{provider.name}' has "
+            f"{provider.fingerprint[: len(fingerprint)].hex()}; install the diffcodec version or the weights it was made with"
+        )
+    return provider
+
+
+def _from_path(model: str | Path, device: str, runtime: str) -> Any:
+    bundled = FOLDER / f"{model}.safetensors"
+    path = bundled if bundled.is_file() else Path(model).with_suffix(".safetensors")
+    key = (str(path.resolve()), device, runtime)
+    if key in _loaded:
+        return _loaded[key]
+    if not path.is_file():
+        names = ", ".join(card["name"] for card in cards())
+        raise ModelNotFound(f"no model '{model}': expected one of {names}, or a path to a .safetensors file with its .json")
+    from safetensors import SafetensorError
+    from safetensors.torch import load as load_safetensors
+
+    from .lattice import LatticeModel
+
+    weights = path.read_bytes()
+    try:
+        card = json.loads(path.with_suffix(".json").read_text())
+        tensors = load_safetensors(weights)
+        provider = LatticeModel(
+            tensors, card["name"], fingerprint_of(weights, card["config"]), device=device, runtime=runtime
+        )
+    except FileNotFoundError:
+        raise ModelNotFound(f"'{path.name}' has no card '{path.stem}.json' beside it") from None
+    except (SafetensorError, KeyError, ValueError, CorruptStream) as e:
+        raise ModelMismatch(f"'{path.name}' is not a lattice ARDM this version can run: {e}") from None
+    _loaded[key] = provider
+    return provider
