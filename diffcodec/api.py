@@ -65,8 +65,9 @@ def encode(
     if not 0 <= seed < 2**64:
         raise InputError(f"expected a seed from 0 to 2^64 - 1, found {seed}")
     picture = Picture.from_any(image)
-    provider = _registry().load(model, device=device)
     forms = _forms(picture)
+    wanted = model is not None or any(form.photo.shape[2] for form in forms)
+    provider = _registry().load(model, device=device) if wanted else None
     streams = []
     for number, form in enumerate(forms):
         part = _part(progress, number / len(forms), 1 / len(forms))
@@ -178,16 +179,19 @@ def decode_progressive(
         raise CorruptStream(f"{reader.pending} bytes follow the end of the stream; the file is damaged")
 
 
-def inspect(data: Source, *, max_pixels: int | None = None) -> dict[str, Any]:
+def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = None) -> dict[str, Any]:
     """What a stream says about itself, checksums verified; needs no weights and decodes nothing.
 
-    Keys: format, codec, lossless, numerics, model, fingerprint, width, height, mode, dtype, channels, palette_colours,
-    seed, bytes, bpp, bpd (bits per sample), icc_bytes, exif_bytes, digest, passes: a list of {bytes, bpp, end}.
+    partial: accept a stream that was cut, and tell what it holds (its header must be whole).
+
+    Keys: complete, format, codec, lossless, numerics, model, fingerprint, width, height, mode, dtype, channels,
+    palette_colours, seed, bytes, bpp, bpd (bits per sample), icc_bytes, exif_bytes, digest, and passes, a list of
+    {bytes, bpp, end}: end is the number of bytes from the front that decode with this pass.
 
     Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream.
     """
     stream = _bytes(data)
-    container = read(stream, limits=_limits(max_pixels))
+    container = read(stream, limits=_limits(max_pixels), partial=partial)
     header = container.header
     mode = mode_of(header.mode)
     pixels = header.width * header.height
@@ -196,6 +200,7 @@ def inspect(data: Source, *, max_pixels: int | None = None) -> dict[str, Any]:
         for payload, end in zip(container.passes, container.ends, strict=True)
     ]
     return {
+        "complete": container.complete,
         "format": ".".join(map(str, container.version)),
         "codec": CODECS[header.codec],
         "lossless": CODECS[header.codec] != "diffc",
@@ -365,4 +370,6 @@ def _pieces(source: Any, size: int = 65536) -> Iterator[bytes]:
                 raise InputError(f"expected an iterable of bytes, found one of {type(piece).__name__}")
             yield bytes(piece)
     else:
-        raise InputError(f"expected bytes, a path, a binary file or an iterable of bytes, found {type(source).__name__}")
+        raise InputError(
+            f"expected bytes, a path, a binary file or an iterable of bytes, found {type(source).__name__}"
+        )

@@ -7,7 +7,7 @@ import os
 import struct
 import warnings
 import zlib
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -155,33 +155,41 @@ def format_of(path: str | os.PathLike[str]) -> str:
     """The format to write for this file name. Raises InputError for a lossy or unknown extension."""
     extension = os.path.splitext(os.fspath(path))[1].lower()
     if extension not in _EXTENSIONS:
-        kind = "lossy format" if extension in (".jpg", ".jpeg", ".avif", ".jxl", ".jp2", ".gif", ".heic") else "extension"
         raise InputError(
-            f"expected an output in a lossless format ({' '.join(_EXTENSIONS)}), found the {kind} {extension or '(none)'!r}"
+            f"expected an output name that ends in one of the lossless formats {' '.join(_EXTENSIONS)}, "
+            f"found {extension or 'no extension'}"
         )
     return _EXTENSIONS[extension]
 
 
-def write(picture: Picture, file: BinaryIO, format: str) -> None:
-    """Write samples, ICC profile and Exif data. Raises InputError where the format cannot hold the samples.
+def check(mode: str, format: str) -> None:
+    """Raise InputError if `format` cannot hold pixels of this mode; NPY holds all."""
+    mode = mode.removesuffix("[1]")
+    if format != "NPY" and mode not in FORMATS[format]:
+        able = [name for name, modes in FORMATS.items() if mode in modes]
+        raise InputError(f"{format} cannot hold {mode} pixels: write {' or '.join([*able, 'NPY'])} instead")
+
+
+def write(picture: Picture, format: str) -> bytes:
+    """A file of this format with the samples, ICC profile and Exif data. Raises InputError as `check`.
 
     Warns (UserWarning) if the format has no place for the profile or the Exif data.
     """
-    if format != "NPY" and picture.mode.removesuffix("[1]") not in FORMATS[format]:
-        able = [name for name, modes in FORMATS.items() if picture.mode in modes]
-        raise InputError(f"{format} cannot hold {picture.mode} pixels: write {' or '.join([*able, 'NPY'])} instead")
+    check(picture.mode, format)
     if format not in _KEEPS_METADATA and (picture.icc or picture.exif):
         warnings.warn(f"{format} has no place for the ICC profile and Exif data of this picture", stacklevel=2)
+    if format == "PNG" and picture.info.pillow is None:
+        return png16.write(picture.samples, picture.icc, picture.exif)
+    out = io.BytesIO()
     if format == "NPY":
-        np.lib.format.write_array(file, picture.samples, allow_pickle=False)
-    elif format == "PNG" and picture.info.pillow is None:
-        file.write(png16.write(picture.samples, picture.icc, picture.exif))
-    else:
-        image = picture.to_pillow()
-        options: dict[str, Any] = {"WEBP": {"lossless": True, "exact": True, "quality": 75}}.get(format, {})
-        if format in _KEEPS_METADATA:
-            options = {**options, "icc_profile": picture.icc, "exif": image.info.get("exif", b"")}
-        try:
-            image.save(file, format=format, **options)
-        except (OSError, ValueError, struct.error) as error:
-            raise InputError(f"the picture cannot be written as {format}: {_line(error)}") from None
+        np.lib.format.write_array(out, picture.samples, allow_pickle=False)
+        return out.getvalue()
+    image = picture.to_pillow()
+    options: dict[str, Any] = {"lossless": True, "exact": True} if format == "WEBP" else {}
+    if format in _KEEPS_METADATA:
+        options |= {"icc_profile": picture.icc, "exif": image.info.get("exif", b"")}
+    try:
+        image.save(out, format=format, **options)
+    except (OSError, ValueError, struct.error) as error:  # WebP ends at 16 383 pixels a side
+        raise InputError(f"the picture cannot be written as {format}: {_line(error)}") from None
+    return out.getvalue()

@@ -51,7 +51,7 @@ class Picture:
         """First 8 bytes of SHA-256 over mode, width, height and the samples in little-endian order."""
         samples = self.samples if sys.byteorder == "little" else self.samples.astype(self.samples.dtype.newbyteorder())
         sha = hashlib.sha256(digest_prefix(self.info, self.width, self.height))
-        sha.update(memoryview(np.ascontiguousarray(samples)).cast("B"))
+        sha.update(np.ascontiguousarray(samples).view(np.uint8).data)
         return sha.digest()[:8]
 
     @classmethod
@@ -256,7 +256,7 @@ def _derived(every: Bytes, index: int) -> tuple[int, int]:
 def unplanes(
     photo: Bytes | None, extra: Bytes | None, layout: Layout, mode: Mode, icc: bytes | None, exif: bytes | None
 ) -> Picture:
-    """The inverse of `planes`. `extra` None (not decoded yet) is filled in: alpha opaque, low bytes as the high ones."""
+    """The inverse of `planes`. `extra` None (not decoded yet) is filled in: opaque, low bytes as the high ones."""
     some = photo if photo is not None and photo.shape[2] else extra
     if some is None:
         raise CorruptStream(f"no plane of this {mode.name} picture was decoded")

@@ -19,7 +19,7 @@ CODED, CONSTANT, COPY = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One row of the mode table. `sample` is a NumPy type string, or "bit"; `channels` 0 is an array H×W, else H×W×C."""
+    """One row of the mode table. `sample`: NumPy type string or "bit"; `channels` 0: array H×W, else H×W×C."""
 
     number: int
     name: str

@@ -16,7 +16,8 @@ _COLOUR_TYPE = {2: 4, 3: 2, 4: 6}
 
 def is_wide(data: bytes) -> bool:
     """Whether these bytes start a PNG of 16 bits per sample and more than one channel."""
-    return data[:8] == SIGNATURE and data[12:16] == b"IHDR" and data[24:25] == b"\x10" and data[25:26] in b"\x02\x04\x06"
+    wide = data[:8] == SIGNATURE and data[12:16] == b"IHDR" and data[24:25] == b"\x10"
+    return wide and len(data) > 25 and data[25] in _COLOUR_TYPE.values()
 
 
 def read(data: bytes) -> NDArray[np.uint16]:
@@ -63,9 +64,7 @@ def _filtered(rows: NDArray[np.uint8], above: NDArray[np.uint8], step: int) -> b
     left[:, step:], corner[:, step:] = rows[:, :-step], up[:, :-step]
     estimate = left.astype(np.int16) + up - corner
     to_left, to_up, to_corner = (np.abs(estimate - near) for near in (left, up, corner))
-    paeth: Any = np.where(
-        (to_left <= to_up) & (to_left <= to_corner), left, np.where(to_up <= to_corner, up, corner)
-    )
+    paeth: Any = np.where((to_left <= to_up) & (to_left <= to_corner), left, np.where(to_up <= to_corner, up, corner))
     candidates = np.stack([rows - left, rows - up, rows - paeth])
     cost = np.abs(candidates.view(np.int8).astype(np.int16)).sum(axis=2, dtype=np.int64)
     best = cost.argmin(axis=0)

@@ -1,0 +1,300 @@
+"""The command `diffcodec`. Heavy imports wait inside the commands: --help and info must start at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal
+
+import typer
+
+from . import __version__, api, output
+from .errors import DiffcodecError, InputError
+
+app = typer.Typer(
+    name="diffcodec",
+    help="Images to bits and back with neural models. Lossless .dfc files decode bit-exactly on any machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
+Model = Annotated[str | None, typer.Option(help="A bundled model's name, or a path to one.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+MaxPixels = Annotated[int | None, typer.Option(min=1, help="Refuse larger pictures (default 2^28 pixels).")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def encode(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A picture file, or - for standard input.")],
+    target: Annotated[str, typer.Argument(metavar="OUT.dfc", help="The file to write, or - for standard output.")],
+    codec: Annotated[
+        Literal["ardm", "vdm", "diffc"] | None,
+        typer.Option(help="ardm: lossless (the default); diffc: lossy (the default when a rate is asked for)."),
+    ] = None,
+    bpp: Annotated[float | None, typer.Option(min=0, help="Bits per pixel to aim at (lossy).")] = None,
+    psnr: Annotated[float | None, typer.Option(min=0, help="Quality to aim at, in dB (lossy).")] = None,
+    max_bytes: Annotated[int | None, typer.Option(min=1, help="Size to stay within (lossy).")] = None,
+    model: Model = None,
+    prompt: Annotated[str | None, typer.Option(help="A text that guides the model (lossy).")] = None,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed recorded in the stream.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Encode a picture."""
+    rates = [value for value in (bpp, psnr, max_bytes) if value is not None]
+    if len(rates) > 1:
+        raise typer.BadParameter("give one of --bpp, --psnr and --max-bytes")
+    _check_target(target, overwrite, as_json)
+    data = _read(source)
+    from . import files
+
+    _allow_large_pictures()
+    picture = files.read(data)
+    start = time.perf_counter()
+    with _progress("encoding") as progress:
+        stream = api.encode(
+            picture,
+            codec or ("diffc" if rates else "ardm"),
+            model,
+            bpp=bpp,
+            psnr=psnr,
+            max_bytes=max_bytes,
+            prompt=prompt,
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
+    seconds = time.perf_counter() - start
+    _write(target, stream, overwrite)
+    _report({**_summary(api.inspect(stream), seconds, device), "input_bytes": len(data)}, target, as_json)
+
+
+@app.command()
+def decode(
+    source: Annotated[str, typer.Argument(metavar="IN.dfc", help="A .dfc file, or - for standard input.")],
+    target: Annotated[
+        str, typer.Argument(metavar="OUT.png", help="PNG, TIFF, WebP, BMP, PPM or npy by its name; - writes PNG.")
+    ],
+    upto_bytes: Annotated[int | None, typer.Option(min=1, help="Decode a preview from this many bytes.")] = None,
+    reconstruction: Annotated[
+        Literal["flow", "ancestral", "mean"], typer.Option(help="How a lossy stream is reconstructed.")
+    ] = "flow",
+    model: Model = None,
+    device: Device = "auto",
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Decode a stream; a lossless one is checked against the digest of its pixels."""
+    _check_target(target, overwrite, as_json)
+    data = _read(source)[:upto_bytes]
+    header = api.inspect(data, partial=upto_bytes is not None, max_pixels=max_pixels)
+    from . import files
+
+    format = "PNG" if target == "-" else files.format_of(target)
+    files.check(header["mode"], format)
+    start = time.perf_counter()
+    with _progress("decoding") as progress:
+        picture = api.decode_picture(
+            data,
+            upto_bytes=upto_bytes,
+            reconstruction=reconstruction,
+            device=device,
+            model=model,
+            max_pixels=max_pixels,
+            progress=progress,
+        )
+    seconds = time.perf_counter() - start
+    _write(target, files.write(picture, format), overwrite)
+    size = {"width": picture.width, "height": picture.height, "mode": picture.mode, "complete": header["complete"]}
+    _report({**_summary(header, seconds, device), **size}, target, as_json)
+
+
+@app.command()
+def info(
+    source: Annotated[str, typer.Argument(metavar="IN.dfc", help="A .dfc file, or - for standard input.")],
+    max_pixels: MaxPixels = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a stream holds; needs no weights."""
+    found = api.inspect(_read(source), max_pixels=max_pixels)
+    if as_json:
+        print(json.dumps(found))
+        return
+    passes = found.pop("passes")
+    for key, value in found.items():
+        if value is not None:
+            print(f"{key.replace('_', ' '):16} {f'{value:.4f}' if isinstance(value, float) else value}")
+    print(f"{'passes':16} {len(passes)}\n\n{'pass':>6} {'bytes':>12} {'bits/pixel':>12} {'decodes from byte':>18}")
+    for number, one in enumerate(passes):
+        print(f"{number:6} {one['bytes']:12} {one['bpp']:12.4f} {one['end']:18}")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the bundled models."""
+    from .models import registry
+
+    cards = registry.cards()
+    if as_json:
+        print(json.dumps({"models": cards, "default": registry.DEFAULT}))
+        return
+    for card in cards:
+        print(card["name"])
+        for key, value in card.items():
+            if key != "name":
+                print(f"  {key.replace('_', ' '):18} {value if isinstance(value, str) else json.dumps(value)}")
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option(help="Directory for the pictures; made if it is not there.")] = "diffcodec-demo",
+    image: Annotated[str | None, typer.Option(help="A picture file instead of scikit-image's photograph.")] = None,
+    model: Model = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Encode and decode a photograph, draw its previews, compare with PNG and WebP."""
+    from . import demo as run
+
+    _allow_large_pictures()
+    with _progress("demo") as progress:
+        result = run.run(out, image, model=model, device=device, progress=progress)
+    print(json.dumps(result) if as_json else run.text(result))
+
+
+# ---- around the commands
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command and leave with status 0, 1 (an error the user can act on), 2 (usage) or 130 (interrupted)."""
+    sys.exit(_run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str]) -> int:
+    warnings.showwarning = lambda message, *_: print(f"warning: {_line(message)}", file=sys.stderr)
+    try:
+        app(argv, prog_name="diffcodec")
+    except SystemExit as stop:
+        return _flush(stop.code if isinstance(stop.code, int) else 1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return _abandon_stdout()
+    except DiffcodecError as error:
+        return _fail(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}")
+    except MemoryError:
+        return _fail("not enough memory for a picture of this size")
+    return _flush(0)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {_line(message)}", file=sys.stderr)
+    return 1
+
+
+def _flush(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _abandon_stdout()
+    return code
+
+
+def _abandon_stdout() -> int:
+    """The reader went away: say nothing, and keep the interpreter's own flush at exit quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def _check_target(target: str, overwrite: bool, as_json: bool) -> None:
+    if target != "-":
+        output.check(target, overwrite)
+    elif as_json:
+        raise typer.BadParameter("--json prints on standard output, and so does OUT -: name a file")
+    elif sys.stdout.isatty():
+        raise typer.BadParameter("OUT - writes bytes, and standard output is a terminal: redirect it")
+
+
+def _read(source: str) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read()
+    if os.path.isdir(source):
+        raise InputError(f"expected an input file, found the directory {source}")
+    with open(source, "rb") as file:
+        return file.read()
+
+
+def _write(target: str, data: bytes, overwrite: bool) -> None:
+    if target != "-":
+        output.write(target, data, overwrite)
+        return
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _summary(found: dict[str, Any], seconds: float, device: str) -> dict[str, Any]:
+    if device == "auto":
+        torch = sys.modules.get("torch")
+        device = "cuda" if torch is not None and found["model"] and torch.cuda.is_available() else "cpu"
+    keys = ("bytes", "bpp", "bpd", "codec", "model")
+    return {**{key: found[key] for key in keys}, "seconds": round(seconds, 4), "device": device}
+
+
+def _report(summary: dict[str, Any], target: str, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(summary))
+        return
+    part = "" if summary.get("complete", True) else " (a preview)"
+    print(
+        f"{'standard output' if target == '-' else target}{part}: {summary['bytes']} bytes of .dfc, "
+        f"{summary['bpp']:.3f} bits per pixel, {summary['seconds']:.2f} s on {summary['device']}",
+        file=sys.stderr,
+    )
+
+
+def _allow_large_pictures() -> None:
+    """Pillow's own guard stops at 179 million pixels; files.read checks 2^28 before anything is decoded."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[float], None] | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda fraction: bar.update(task, completed=fraction)

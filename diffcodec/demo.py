@@ -1,0 +1,125 @@
+"""A photograph through the codec: what it becomes, pass by pass, beside PNG and WebP."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from . import api, files, output
+from .errors import InputError
+from .image import Picture
+
+_PANEL, _TEXT, _GAP, _COLUMNS = 256, 34, 8, 4
+
+
+def run(
+    directory: str,
+    image: str | None = None,
+    *,
+    model: Any = None,
+    device: str = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
+    """Encode and decode `image` (a path; None: scikit-image's astronaut), and write photo.dfc, photo.png and
+    previews.png to `directory`, replacing what an earlier demo left there. Returns the figures.
+    """
+    picture = files.read(image) if image is not None else Picture.from_any(_astronaut())
+    os.makedirs(directory, exist_ok=True)
+    start = time.perf_counter()
+    data = api.encode(picture, model=model, device=device, progress=progress)
+    encoded = time.perf_counter()
+    decoded = api.decode_picture(data, model=model, device=device, progress=progress)
+    seconds = time.perf_counter() - encoded
+    previews = list(api.decode_progressive(data, model=model, device=device))
+    paths = {name: os.path.join(directory, name) for name in ("photo.dfc", "photo.png", "previews.png")}
+    output.write(paths["photo.dfc"], data, True)
+    output.write(paths["photo.png"], files.write(decoded, "PNG"), True)
+    output.write(paths["previews.png"], _png(_strip(previews, decoded)), True)
+    info = api.inspect(data)
+    return {
+        "picture": image or "scikit-image astronaut",
+        "width": picture.width,
+        "height": picture.height,
+        "model": info["model"],
+        "identical": bool(np.array_equal(decoded.samples, picture.samples)),
+        "bytes": len(data),
+        "bpp": info["bpp"],
+        "bpd": info["bpd"],
+        "png_bytes": len(_png(picture.to_pillow())) if picture.info.pillow else None,
+        "webp_bytes": _webp_bytes(picture),
+        "encode_seconds": round(encoded - start, 3),
+        "decode_seconds": round(seconds, 3),
+        "previews": [{"bytes": p.bytes_read, "bpp": p.bpp} for p in previews],
+        "files": list(paths.values()),
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    """The figures for a person to read."""
+    size = result["bytes"]
+    rows = [("diffcodec", size), ("PNG (optimised)", result["png_bytes"]), ("WebP lossless", result["webp_bytes"])]
+    lines = [f"{result['picture']}, {result['width']}×{result['height']}, model {result['model']}"]
+    for name, value in rows:
+        if value is not None:
+            ratio = f"  ({100 * (size / value - 1):+.1f} % with diffcodec)" if value != size else ""
+            lines.append(f"  {name:16} {value:>10} bytes{ratio}")
+    lines.append(f"  encoded in {result['encode_seconds']:.2f} s, decoded in {result['decode_seconds']:.2f} s")
+    lines.append("  decoded pixels identical to the original" if result["identical"] else "  PIXELS DIFFER")
+    return "\n".join([*lines, *(f"  wrote {path}" for path in result["files"])])
+
+
+def _astronaut() -> Any:
+    try:
+        from skimage import data
+    except ImportError:
+        raise InputError(
+            'the demo photograph comes with scikit-image: pip install "diffcodec[demo]", or give --image PATH'
+        ) from None
+    return data.astronaut()
+
+
+def _strip(previews: list[api.Preview], picture: Picture) -> Image.Image:
+    """Previews side by side, four to a row, the bytes each took under it."""
+    scale = _PANEL / max(picture.width, picture.height)
+    width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    columns = min(_COLUMNS, len(previews))
+    rows = -(-len(previews) // columns)
+    sheet = Image.new("RGB", (columns * (width + _GAP) + _GAP, rows * (height + _TEXT + _GAP) + _GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for number, preview in enumerate(previews):
+        left = _GAP + number % columns * (width + _GAP)
+        top = _GAP + number // columns * (height + _TEXT + _GAP)
+        small = _visible(preview.image, picture).resize((width, height), Image.Resampling.BOX)
+        sheet.paste(small, (left, top))
+        label = f"{preview.bytes_read:,} bytes".replace(",", " ") + ("  exact" if preview.complete else "")
+        draw.text((left, top + height + 4), label, fill="black", font=font)
+        draw.text((left, top + height + 18), f"{preview.bpp:.3f} bit/pixel", fill="grey", font=font)
+    return sheet
+
+
+def _visible(samples: Any, picture: Picture) -> Image.Image:
+    """Any picture as 8-bit RGB, for looking at."""
+    if samples.dtype == np.uint16:
+        samples = (samples >> 8).astype(np.uint8)
+        picture = Picture.from_any(samples)
+    return Picture(samples, picture.mode).to_pillow().convert("RGB")
+
+
+def _png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _webp_bytes(picture: Picture) -> int | None:
+    if picture.mode not in files.FORMATS["WEBP"]:
+        return None
+    out = io.BytesIO()
+    picture.to_pillow().save(out, "WEBP", lossless=True, quality=100, method=6)
+    return len(out.getvalue())

@@ -1,0 +1,70 @@
+"""Output files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+
+from .errors import InputError
+
+
+def check(path: str, overwrite: bool) -> None:
+    """Raise InputError if `path` cannot be written, or exists and `overwrite` is false. Call it before the work."""
+    parent = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise InputError(f"expected an output file, found the directory {path}")
+    if not os.path.isdir(parent):
+        raise InputError(f"cannot write {path}: there is no directory {parent}")
+    if _is_special(path):
+        return
+    if os.path.exists(path) and not overwrite:
+        raise InputError(f"{path} exists already: choose another name or give --overwrite")
+    if not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):
+        raise InputError(f"cannot write {path}: no permission to write in {parent}")
+
+
+def write(path: str, data: bytes, overwrite: bool) -> None:
+    """Write a temporary file beside `path`, flush it to disk and rename it. Raises InputError as `check`, OSError."""
+    check(path, overwrite)
+    if _is_special(path):  # a pipe or device is written to, never replaced
+        with open(path, "wb") as file:
+            file.write(data)
+        return
+    target = os.path.realpath(path)  # a link stays a link
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)[:64]}.", dir=os.path.dirname(target))
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), _permissions(target))
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(os.path.dirname(target))
+
+
+def _is_special(path: str) -> bool:
+    return os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
+
+
+def _permissions(target: str) -> int:
+    """Those of the file replaced, else what the umask leaves of rw-rw-rw-."""
+    if os.path.exists(target):
+        return stat.S_IMODE(os.stat(target).st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync_directory(path: str) -> None:
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
