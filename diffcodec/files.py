@@ -7,6 +7,7 @@ import os
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,10 @@ def _read_image(data: bytes, max_pixels: int) -> Picture:
             if image.format == "TIFF":
                 image.info.setdefault("exif", _tiff_exif(image))
             image.load()
-            return Picture.from_any(image)
+            picture = Picture.from_any(image)
+            if image.format == "PPM" and picture.mode == "I":  # 16-bit grey, which Pillow widens
+                picture = replace(picture, samples=picture.samples.astype(np.uint16), mode="I;16")
+            return picture
         except (OSError, ValueError, SyntaxError, EOFError, zlib.error, struct.error) as error:
             raise InputError(f"the picture is damaged: {_line(error)}") from None
 
@@ -102,11 +106,8 @@ def _read_png16(data: bytes, image: Any) -> Picture:
         samples = png16.read(data)
     except png.Error as error:
         raise InputError(f"the picture is damaged: {_line(error)}") from None
-    exif = image.info.get("exif")
-    picture = Picture.from_any(samples)
-    return Picture(
-        picture.samples, picture.mode, image.info.get("icc_profile"), exif and exif.removeprefix(b"Exif\0\0")
-    )
+    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0") or None
+    return replace(Picture.from_any(samples), icc=image.info.get("icc_profile"), exif=exif)
 
 
 def _refuse_reduction(image: Any, data: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bitstream import DEFAULT_LIMITS
 from .errors import CorruptStream, InputError
 from .modes import BY_NAME, CODED, CONSTANT, COPY, MODES, Layout, Mode, digest_prefix
 
@@ -277,14 +278,15 @@ def unplanes(
     return from_planes(every, mode, icc, exif)
 
 
-def palette(picture: Picture, limit: int = 256) -> tuple[Bytes, Bytes] | None:
-    """(palette N×P bytes, index H×W×1) if the picture has at most `limit` colours in 2 to 8 planes, else None.
+def palette(picture: Picture) -> tuple[Bytes, Bytes] | None:
+    """(palette N×P bytes, index H×W×1) if P is 2 to 8 and the colours fit in 256 entries and 1024 bytes, else None.
 
     Entries are ordered by the sum of their bytes, so that neighbouring colours have neighbouring indices.
     """
     count = picture.info.planes
     if not 2 <= count <= 8:
         return None
+    limit = min(256, DEFAULT_LIMITS.max_palette // count)
     every = to_planes(picture)
     packed = np.zeros(every.shape[:2], np.uint64)
     for index in range(count):

@@ -1,0 +1,110 @@
+"""A stand-in for the neural codec, so that what lies around it is tested in milliseconds; `real` marks the others."""
+
+from __future__ import annotations
+
+import hashlib
+import types
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from diffcodec import api, cli
+from diffcodec.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
+from diffcodec.models.registry import FOLDER
+
+settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("suite")
+
+needs_weights = pytest.mark.skipif(not list(FOLDER.glob("*.safetensors")), reason="no bundled weights")
+
+
+class FakeModel:
+    name, numerics = "fake", 0
+    fingerprint = hashlib.sha256(b"fake").digest()
+
+
+def _pack(planes: np.ndarray) -> bytes:
+    return zlib.compress(np.ascontiguousarray(planes).tobytes(), 9)
+
+
+def _unpack(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        raw = zlib.decompress(data)
+    except zlib.error as error:
+        raise CorruptStream(f"fake codec: {error}") from None
+    if len(raw) != int(np.prod(shape)):
+        raise CorruptStream(f"fake codec: {len(raw)} bytes")
+    return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+def fake_encode(photo, extra, model, *, progress=None):
+    """Two passes of the photo, every fourth pixel and then all; one of the extra planes."""
+    passes = [_pack(photo[::4, ::4]), _pack(photo)] if photo.shape[2] else []
+    if extra.shape[2]:
+        passes.append(_pack(extra))
+    if progress:
+        progress(1.0)
+    return bytes([photo.shape[2]]), passes
+
+
+def fake_decode(params, passes, height, width, n_photo, n_extra, model, *, progress=None):
+    if params != bytes([n_photo]):
+        raise CorruptStream("fake codec: parameters")
+    photo_passes = 2 if n_photo else 0
+    if not passes:
+        raise Truncated("fake codec: no pass")
+    photo = np.empty((height, width, 0), np.uint8)
+    if n_photo and len(passes) == 1:
+        small = _unpack(passes[0], (-(-height // 4), -(-width // 4), n_photo))
+        photo = small.repeat(4, 0).repeat(4, 1)[:height, :width]
+    elif n_photo:
+        photo = _unpack(passes[1], (height, width, n_photo))
+    extra = None
+    if not n_extra:
+        extra = np.empty((height, width, 0), np.uint8)
+    elif len(passes) > photo_passes:
+        extra = _unpack(passes[-1], (height, width, n_extra))
+    return photo, extra, 1
+
+
+def _load(model=None, *, device="auto", fingerprint=None):
+    if isinstance(model, str) and model != FakeModel.name:
+        raise ModelNotFound(f"no model '{model}'")
+    if fingerprint is not None and not FakeModel.fingerprint.startswith(fingerprint):
+        raise ModelMismatch("the stream was made with another model")
+    return FakeModel()
+
+
+@pytest.fixture
+def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.SimpleNamespace(
+        encode=fake_encode, decode=fake_decode, needs_model=lambda params: params[:1] not in (b"", b"\0")
+    )
+    real = api._codec
+    monkeypatch.setattr(api, "_codec", lambda name: module if name == "ardm" else real(name))
+    monkeypatch.setattr(api, "_registry", lambda: types.SimpleNamespace(load=_load, cards=lambda: []))
+
+
+@pytest.fixture
+def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, bytes, str]]:
+    """Run the command in this process: (exit status, standard output, standard error)."""
+
+    def call(*argv: Any) -> tuple[int, bytes, str]:
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(part) for part in argv])
+        out, err = capfdbinary.readouterr()
+        code = stop.value.code
+        assert isinstance(code, int)
+        return code, out, err.decode()
+
+    return call
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
