@@ -120,8 +120,6 @@ class _Walk:
         if level != self.level:
             self.level = level
             self.known = [np.ascontiguousarray(self.image[:: 2 << level, :: 2 << level])]
-        while len(self.known) <= phase:  # phases without pixels: a grid of one row or one column
-            self.leave(len(self.known) - 1)
         return _target(self.image, level, phase), phase_base(self.known, phase)
 
     def leave(self, phase: int) -> None:

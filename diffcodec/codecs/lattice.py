@@ -32,9 +32,7 @@ def pass_units(height: int, width: int) -> list[list[tuple[int, int]]]:
     passes: list[list[tuple[int, int]]] = [[]]
     for level in reversed(range(level_count(height, width))):
         rows, columns = grid_size(height, width, level)
-        for phase, (y, x) in enumerate(TARGETS):
-            if y >= rows or x >= columns:
-                continue
+        for phase in range(len(TARGETS)):
             if rows * columns <= MERGED_PIXELS:
                 passes[0].append((level, phase))
             else:
