@@ -362,14 +362,10 @@ def _pieces(source: Any, size: int = 65536) -> Iterator[bytes]:
     elif isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
             yield from iter(lambda: file.read(size), b"")
-    elif hasattr(source, "read"):
-        yield from iter(lambda: source.read(size), b"")
-    elif isinstance(source, Iterable):
-        for piece in source:
+    elif hasattr(source, "read") or isinstance(source, Iterable):
+        for piece in iter(lambda: source.read(size), b"") if hasattr(source, "read") else source:
             if not isinstance(piece, (bytes, bytearray, memoryview)):
-                raise InputError(f"expected an iterable of bytes, found one of {type(piece).__name__}")
+                raise InputError(f"expected bytes from {type(source).__name__}, found {type(piece).__name__}")
             yield bytes(piece)
     else:
-        raise InputError(
-            f"expected bytes, a path, a binary file or an iterable of bytes, found {type(source).__name__}"
-        )
+        raise InputError(f"expected bytes, a path, a binary file or an iterable of bytes, found {type(source).__name__}")
