@@ -166,7 +166,15 @@ def test_limits() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"hello, I am text", b"\x89PNG\r\n\x1a\n", b"\x93NUMPY", b"\x93NUMPY\x01\x00v\x00{", b"GIF89a", b"\xff\xd8\xff"],
+    [
+        b"",
+        b"hello, I am text",
+        b"\x89PNG\r\n\x1a\n",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00v\x00{",
+        b"GIF89a",
+        b"\xff\xd8\xff",
+    ],
 )
 def test_not_a_picture(data: bytes) -> None:
     with pytest.raises(InputError) as error:

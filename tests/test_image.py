@@ -45,8 +45,11 @@ def pictures(draw: st.DrawFn) -> Picture:
 
 def same(a: Picture, b: Picture) -> bool:
     """Bit for bit: NaNs count as equal to themselves."""
-    return a.mode == b.mode and a.samples.dtype == b.samples.dtype and a.samples.shape == b.samples.shape and (
-        a.samples.tobytes() == b.samples.tobytes()
+    return (
+        a.mode == b.mode
+        and a.samples.dtype == b.samples.dtype
+        and a.samples.shape == b.samples.shape
+        and (a.samples.tobytes() == b.samples.tobytes())
     )
 
 

@@ -35,6 +35,7 @@ Progress = Callable[[float], None]
 LATTICE, CONTEXT, NO_PHOTO = 0, 1, 2  #: how the photo planes are coded: first byte of the parameters
 STRIP_POSITIONS = 8192  #: positions of a strip: its activations stay in cache
 THREADS = 2
+PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
 
 
 def needs_model(params: bytes) -> bool:
@@ -147,15 +148,15 @@ def encode(
     if not C:
         params, passes = bytes([NO_PHOTO]), []
     else:
-        if method is None:
-            method = _choose(photo, model)
-        params, passes = bytes([CONTEXT]), []
-        if method != LATTICE:
-            passes = [context.encode_planes(photo)]
-        if method != CONTEXT:
-            lattice = _encode_lattice(photo, model, progress, strip_positions, threads)
-            if not passes or sum(map(len, lattice[1])) <= len(passes[0]):
-                params, passes = lattice
+        method = _choose(photo, model) if method is None else method
+        with ThreadPoolExecutor(1) as pool:  # its kernels run beside the network's
+            adaptive = pool.submit(context.encode_planes, photo) if method != LATTICE else None
+            if method != CONTEXT:
+                params, passes = _encode_lattice(photo, model, progress, strip_positions, threads)
+            if adaptive is not None:
+                whole = adaptive.result()
+                if method == CONTEXT or len(whole) < PROGRESSIVE_WORTH * sum(map(len, passes)):
+                    params, passes = bytes([CONTEXT]), [whole]
     if extra.shape[2]:
         passes.append(context.encode_planes(extra))
     return params, passes

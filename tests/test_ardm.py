@@ -1,0 +1,190 @@
+"""The lattice ARDM: laws every lossless codec passes, exactness of the integer network, the geometry."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diffcodec.codecs import ardm, lattice
+from diffcodec.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
+from diffcodec.models import lattice_cpu, lattice_net, registry
+from diffcodec.models.provider import MaskedModel
+
+
+def photo_like(rng: np.random.Generator, h: int, w: int, c: int) -> np.ndarray:
+    coarse = rng.normal(128, 60, (h // 6 + 2, w // 6 + 2, c))
+    y, x = np.mgrid[:h, :w] / 6
+    i, j = y.astype(int), x.astype(int)
+    fy, fx = (y - i)[..., None], (x - j)[..., None]
+    smooth = (coarse[i, j] * (1 - fy) + coarse[i + 1, j] * fy) * (1 - fx) + (
+        coarse[i, j + 1] * (1 - fy) + coarse[i + 1, j + 1] * fy
+    ) * fx
+    return np.clip(smooth + rng.normal(0, 2, (h, w, c)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> MaskedModel:
+    return registry.load("photo-ardm", device="cpu")
+
+
+def encoded(photo: np.ndarray, model: MaskedModel, **options: object) -> tuple[bytes, list[bytes]]:
+    return ardm.encode(photo, photo[..., :0], model, method=ardm.LATTICE, **options)  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_inverse(h, w, c, seed, noise):
+    rng = np.random.default_rng(seed)
+    photo = rng.integers(0, 256, (h, w, c), dtype=np.uint8) if noise else photo_like(rng, h, w, c)
+    model = registry.load("photo-ardm", device="cpu")
+    params, passes = encoded(photo, model)
+    back, extra, stride = ardm.decode(params, passes, h, w, c, 0, model)
+    assert (back == photo).all() and extra is not None and extra.shape[2] == 0 and stride == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (200, 1), (2, 2), (3, 130), (97, 141)])
+def test_sizes(model, shape):
+    photo = photo_like(np.random.default_rng(1), *shape, 3)
+    params, passes = encoded(photo, model)
+    assert (ardm.decode(params, passes, *shape, 3, 0, model)[0] == photo).all()
+
+
+def test_every_prefix_is_a_better_preview(model):
+    photo = photo_like(np.random.default_rng(2), 150, 190, 3)
+    params, passes = encoded(photo, model)
+    assert len(passes) >= 4
+    errors = []
+    for count in range(1, len(passes) + 1):
+        preview, _, stride = ardm.decode(params, passes[:count], 150, 190, 3, 0, model)
+        assert (preview[::stride, ::stride] == photo[::stride, ::stride]).all()
+        errors.append(float(((preview.astype(float) - photo) ** 2).mean()))
+    assert errors == sorted(errors, reverse=True) and errors[-1] == 0
+    with pytest.raises(Truncated):
+        ardm.decode(params, [], 150, 190, 3, 0, model)
+
+
+def test_same_integers_however_computed(model):
+    """Runtimes, accumulation types, block sizes and thread counts: identical bytes, and each decodes the other's."""
+    photo = photo_like(np.random.default_rng(3), 37, 53, 3)
+    params, passes = encoded(photo, model)
+    runtimes = ["float32", "torch32", "torch64"] + (["int8"] if lattice_cpu.int8_is_exact() else [])
+    for runtime, strip, threads in [*product(runtimes, [10**6], [1]), ("float32", 1, 2), ("torch32", 100, 2)]:
+        other = registry.load("photo-ardm", device="cpu", runtime=runtime)
+        assert encoded(photo, other, strip_positions=strip, threads=threads) == (params, passes), (runtime, strip)
+        back = ardm.decode(params, passes, 37, 53, 3, 0, other, strip_positions=strip, threads=threads)[0]
+        assert (back == photo).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_and_cpu_agree(model):
+    photo = photo_like(np.random.default_rng(3), 37, 53, 3)
+    assert encoded(photo, registry.load("photo-ardm", device="cuda")) == encoded(photo, model)
+
+
+def test_rate_is_the_models_entropy(model, monkeypatch):
+    photo = photo_like(np.random.default_rng(4), 160, 160, 3)
+    ideal = 0.0
+    inner = ardm.intervals
+
+    def metered(*args: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal ideal
+        starts, freqs = inner(*args)
+        ideal += 24 * freqs.size - float(np.log2(freqs.astype(float)).sum())
+        return starts, freqs
+
+    monkeypatch.setattr(ardm, "intervals", metered)
+    _, passes = encoded(photo, model)
+    assert 8 * sum(map(len, passes)) <= ideal * 1.003 + 96
+
+
+def test_integer_network_follows_the_float_one():
+    """A quantised random network against its float parent, phase by phase through the whole codec."""
+    from diffcodec.models.lattice import LatticeModel
+    from diffcodec.models.lattice_quant import quantize
+
+    torch.manual_seed(0)
+    config = lattice_net.LatticeConfig(channels=16, blocks=2, components=3)
+    net = lattice_net.LatticeNet(config).eval()
+    photo = photo_like(np.random.default_rng(5), 64, 64, 3)
+    x = torch.from_numpy(photo).permute(2, 0, 1)[None]
+    convs = [m for m in net.modules() if isinstance(m, lattice_net.QuantConv)]
+    for m in convs:
+        m.observe = []
+    codes = lattice.side_codes(photo)
+    assert codes == tuple(lattice_net.side_codes(x)[0].tolist())
+    with torch.no_grad():
+        net.nats(x, 0, torch.tensor([codes]))
+        for m in convs:
+            m.calibrate(1.0)
+        expected = float(net.nats(x, 0, torch.tensor([codes]))) / np.log(2)
+    model = LatticeModel(quantize(net), "random", bytes(32), device="cpu")
+    _, passes = ardm.encode(photo, photo[..., :0], model, method=ardm.LATTICE)
+    _, coarse = ardm.encode(np.ascontiguousarray(photo[::2, ::2]), photo[:32, :32, :0], model, method=ardm.LATTICE)
+    # both streams spend the same on the coarse levels but for their level numbers, a small difference in bias
+    assert 8 * (sum(map(len, passes)) - sum(map(len, coarse))) == pytest.approx(expected, rel=0.02)
+
+
+def test_damaged_passes_never_crash(model):
+    photo = photo_like(np.random.default_rng(6), 24, 24, 3)
+    params, passes = encoded(photo, model)
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(20):
+        data = bytearray(passes[0])
+        data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        try:
+            wrong += int((ardm.decode(params, [bytes(data)], 24, 24, 3, 0, model)[0] != photo).any())
+        except CorruptStream:
+            wrong += 1
+    assert wrong == 20  # the container's checksum and digest turn each into an error
+    with pytest.raises(CorruptStream):
+        ardm.decode(params[:1] + b"\0\0", passes, 24, 24, 3, 0, model)
+    with pytest.raises(CorruptStream):
+        ardm.decode(params, [*passes, b"", b""], 24, 24, 3, 0, model)
+
+
+def test_geometry_codes_every_pixel_once():
+    for h, w in product([1, 2, 3, 5, 8, 17, 100], repeat=2):
+        count = np.zeros((h, w), int)
+        stride = 1 << lattice.level_count(h, w)
+        count[::stride, ::stride] += 1
+        for units in lattice.pass_units(h, w):
+            for level, phase in units:
+                ardm._target(count, level, phase)[...] += 1
+        assert (count == 1).all(), (h, w)
+
+
+def test_registry_says_what_is_wrong(tmp_path):
+    with pytest.raises(ModelNotFound, match="photo-ardm"):
+        registry.load("no-such-model")
+    with pytest.raises(ModelMismatch, match="fingerprint"):
+        registry.load("photo-ardm", fingerprint=b"\xff" * 8)
+    (tmp_path / "m.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(ModelNotFound):
+        registry.load(tmp_path / "m")
+    (tmp_path / "m.json").write_text('{"name": "m", "config": {}}')
+    with pytest.raises(ModelMismatch):
+        registry.load(tmp_path / "m")
+
+
+def test_cards_name_their_weights():
+    for card in registry.cards():
+        weights = (registry.FOLDER / f"{card['name']}.safetensors").read_bytes()
+        assert registry.fingerprint_of(weights, card["config"]).hex() == card["fingerprint"]
+        assert len(weights) == card["bytes"] <= 8 * 2**20
+
+
+def test_golden_stream(model):
+    """Bytes of one picture with the bundled model; a change needs new weights or a new format version."""
+    photo = (np.add.outer(np.arange(48) * 5, np.arange(40) * 3)[..., None] * [1, 2, 3] % 251).astype(np.uint8)
+    params, passes = encoded(photo, model)
+    assert hashlib.sha256(params + b"".join(passes)).hexdigest()[:16] == GOLDEN
+
+
+GOLDEN = "bbf5981082d3c926"

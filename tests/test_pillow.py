@@ -1,0 +1,83 @@
+"""`.dfc` through Pillow's own open and save."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import diffcodec
+import diffcodec.pillow
+from diffcodec import api
+from diffcodec.errors import DiffcodecError, InputError
+from test_image import PILLOW_MODES
+
+pytestmark = pytest.mark.usefixtures("fake_codec")
+
+
+@pytest.mark.parametrize("mode", PILLOW_MODES)
+def test_save_and_open(mode: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    length = len(Image.new(mode, (9, 8)).tobytes())
+    image = Image.frombytes(mode, (9, 8), rng.integers(0, 256, length, dtype=np.uint8).tobytes())
+    image.save(tmp_path / "x.dfc")
+    with Image.open(tmp_path / "x.dfc") as back:
+        assert (back.format, back.mode, back.size) == ("DFC", mode, (9, 8))
+        assert back.tobytes() == image.tobytes()
+    assert back.get_format_mimetype() == "image/x-diffcodec"
+
+
+def test_pixels_are_decoded_on_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = diffcodec.encode(np.zeros((4, 5), np.uint8))
+    calls = []
+    real = api.decode_picture
+    monkeypatch.setattr(api, "decode_picture", lambda *a, **k: calls.append(1) or real(*a, **k))
+    image = Image.open(io.BytesIO(data))
+    assert image.size == (5, 4) and not calls
+    image.load()
+    image.getpixel((0, 0))
+    assert len(calls) == 1
+    image.putpixel((0, 0), 7)
+    assert image.getpixel((0, 0)) == 7 and image.resize((2, 2)).size == (2, 2)
+
+
+def test_metadata() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    out = io.BytesIO()
+    Image.new("RGB", (3, 3)).save(out, "DFC", icc_profile=b"profile", exif=exif)
+    back = Image.open(io.BytesIO(out.getvalue()))
+    assert back.info["icc_profile"] == b"profile" and back.getexif()[0x0112] == 3
+    again = io.BytesIO()
+    back.save(again, "DFC")
+    assert again.getvalue() == out.getvalue()
+
+
+def test_options() -> None:
+    out = io.BytesIO()
+    Image.radial_gradient("L").save(out, "DFC", seed=11, model="fake")
+    assert diffcodec.inspect(out.getvalue())["seed"] == 11
+    with pytest.raises(DiffcodecError):
+        Image.new("L", (3, 3)).save(io.BytesIO(), "DFC", model="nothing")
+
+
+def test_16_bit_colour_is_refused_by_name() -> None:
+    data = diffcodec.encode(np.arange(75, dtype=np.uint16).reshape(5, 5, 3) * 800)
+    with pytest.raises(InputError, match="diffcodec.decode"):
+        Image.open(io.BytesIO(data))
+
+
+def test_damage() -> None:
+    data = diffcodec.encode(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    with pytest.raises(DiffcodecError):
+        Image.open(io.BytesIO(data[:-1]))
+    with pytest.raises(OSError):  # Pillow's own: no plugin claims these bytes
+        Image.open(io.BytesIO(b"not a stream"))
+
+
+def test_failed_save_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DiffcodecError):
+        Image.new("L", (3, 3)).save(tmp_path / "x.dfc", model="nothing")
+    assert not (tmp_path / "x.dfc").exists()
