@@ -240,8 +240,9 @@ def test_nothing_heavy_at_import() -> None:
 @needs_weights
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "RGB;16", "I;16", "YCbCr", "CMYK", "1", "F"])
 def test_bundled_model_round_trip(mode: str) -> None:
-    from diffcodec.modes import BY_NAME
     from test_image import DTYPES
+
+    from diffcodec.modes import BY_NAME
 
     info = BY_NAME[mode]
     y, x = np.mgrid[0:21, 0:19]

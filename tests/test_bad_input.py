@@ -1,4 +1,4 @@
-"""Damaged, forged and hostile streams: an error of the tree, in one line; never wrong pixels, never another exception."""
+"""Damaged, forged and hostile streams: a one-line error of the tree, never wrong pixels, never another exception."""
 
 from __future__ import annotations
 

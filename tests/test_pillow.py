@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_image import PILLOW_MODES
 
 import diffcodec
 import diffcodec.pillow
 from diffcodec import api
 from diffcodec.errors import DiffcodecError, InputError
-from test_image import PILLOW_MODES
 
 pytestmark = pytest.mark.usefixtures("fake_codec")
 
