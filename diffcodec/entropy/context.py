@@ -1,0 +1,226 @@
+"""Adaptive context coder: planes of bytes to bytes and back, losslessly, with nothing trained beforehand.
+
+For what a network trained on photographs is bad at: flat and drawn pictures, screenshots, text, palette indices, bilevel scans,
+alpha planes, low bytes of 16-bit data, noise. Each value is split into binary decisions; a decision's probability is the
+logistic mix of ten adaptive contexts, refined by an adaptive map, and goes to a binary range coder (`context_kernels.py`).
+All arithmetic is integer, so every machine decodes the same pixels. bitstream_spec/CONTEXT.md is the normative description.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from diffcodec.entropy import context_kernels as kernels
+from diffcodec.errors import CorruptStream
+
+Mode = Literal[0, 1, 2, 3, 4]
+RAW: Mode = 0  # the bytes themselves: noise
+NUMBERS: Mode = 1  # residuals of a prediction, channel after channel
+NUMBERS_AND_PIXELS: Mode = 2  # the same, but first: is the pixel one of its neighbours, or one that stood in such a place?
+COLOURS: Mode = 3  # a palette of up to 65 536 colours, indices from the top bit down
+COLOURS_AND_PIXELS: Mode = 4
+
+MAX_CHANNELS = 8
+MAX_COLOURS = 1 << 16
+SAMPLE = 1 << 16  # pixels on which the modes are compared
+WIDE = 1 << 16  # wider pictures than this are coded on their side, which bounds the memory for rows
+
+
+def encode_planes(planes: np.ndarray) -> bytes:
+    """Code uint8 planes (H, W, C), C in 1..8, H and W at least 1. At most H*W*C + 1 bytes come out."""
+    height, width, channels = planes.shape
+    if planes.dtype != np.uint8 or not 1 <= channels <= MAX_CHANNELS or not height or not width:
+        raise ValueError(f"expected uint8 planes (H, W, 1..8), found {planes.dtype} {planes.shape}")
+    planes = np.ascontiguousarray(planes.transpose(1, 0, 2) if _on_its_side(height, width) else planes)
+    palette, indices = _palette(planes)
+    sizes = _compare(planes, palette, indices)
+    best = bytes([RAW]) + planes.tobytes()
+    # Only a sample was compared: where two modes come out close and the picture is not large, the whole decides.
+    margin = 1.12 if height * width <= 1 << 20 else 1.0
+    for mode, size in sizes.items():
+        if size <= margin * min(sizes.values()):
+            data = _encode_mode(planes, palette, indices, mode)
+            if data is not None and len(data) < len(best):
+                best = data
+    return best
+
+
+def decode_planes(data: bytes, height: int, width: int, channels: int) -> np.ndarray:
+    """The uint8 planes (height, width, channels) that `encode_planes` made `data` from.
+
+    Raises CorruptStream where the bytes cannot be such planes. Time and memory depend on the geometry alone, whatever the data.
+    """
+    if not 1 <= channels <= MAX_CHANNELS or height < 1 or width < 1:
+        raise ValueError(f"expected a geometry (H, W, 1..8), found {(height, width, channels)}")
+    if not data:
+        raise CorruptStream("context-coded planes: expected a mode byte, found no data; the file is damaged")
+    on_its_side = _on_its_side(height, width)
+    shape = (width, height, channels) if on_its_side else (height, width, channels)
+    mode, body = data[0], data[1:]
+    if mode == RAW:
+        planes = _decode_raw(body, shape)
+    elif mode in (NUMBERS, NUMBERS_AND_PIXELS):
+        planes = _decode_body(body, shape, 0, mode == NUMBERS_AND_PIXELS)
+    elif mode in (COLOURS, COLOURS_AND_PIXELS):
+        planes = _decode_colours(body, shape, mode == COLOURS_AND_PIXELS)
+    else:
+        raise CorruptStream(f"context-coded planes: expected a mode of 0 to 4, found {mode}; the file is damaged")
+    return np.ascontiguousarray(planes.transpose(1, 0, 2)) if on_its_side else planes
+
+
+def _on_its_side(height: int, width: int) -> bool:
+    return width > WIDE and width > height
+
+
+# --- one mode ---------------------------------------------------------------------------------------------------------
+
+
+def _encode_mode(planes: np.ndarray, palette: np.ndarray, indices: np.ndarray, mode: Mode) -> bytes | None:
+    """Mode byte and body; None where it would be no shorter than RAW."""
+    if mode in (NUMBERS, NUMBERS_AND_PIXELS):
+        body = _encode_body(planes, 0, mode == NUMBERS_AND_PIXELS)
+    else:
+        body = _encode_colours(palette, indices, mode == COLOURS_AND_PIXELS)
+    return None if body is None else bytes([mode]) + body
+
+
+def _encode_colours(palette: np.ndarray, indices: np.ndarray, pixels: bool) -> bytes | None:
+    """Number of colours - 1 (2 bytes, little-endian), length of the palette (3 bytes), palette, indices."""
+    colours = len(palette)
+    table = _encode_palette(palette)
+    body = _encode_body(indices, colours, pixels) if colours > 1 else b""
+    return None if body is None else (colours - 1).to_bytes(2, "little") + len(table).to_bytes(3, "little") + table + body
+
+
+def _decode_colours(data: bytes, shape: tuple[int, int, int], pixels: bool) -> np.ndarray:
+    height, width, channels = shape
+    if len(data) < 5:
+        raise CorruptStream(f"context-coded planes: expected 5 bytes of palette header, found {len(data)}; the file is damaged")
+    colours, length = int.from_bytes(data[:2], "little") + 1, int.from_bytes(data[2:5], "little")
+    if colours > height * width or length > len(data) - 5:
+        raise CorruptStream(
+            f"context-coded planes: a palette of {colours} colours in {length} bytes does not fit "
+            f"{height * width} pixels in {len(data) - 5} bytes; the file is damaged"
+        )
+    palette = _decode_palette(data[5 : 5 + length], colours, channels)
+    if colours == 1:
+        if length != len(data) - 5:
+            raise CorruptStream("context-coded planes: bytes follow a single colour; the file is damaged")
+        return np.broadcast_to(palette[0], shape).copy()
+    indices = _decode_body(data[5 + length :], (height, width, _index_channels(colours)), colours, pixels)
+    return palette[_joined(indices)]
+
+
+def _encode_palette(palette: np.ndarray) -> bytes:
+    """The sorted palette is a picture one row high."""
+    row = np.ascontiguousarray(palette[None])
+    body = _encode_body(row, 0, False)
+    return bytes([RAW]) + row.tobytes() if body is None else bytes([NUMBERS]) + body
+
+
+def _decode_palette(data: bytes, colours: int, channels: int) -> np.ndarray:
+    if not data or data[0] not in (RAW, NUMBERS):
+        raise CorruptStream(f"context-coded planes: expected a palette, found {data[:1].hex() or 'nothing'}; the file is damaged")
+    shape = (1, colours, channels)
+    return (_decode_raw(data[1:], shape) if data[0] == RAW else _decode_body(data[1:], shape, 0, False))[0]
+
+
+def _decode_raw(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    size = shape[0] * shape[1] * shape[2]
+    if len(data) != size:
+        raise CorruptStream(f"context-coded planes: expected {size} raw bytes, found {len(data)}; the file is damaged")
+    return np.frombuffer(data, np.uint8).reshape(shape).copy()
+
+
+def _encode_body(planes: np.ndarray, colours: int, pixels: bool) -> bytes | None:
+    """Range-coded bytes; None where they would be no fewer than the planes'."""
+    data = np.empty(planes.size, np.uint8)
+    state, memory = kernels.new_state(planes.shape, decoding=False)
+    if not kernels.code_planes(state, memory, data, planes, _order(planes.shape[2]), colours, pixels):
+        return None
+    length = kernels.finish(state, data)
+    return data[:length].tobytes() if length < data.size else None
+
+
+def _decode_body(body: bytes, shape: tuple[int, int, int], colours: int, pixels: bool) -> np.ndarray:
+    data = np.frombuffer(body, np.uint8).copy()  # the kernel is typed for an array it could write to
+    state, memory = kernels.new_state(shape, decoding=True)
+    kernels.start(state, data)
+    planes = np.zeros(shape, np.uint8)
+    good = kernels.code_planes(state, memory, data, planes, _order(shape[2]), colours, pixels)
+    if not good or not kernels.finished(state, data):
+        raise CorruptStream(f"context-coded planes: the {len(body)} bytes do not end where the pixels do; the file is damaged")
+    return planes
+
+
+def _order(channels: int) -> np.ndarray:
+    """Green first: it predicts red and blue better than they predict it."""
+    return np.array([1, 0, *range(2, channels)] if channels >= 3 else range(channels), np.int64)
+
+
+# --- palette ----------------------------------------------------------------------------------------------------------
+
+
+def _palette(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted colours uint8 (n, C) and their indices uint8 (H, W, 1 or 2, low byte first); n = 0 where there are too many."""
+    height, width, channels = planes.shape
+    limit = min(MAX_COLOURS, max(256, height * width // 4))
+    keys, used = np.zeros(4 * MAX_COLOURS, np.uint64), np.zeros(4 * MAX_COLOURS, np.uint8)
+    order = _order(channels)
+    if not kernels.collect_colours(planes, order, keys, used, limit):
+        return np.zeros((0, channels), np.uint8), np.zeros((0, 0, 1), np.uint8)
+    slots = np.flatnonzero(used)
+    slots = slots[np.argsort(keys[slots])]
+    ranks = np.zeros(keys.size, np.int64)
+    ranks[slots] = np.arange(slots.size)
+    palette = np.zeros((slots.size, channels), np.uint8)
+    for j, c in enumerate(order):
+        palette[:, c] = (keys[slots] >> np.uint64(8 * (channels - 1 - j))).astype(np.uint8)
+    indices = np.zeros((height, width, _index_channels(slots.size)), np.uint8)
+    kernels.index_colours(planes, order, keys, used, ranks, indices)
+    return palette, indices
+
+
+def _index_channels(colours: int) -> int:
+    return 1 if colours <= 256 else 2
+
+
+def _joined(indices: np.ndarray) -> np.ndarray:
+    return indices[..., 0] if indices.shape[2] == 1 else indices[..., 0] | indices[..., 1].astype(np.uint16) << 8
+
+
+# --- choice of the mode -----------------------------------------------------------------------------------------------
+
+
+def _compare(planes: np.ndarray, palette: np.ndarray, indices: np.ndarray) -> dict[Mode, float]:
+    """Estimated bytes by mode, from a sample of at most SAMPLE pixels."""
+    if len(palette) == 1:
+        return {COLOURS: 0.0}
+    sample = _sample(planes)
+    scale = planes.size / sample.size
+    raw = float(planes.size)
+    sizes: dict[Mode, float] = {}
+    for mode in (NUMBERS, NUMBERS_AND_PIXELS):
+        body = _encode_body(sample, 0, mode == NUMBERS_AND_PIXELS)
+        sizes[mode] = raw if body is None else len(body) * scale
+    if len(palette):
+        table = len(_encode_palette(palette))
+        sample = _sample(indices)
+        for mode in (COLOURS, COLOURS_AND_PIXELS):
+            body = _encode_body(sample, len(palette), mode == COLOURS_AND_PIXELS)
+            sizes[mode] = raw if body is None else len(body) * scale + table
+    return sizes
+
+
+def _sample(planes: np.ndarray) -> np.ndarray:
+    """The planes themselves when small, else 16 blocks from a 4x4 grid, one below the other."""
+    height, width, _ = planes.shape
+    if height * width <= SAMPLE:
+        return planes
+    w = min(width, 128)
+    h = min(height, SAMPLE // 16 // w)
+    tops = [k * (height - h) // 3 for k in range(4)]
+    lefts = [k * (width - w) // 3 for k in range(4)]
+    return np.concatenate([planes[top : top + h, left : left + w] for top in tops for left in lefts])
