@@ -67,7 +67,7 @@ class _Phases:
         bias = self.model.bias(phase, level, self.codes.get(level, UNKNOWN))
         before, halo = (self.features if phase else None), self.model.halo
         step = max(1, self.positions // w)
-        after: list[np.ndarray | None] = []
+        after: np.ndarray | None = None
 
         def strip(y0: int, y1: int) -> tuple[object, np.ndarray | None]:
             top, bottom = min(halo, y0), min(halo, h - y1)
@@ -85,9 +85,11 @@ class _Phases:
                 break
             y0, y1, future = pending.popleft()
             result, features = future.result()
-            after.append(features)
+            if features is not None:
+                after = np.empty((h, *features.shape[1:]), np.uint8) if after is None else after
+                after[y0:y1] = features
             yield y0, y1, result
-        self.features = None if after[0] is None else np.concatenate([f for f in after if f is not None])
+        self.features = after
 
 
 def _target(image: np.ndarray, level: int, phase: int) -> np.ndarray:
