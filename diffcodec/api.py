@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .bitstream import Chunk, Container, Header, Limits, StreamReader, read, write
+from .bitstream import DEFAULT_LIMITS, Chunk, Container, Header, Limits, StreamReader, read, write
 from .bitstream.container import assemble
 from .bitstream.header import CODECS, FINGERPRINT_BYTES, NUMERICS
 from .errors import CorruptStream, DecodeMismatch, InputError, Truncated
@@ -65,6 +65,11 @@ def encode(
     if not 0 <= seed < 2**64:
         raise InputError(f"expected a seed from 0 to 2^64 - 1, found {seed}")
     picture = Picture.from_any(image)
+    if picture.width * picture.height > DEFAULT_LIMITS.max_pixels:
+        raise InputError(
+            f"the picture is {picture.width}×{picture.height}, over the limit of {DEFAULT_LIMITS.max_pixels} pixels: "
+            "cut it into parts"
+        )
     forms = _forms(picture)
     wanted = model is not None or any(form.photo.shape[2] for form in forms)
     provider = _registry().load(model, device=device) if wanted else None
@@ -128,7 +133,7 @@ def decode_picture(
         raise InputError(f"expected upto_bytes of at least 1, found {upto_bytes}")
     stream = _bytes(data)[:upto_bytes]
     container = read(stream, limits=_limits(max_pixels), partial=upto_bytes is not None)
-    return _decode(container, _provider(container, model, device), progress)
+    return _verified(_decode(container, _provider(container, model, device), progress), container)
 
 
 @dataclass(frozen=True)
@@ -157,20 +162,24 @@ def decode_progressive(
     reader = StreamReader(limits)
     chunks: list[Chunk] = []
     provider: Any = None
+    picture: Picture | None = None
     seen = 0
     for data in _pieces(source):
         for chunk in reader.feed(data):
             chunks.append(chunk)
             container = assemble(chunks, reader.version or (0, 0), limits)
-            if not container.passes or not (chunk.type == "P" or container.complete):
+            if chunk.type == "P":
+                if len(container.passes) == 1:
+                    provider = _provider(container, model, device)
+                try:
+                    picture = _decode(container, provider, None)
+                except Truncated:  # no plane of the photograph yet
+                    continue
+            elif not container.complete:
                 continue
-            if provider is None:
-                provider = _provider(container, model, device)
-            try:
-                picture = _decode(container, provider, None)
-            except Truncated:  # no plane of the photograph yet
-                continue
-            seen = chunk.end
+            elif picture is None:
+                raise CorruptStream("the stream ends without a picture; the file is damaged")
+            picture, seen = _verified(picture, container), chunk.end
             bpp = 8 * seen / (picture.width * picture.height)
             yield Preview(picture.samples, seen, bpp, container.complete)
     if not chunks or chunks[-1].type != "E":
@@ -257,7 +266,11 @@ def _write(
         fingerprint=provider.fingerprint[:FINGERPRINT_BYTES] if named else bytes(FINGERPRINT_BYTES),
         params=(form.layout.write() if form.layout else b"") + params,
     )
-    chunks = [Chunk("H", header.to_bytes())]
+    try:
+        Header.from_bytes(payload := header.to_bytes())
+    except (ValueError, CorruptStream) as error:  # only a name or parameters of someone's own provider
+        raise InputError(f"the model {provider.name!r} cannot be recorded in a stream: {error}") from None
+    chunks = [Chunk("H", payload)]
     if form.palette is not None:
         chunks.append(Chunk("C", form.palette.tobytes()))
     if picture.icc is not None:
@@ -287,6 +300,10 @@ def _decode(container: Container, provider: Any, progress: Progress | None) -> P
         if not n_photo and extra is None:
             raise Truncated(f"the stream ends before the first plane of this {mode.name} picture: fetch more of it")
         picture = unplanes(photo, extra, layout, mode, icc, exif)
+    return picture
+
+
+def _verified(picture: Picture, container: Container) -> Picture:
     if container.digest is not None and picture.digest() != container.digest:
         raise DecodeMismatch(
             "the decoded pixels differ from the digest in the stream: nothing was returned; "
@@ -368,4 +385,6 @@ def _pieces(source: Any, size: int = 65536) -> Iterator[bytes]:
                 raise InputError(f"expected bytes from {type(source).__name__}, found {type(piece).__name__}")
             yield bytes(piece)
     else:
-        raise InputError(f"expected bytes, a path, a binary file or an iterable of bytes, found {type(source).__name__}")
+        raise InputError(
+            f"expected bytes, a path, a binary file or an iterable of bytes, found {type(source).__name__}"
+        )

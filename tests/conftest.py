@@ -74,9 +74,10 @@ def fake_decode(params, passes, height, width, n_photo, n_extra, model, *, progr
 def _load(model=None, *, device="auto", fingerprint=None):
     if isinstance(model, str) and model != FakeModel.name:
         raise ModelNotFound(f"no model '{model}'")
-    if fingerprint is not None and not FakeModel.fingerprint.startswith(fingerprint):
+    provider = FakeModel() if model is None or isinstance(model, str) else model
+    if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
         raise ModelMismatch("the stream was made with another model")
-    return FakeModel()
+    return provider
 
 
 @pytest.fixture

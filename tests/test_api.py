@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_weights
+from conftest import FakeModel, needs_weights
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from test_image import pictures, same
@@ -177,15 +177,11 @@ def test_models() -> None:
     info = diffcodec.inspect(data)
     assert info["model"] == "fake" and info["numerics"] == "exact" and info["seed"] == 5
 
-    class Other:
-        name, numerics, fingerprint = "other", 0, bytes(32)
-
-    import conftest
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conftest.FakeModel, "fingerprint", bytes(32))
-        with pytest.raises(ModelMismatch):
-            diffcodec.decode(data)
+    with pytest.raises(ModelMismatch):
+        diffcodec.decode(data, model=type("Other", (FakeModel,), {"fingerprint": bytes(32)})())
+    for name in ("a/b", "x" * 65, "two\nlines"):
+        with pytest.raises(InputError, match="cannot be recorded"):
+            diffcodec.encode(array, model=type("Named", (FakeModel,), {"name": name})())
 
 
 @fake

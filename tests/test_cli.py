@@ -312,7 +312,7 @@ def test_demo(run: Run, photo: Path, tmp_path: Path) -> None:
     result = json.loads(stdout)
     assert code == 0 and result["identical"] and result["bytes"] == (out / "photo.dfc").stat().st_size
     assert np.array_equal(np.asarray(Image.open(out / "photo.png")), ARRAY)
-    assert len(result["previews"]) == 3 and Image.open(out / "previews.png").width > 500
+    assert len(result["previews"]) == 2 and Image.open(out / "previews.png").width > 500
     assert result["png_bytes"] > 0 and result["webp_bytes"] > 0
     code, stdout, _ = run("demo", "--image", photo, "--out", out)
     assert code == 0 and b"identical to the original" in stdout
