@@ -239,8 +239,14 @@ def planes(picture: Picture) -> tuple[Bytes, Bytes, Layout]:
         kinds[0] = (CODED, 0)
     layout = Layout(tuple(kinds))
     n_photo, _ = layout.counts(mode)
-    coded = np.ascontiguousarray(every[..., list(layout.coded)])
-    return coded[..., :n_photo], coded[..., n_photo:], layout
+    return _chosen(every, layout.coded[:n_photo]), _chosen(every, layout.coded[n_photo:]), layout
+
+
+def _chosen(every: Bytes, indices: tuple[int, ...]) -> Bytes:
+    """These planes, contiguous; the array itself if they are all of it."""
+    first, last = (indices[0], indices[-1] + 1) if indices else (0, 0)
+    neighbours = len(indices) == last - first
+    return np.ascontiguousarray(every[..., first:last] if neighbours else every[..., list(indices)])
 
 
 def _derived(every: Bytes, index: int) -> tuple[int, int]:
@@ -288,12 +294,10 @@ def palette(picture: Picture) -> tuple[Bytes, Bytes] | None:
         return None
     limit = min(256, DEFAULT_LIMITS.max_palette // count)
     every = to_planes(picture)
-    packed = np.zeros(every.shape[:2], np.uint64)
-    for index in range(count):
-        packed |= every[..., index].astype(np.uint64) << np.uint64(8 * index)
-    flat = packed.reshape(-1)
-    if len(np.unique(flat[:: max(1, flat.size // 8192)])) > limit:  # a look before sorting all of it
+    pixels = every.reshape(-1, count)
+    if len(np.unique(_packed(pixels[:: max(1, len(pixels) // 8192)]))) > limit:  # a look before sorting all of it
         return None
+    flat = _packed(pixels)
     colours, inverse = np.unique(flat, return_inverse=True)
     if len(colours) > limit:
         return None
@@ -302,6 +306,14 @@ def palette(picture: Picture) -> tuple[Bytes, Bytes] | None:
     rank = np.empty(len(order), np.uint8)
     rank[order] = np.arange(len(order))
     return entries[order], rank[inverse].reshape(*every.shape[:2], 1)
+
+
+def _packed(pixels: Bytes) -> NDArray[np.uint64]:
+    """One integer for the bytes of each pixel of N×P."""
+    packed = np.zeros(len(pixels), np.uint64)
+    for index in range(pixels.shape[1]):
+        packed |= pixels[:, index].astype(np.uint64) << np.uint64(8 * index)
+    return packed
 
 
 def unpalette(entries: Bytes, index: Bytes, mode: Mode, icc: bytes | None, exif: bytes | None) -> Picture:
