@@ -269,7 +269,11 @@ def unplanes(
         raise CorruptStream(f"no plane of this {mode.name} picture was decoded")
     every = np.empty((*some.shape[:2], mode.planes), np.uint8)
     n_photo, _ = layout.counts(mode)
-    for at, index in enumerate(layout.coded):
+    at = 0
+    for index, (kind, value) in enumerate(layout.planes):
+        if kind != CODED:
+            every[..., index] = value if kind == CONSTANT else every[..., value]
+            continue
         if at < n_photo and photo is not None:
             every[..., index] = photo[..., at]
         elif extra is not None:
@@ -278,9 +282,7 @@ def unplanes(
             every[..., index] = 255
         else:  # a preview: the low byte of a wide sample follows its high byte, a chroma plane is neutral
             every[..., index] = every[..., index - mode.components] if index >= mode.components else 128
-    for index, (kind, value) in enumerate(layout.planes):
-        if kind != CODED:
-            every[..., index] = value if kind == CONSTANT else every[..., value]
+        at += 1
     return from_planes(every, mode, icc, exif)
 
 

@@ -306,6 +306,14 @@ def test_missing_extra_planes_are_filled_in(mode: Mode, rng: np.random.Generator
     assert np.array_equal(preview[..., :colours], high[..., :colours].astype(np.int64) * unit)
 
 
+def test_preview_of_grey_high_bytes_under_coloured_low_bytes(rng: np.random.Generator) -> None:
+    low = rng.integers(0, 256, (4, 5, 3)).astype(np.uint16)
+    picture = Picture.from_any(low + np.uint16(0x4000))
+    photo, extra, layout = planes(picture)
+    assert (photo.shape[2], extra.shape[2]) == (1, 3)
+    assert (unplanes(photo, None, layout, picture.info, None, None).samples == 0x4040).all()
+
+
 def test_every_mode_has_its_pillow_mode() -> None:
     assert {m.pillow for m in MODES if m.pillow} == set(PILLOW_MODES)
     assert BY_NAME["L[1]"].pillow == "L" and BY_NAME["RGB;16"].pillow is None
