@@ -49,20 +49,19 @@ def float_bits(net: LatticeNet, picture: np.ndarray) -> float:
 
 
 def integer_bits(model: object, picture: np.ndarray) -> float:
-    total = 0.0
+    parts: list[float] = []  # appended to by several threads
     inner = logistic.intervals
 
     def metered(params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        nonlocal total
         starts, freqs = inner(params, base, pixels)
-        total += logistic.bits(freqs)
+        parts.append(logistic.bits(freqs))
         return starts, freqs
 
     ardm.intervals = metered  # type: ignore[attr-defined]
     picture = np.ascontiguousarray(picture)
     ardm.encode(picture, picture[..., :0], model, method=ardm.LATTICE)  # type: ignore[arg-type]
     ardm.intervals = inner  # type: ignore[attr-defined]
-    return total
+    return sum(parts)
 
 
 def main() -> None:
