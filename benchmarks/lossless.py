@@ -23,7 +23,6 @@ from diffcodec.codecs import ardm
 from diffcodec.entropy import logistic
 from diffcodec.models import registry
 
-
 FRAME = 70  #: bytes around the passes: signature, header, end; and at most 8 around each pass
 
 
@@ -72,9 +71,13 @@ def main() -> None:
     ap.add_argument("--limit", type=int, default=None)
     ap.add_argument("--csv", type=Path)
     args = ap.parse_args()
-    paths = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in {".png", ".webp", ".tif", ".bmp"})[: args.limit]
+    paths = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in {".png", ".webp", ".tif", ".bmp"})[
+        : args.limit
+    ]
     warm = np.zeros((64, 64, 3), np.uint8)
-    diffcodec.decode(diffcodec.encode(warm + np.arange(64, dtype=np.uint8)[:, None, None], model=args.model), model=args.model)
+    diffcodec.decode(
+        diffcodec.encode(warm + np.arange(64, dtype=np.uint8)[:, None, None], model=args.model), model=args.model
+    )
     rows = []
     for path in paths:
         image = Image.open(path).convert("RGB")
@@ -85,7 +88,13 @@ def main() -> None:
         back = diffcodec.decode(data, model=args.model)
         t2 = time.perf_counter()
         assert np.array_equal(back, pixels), f"{path.name} did not come back"
-        row = {"file": path.name, "bytes": len(data), "bpd": 8 * len(data) / pixels.size, "encode_s": t1 - t0, "decode_s": t2 - t1}
+        row = {
+            "file": path.name,
+            "bytes": len(data),
+            "bpd": 8 * len(data) / pixels.size,
+            "encode_s": t1 - t0,
+            "decode_s": t2 - t1,
+        }
         with EntropyMeter() as meter:  # of the network, whichever method the file took
             params, passes = ardm.encode(pixels, pixels[..., :0], registry.load(args.model), method=ardm.LATTICE)
         row["lattice_bpd"] = 8 * (sum(map(len, passes)) + len(params) + FRAME + 8 * len(passes)) / pixels.size
@@ -96,7 +105,8 @@ def main() -> None:
         print(" ".join(f"{k} {v:.3f}" if isinstance(v, float) else str(v) for k, v in row.items()), flush=True)
     mean = {k: statistics.fmean(r[k] for r in rows) for k in rows[0] if k not in ("file", "bytes", "method")}
     print(f"MEAN of {len(rows)}:", " ".join(f"{k} {v:.4f}" for k, v in mean.items()))
-    print(f"median encode {statistics.median(r['encode_s'] for r in rows):.2f} s, decode {statistics.median(r['decode_s'] for r in rows):.2f} s, {os.cpu_count()} CPUs")
+    encode, decode = (statistics.median(r[k] for r in rows) for k in ("encode_s", "decode_s"))
+    print(f"median encode {encode:.2f} s, decode {decode:.2f} s, {os.cpu_count()} CPUs")
     over = mean["lattice_bpd"] / mean["entropy_bpd"] - 1
     print(f"{sum(r['method'] == 'lattice' for r in rows)} files by the network, the others by the context coder")
     print(f"network alone: file size over the model's own entropy {100 * over:+.3f} %")

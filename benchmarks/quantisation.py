@@ -2,8 +2,8 @@
 
     python benchmarks/quantisation.py [PHOTOS.npz]
 
-Without a file of `tools/prepare_photos.py` the pictures are scikit-image's photographs, 256x256 from the middle; with one,
-its validation tiles. The parent is the float network with the same training, weights and activations not rounded.
+Without a file of `tools/prepare_photos.py` the pictures are scikit-image's photographs, 256x256 from the middle; with
+one, its validation tiles. The parent is the float network with the same training, weights and activations not rounded.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def main() -> None:
     parent = sum(float_bits(net, p) for p in shots)
     integer = sum(integer_bits(model, p) for p in shots)
     size = sum(p.size for p in shots)
-    print(f"{len(shots)} pictures: float {parent / size:.4f} bpd, integer {integer / size:.4f} bpd, {100 * (integer / parent - 1):+.2f} %")
+    print(f"{len(shots)} pictures: float {parent / size:.4f} bpd, integer {integer / size:.4f} bpd, ", end="")
+    print(f"{100 * (integer / parent - 1):+.2f} %")
 
 
 if __name__ == "__main__":

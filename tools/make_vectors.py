@@ -1,64 +1,196 @@
-"""Write bitstream_spec/vectors: container streams a reader must accept or refuse, with what it must find."""
+"""Write bitstream_spec/vectors: container streams that a reader must accept or refuse, with what it must find.
+
+    PYTHONPATH=. python tools/make_vectors.py
+
+Pass payloads are arbitrary: these vectors are about the container. Expectations are written down here, not read back.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import google_crc32c
 
 from diffcodec.bitstream import Chunk, Header, write
 from diffcodec.bitstream.container import SIGNATURE
 
 FOLDER = Path(__file__).parent.parent / "bitstream_spec" / "vectors"
+TOY = Header(
+    codec=0, numerics=0, width=3, height=2, mode=1, colour_transform=0, seed=0, model="toy",
+    fingerprint=bytes(range(8)), params=b"\x01",
+)  # fmt: skip
+P, E = Chunk("P", b"pass"), Chunk("E", b"digest!!")
 
 
-def head(**changes: object) -> Header:
-    fields = dict(
-        codec=0, numerics=0, width=3, height=2, mode=1, colour_transform=0, seed=0, model="toy",
-        fingerprint=bytes(range(8)), params=b"\x01",
+def head(**changes: Any) -> Chunk:
+    return Chunk("H", Header(**(vars(TOY) | changes)).to_bytes())
+
+
+def sealed(*bodies: bytes, version: bytes = b"\x01\x00") -> bytes:
+    """A stream of chunks whose type and length bytes are given as they stand."""
+    out, before = SIGNATURE + version, version
+    for body in bodies:
+        before = google_crc32c.value(before + body).to_bytes(4, "little")
+        out += body + before
+    return out
+
+
+def body(chunk: Chunk, length: bytes | None = None) -> bytes:
+    return chunk.type.encode("latin-1") + (length or bytes([len(chunk.payload)])) + chunk.payload
+
+
+def valid() -> dict[str, bytes]:
+    raw = head().payload
+    tiny = Header(
+        codec=2, numerics=2, width=1, height=1, mode=0, colour_transform=0, seed=0, model="", fingerprint=bytes(8),
+        params=b"",
     )  # fmt: skip
-    return Header(**(fields | changes))  # type: ignore[arg-type]
+    everything = [Chunk("C", bytes(range(6))), Chunk("i", b"icc"), Chunk("x", b"exif"), Chunk("t", "blue ❤".encode())]
+    return {
+        "smallest": write([Chunk("H", tiny.to_bytes()), E]),
+        "two_passes": write([head(), P, Chunk("P", b"second"), E]),
+        "empty_pass": write([head(), Chunk("P", b""), P, E]),
+        "every_known_chunk": write([head(), *everything, P, Chunk("P", b"second"), E]),
+        "unknown_ancillary": write([head(), Chunk("z", b"?"), Chunk("i", b"icc"), Chunk("z", b"again"), P, E]),
+        "two_length_bytes": write([head(), Chunk("P", bytes(range(200))), E]),
+        "largest_fields": write([head(width=2**14, height=2**14, mode=255, seed=2**64 - 1, model="m" * 64), P, E]),
+        "one_row": write([head(width=2**28, height=1, codec=1, numerics=1), P, E]),
+        "model_name_utf8": write([head(model="фото · 写真.1"), P, E]),
+        "largest_palette": write([head(), Chunk("C", bytes(1024)), P, E]),
+        "unused_flags": write([Chunk("H", raw[:2] + b"\x0f" + raw[3:]), P, E]),
+        "newer_minor_version": sealed(body(head()), body(P), body(E), version=b"\x01\x07"),
+    }
+
+
+def invalid() -> dict[str, tuple[bytes, str]]:
+    H, raw, whole = head(), head().payload, write([head(), P, E])
+    tail = raw[12:]  # fingerprint and parameters
+
+    def headers(**payloads: bytes) -> dict[str, bytes]:
+        return {name: write([Chunk("H", payload), P, E]) for name, payload in payloads.items()}
+
+    def flipped(at: int) -> bytes:
+        return whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+
+    by_error: dict[str, dict[str, bytes]] = {
+        "NotADiffcodecFile": {
+            "png": b"\x89PNG\r\n\x1a\n" + bytes(8),
+            "signature_lf": whole.replace(b"\r\n", b"\n", 1),
+            "signature_crlf": SIGNATURE.replace(b"\x1a\n", b"\x1a\r\n") + whole[8:],
+            "signature_7_bit": b"\x0b" + whole[1:],
+            "signature_utf8": SIGNATURE.decode("latin-1").encode() + whole[8:],
+        },
+        "UnsupportedVersion": {
+            "major_version_2": sealed(body(H), body(P), body(E), version=b"\x02\x00"),
+            "major_version_0": sealed(body(H), body(P), body(E), version=b"\x00\x00"),
+            "unknown_critical": write([H, Chunk("Q", b""), P, E]),
+            "unknown_critical_cut_behind": write([H, Chunk("Q", b""), P])[:-1],
+            **headers(
+                codec=b"\x03" + raw[1:],
+                numerics=raw[:1] + b"\x03" + raw[2:],
+                reserved_flag=raw[:2] + b"\x10" + raw[3:],
+                colour_transform=raw[:6] + b"\x01" + raw[7:],
+            ),
+        },
+        "Truncated": {
+            "empty": b"",
+            "signature_only": SIGNATURE,
+            "no_chunk": whole[:10],
+            "in_length": whole[:10] + b"P\x80",
+            "in_header": whole[:20],
+            "no_end": write([H, P]),
+            "in_checksum": whole[:-3],
+            "absent_gigabytes": write([H]) + b"P\xff\xff\xff\xff\x07" + bytes(9),
+        },
+        "ChecksumMismatch": {
+            "flip_minor_version": flipped(9),
+            "flip_type": flipped(10),
+            "flip_payload": flipped(len(whole) - 14 - 5),
+            "flip_checksum": flipped(len(whole) - 1),
+            "pass_missing": write([H, P]) + write([H, P, Chunk("P", b"second"), E])[len(write([H, P, P])) + 2 :],
+            "pass_twice": write([H, P]) + write([H, P])[len(write([H])) :] + whole[len(write([H, P])) :],
+            "pass_of_another": write([H]) + write([head(seed=1), P, E])[len(write([H])) :],
+        },
+        "LimitExceeded": {
+            "chunk_of_2_gib": write([H]) + b"P\x80\x80\x80\x80\x08",
+            "palette": write([H, Chunk("C", bytes(1025)), P, E]),
+            "pixel_bomb": write([head(width=2**32 - 1, height=2**32 - 1), P, E]),
+            "pixels_plus_one_row": write([head(width=2**14, height=2**14 + 1), P, E]),
+            "pixel_bomb_in_damaged_file": write([head(width=2**20, height=2**20), P])[:-1] + b"?",
+            **headers(
+                model_name=raw[:8] + b"\x41" + b"m" * 65 + tail,
+                params=raw[:20] + b"\x81\x80\x04",
+            ),
+        },
+        "CorruptStream": {
+            "type_digit": sealed(body(H), b"0\x00"),
+            "type_high_bit": sealed(body(H), b"\xd0\x00"),
+            "length_not_canonical": sealed(body(H), body(P, b"\x84\x00"), body(E)),
+            "length_of_six_bytes": write([H]) + b"P\x84\x80\x80\x80\x80",
+            "no_header": write([P, E]),
+            "ancillary_first": write([Chunk("i", b""), H, P, E]),
+            "two_headers": write([H, H, P, E]),
+            "two_palettes": write([H, Chunk("C", b"abc"), Chunk("C", b"abc"), P, E]),
+            "palette_after_pass": write([H, P, Chunk("C", b"abc"), E]),
+            "palette_after_ancillary": write([H, Chunk("i", b"icc"), Chunk("C", b"abc"), P, E]),
+            "ancillary_after_pass": write([H, P, Chunk("i", b"icc"), E]),
+            "unknown_ancillary_after_pass": write([H, P, Chunk("z", b""), E]),
+            "ancillary_twice": write([H, Chunk("x", b""), Chunk("x", b"exif"), P, E]),
+            "digest_short": write([H, P, Chunk("E", b"1234567")]),
+            "digest_long": write([H, P, Chunk("E", b"123456789")]),
+            "chunk_after_end": write([H, P, E, P]),
+            "end_twice": write([H, P, E, E]),
+            "byte_after_end": whole + b"P",
+            "newline_after_end": whole + b"\n",
+            **headers(
+                header_empty=b"",
+                header_cut=raw[:-1],
+                header_cut_in_varint=raw[:3] + b"\x83",
+                header_tail=raw + b"\x00",
+                zero_width=raw[:3] + b"\x00" + raw[4:],
+                zero_height=raw[:4] + b"\x00" + raw[5:],
+                width_not_canonical=raw[:3] + b"\x83\x00" + raw[4:],
+                width_of_33_bits=raw[:3] + b"\x80\x80\x80\x80\x10" + raw[4:],
+                seed_of_65_bits=raw[:7] + b"\x80" * 9 + b"\x02" + raw[8:],
+                seed_of_11_bytes=raw[:7] + b"\x80" * 10 + b"\x01" + raw[8:],
+                model_not_utf8=raw[:9] + b"\xff\xfe\xfd" + tail,
+                params_past_end=raw[:20] + b"\x02\x01",
+            ),
+            **{
+                f"model_name_{what}": write([head(model=name), P, E])
+                for what, name in {
+                    "slash": "a/b", "backslash": "a\\b", "parent": "..", "newline": "a\nb", "nul": "a\0",
+                    "c1": "a\x9b", "override": "a\u202eb",
+                }.items()
+            },
+        },
+    }  # fmt: skip
+    return {name: (data, error) for error, group in by_error.items() for name, data in group.items()}
+
+
+def expected(data: bytes) -> dict[str, Any]:
+    """Written by the independent reader, so that the package does not vouch for itself."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("spec_reader", FOLDER.parent / "reader.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.parse(data)  # type: ignore[no-any-return]
 
 
 def main() -> None:
-    H, P, E = Chunk("H", head().to_bytes()), Chunk("P", b"pass"), Chunk("E", b"digest!!")
-    valid = {
-        "smallest": [Chunk("H", head(model="", params=b"").to_bytes()), E],
-        "two_passes": [H, P, Chunk("P", b""), E],
-        "palette_and_ancillary": [H, Chunk("C", bytes(6)), Chunk("i", b"icc"), Chunk("x", b"exif"), Chunk("z", b"?"), P, E],
-        "largest_picture": [Chunk("H", head(width=2**14, height=2**14, seed=2**64 - 1).to_bytes()), P, E],
-    }
-    whole = write([H, P, E])
-    raw = head().to_bytes()
-    invalid = {
-        "empty": (b"", "Truncated"),
-        "png": (b"\x89PNG\r\n\x1a\n" + bytes(8), "NotADiffcodecFile"),
-        "text_mode": (whole.replace(b"\r\n", b"\n"), "NotADiffcodecFile"),
-        "version_2": (SIGNATURE + b"\x02\x00" + whole[10:], "UnsupportedVersion"),
-        "no_end": (write([H, P]), "Truncated"),
-        "cut": (whole[:-3], "Truncated"),
-        "after_end": (write([H, P, E, P]), "CorruptStream"),
-        "garbage_after_end": (whole + b"P", "CorruptStream"),
-        "crc": (whole[:-1] + bytes([whole[-1] ^ 1]), "ChecksumMismatch"),
-        "no_header": (write([P, E]), "CorruptStream"),
-        "two_headers": (write([H, H, P, E]), "CorruptStream"),
-        "unknown_critical": (write([H, Chunk("Q", b""), P, E]), "UnsupportedVersion"),
-        "type_not_letter": (whole[:10] + b"\x30" + whole[11:], "CorruptStream"),
-        "late_palette": (write([H, P, Chunk("C", b"abc"), E]), "CorruptStream"),
-        "short_digest": (write([H, P, Chunk("E", b"1234")]), "CorruptStream"),
-        "zero_width": (write([Chunk("H", head(width=0).to_bytes()), P, E]), "CorruptStream"),
-        "pixel_bomb": (write([Chunk("H", head(width=2**31, height=2**31).to_bytes()), P, E]), "LimitExceeded"),
-        "huge_palette": (write([H, Chunk("C", bytes(1025)), P, E]), "LimitExceeded"),
-        "reserved_flag": (write([Chunk("H", raw[:2] + b"\x10" + raw[3:]), P, E]), "UnsupportedVersion"),
-        "path_as_model": (write([Chunk("H", head(model="../x").to_bytes()), P, E]), "CorruptStream"),
-        "header_tail": (write([Chunk("H", raw + b"\0"), P, E]), "CorruptStream"),
-        "long_varint": (whole[:10] + b"H\x80\x00" + whole[12:], "CorruptStream"),
-        "chunk_over_2_gib": (whole[:10] + b"P\xff\xff\xff\xff\x0f", "LimitExceeded"),
-    }
-    for name, chunks in valid.items():
-        (FOLDER / "valid" / f"{name}.dfc").write_bytes(write(chunks))
-        passes = [c.payload.hex() for c in chunks if c.type == "P"]
-        (FOLDER / "valid" / f"{name}.json").write_text(json.dumps({"passes": passes, "digest": chunks[-1].payload.hex()}) + "\n")
-    for name, (data, error) in invalid.items():
+    for kind in ("valid", "invalid"):
+        (FOLDER / kind).mkdir(parents=True, exist_ok=True)
+        for old in (FOLDER / kind).iterdir():
+            old.unlink()
+    for name, data in valid().items():
+        (FOLDER / "valid" / f"{name}.dfc").write_bytes(data)
+        text = json.dumps(expected(data), ensure_ascii=False, indent=1)
+        (FOLDER / "valid" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    for name, (data, error) in invalid().items():
         (FOLDER / "invalid" / f"{name}.dfc").write_bytes(data)
         (FOLDER / "invalid" / f"{name}.json").write_text(json.dumps({"error": error}) + "\n")
 

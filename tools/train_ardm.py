@@ -52,14 +52,21 @@ def augment(tile: np.ndarray, rng: np.random.Generator, crop: int) -> np.ndarray
             y, x = rng.integers(h - ph + 1), rng.integers(w - pw + 1)
             image = image.crop((x, y, x + pw, y + ph))
         size = (max(crop, round(image.width * scale)), max(crop, round(image.height * scale)))
-        filters = (Image.Resampling.BOX, Image.Resampling.LANCZOS) if scale < 1 else (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)
+        filters = (
+            (Image.Resampling.BOX, Image.Resampling.LANCZOS)
+            if scale < 1
+            else (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)
+        )
         image = image.resize(size, filters[rng.integers(len(filters))])
         if rng.random() < 0.2:
             image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8)))
         a = np.asarray(image, np.float32)
         if rng.random() < (0.8 if scale > 1 else 0.4):
             luma, chroma = rng.gamma(2.0, 0.6), rng.gamma(1.5, 0.4)
-            noise = rng.standard_normal(a.shape[:2] + (1,), np.float32) * luma + rng.standard_normal(a.shape, np.float32) * chroma
+            noise = (
+                rng.standard_normal(a.shape[:2] + (1,), np.float32) * luma
+                + rng.standard_normal(a.shape, np.float32) * chroma
+            )
             if rng.random() < 0.5:  # grain is wider than a pixel
                 noise = (noise + np.roll(noise, 1, 0)) * 0.7071
                 noise = (noise + np.roll(noise, 1, 1)) * 0.7071
@@ -146,7 +153,9 @@ def image_bits(net: LatticeNet, x: torch.Tensor, codes: torch.Tensor) -> torch.T
 
 
 @torch.no_grad()
-def validate(net: LatticeNet, sets: dict[str, list[tuple[torch.Tensor, torch.Tensor]]], device: str) -> dict[str, float]:
+def validate(
+    net: LatticeNet, sets: dict[str, list[tuple[torch.Tensor, torch.Tensor]]], device: str
+) -> dict[str, float]:
     out = {}
     for name, items in sets.items():
         bits = pixels = 0.0
@@ -199,7 +208,9 @@ def main() -> None:
     ema = copy.deepcopy(net)
     decay = [p for n, p in net.named_parameters() if p.ndim == 4]
     rest = [p for n, p in net.named_parameters() if p.ndim != 4]
-    opt = torch.optim.AdamW([{"params": decay, "weight_decay": 1e-3}, {"params": rest, "weight_decay": 0.0}], lr=args.lr, betas=(0.9, 0.98))
+    opt = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 1e-3}, {"params": rest, "weight_decay": 0.0}], lr=args.lr, betas=(0.9, 0.98)
+    )
     step, minutes, quantized = 0, 0.0, False
     state_path = args.run / "state.pt"
     if args.resume and state_path.exists():
@@ -258,13 +269,33 @@ def main() -> None:
         now = time.perf_counter()
         minutes, last = minutes + (now - last) / 60, now
         if step % 200 == 0:
-            print(f"{step} {minutes:.1f} min lr {lr:.2e} train {np.mean(window[-200:]):.4f} norm {float(norm):.3f}", flush=True)
+            print(
+                f"{step} {minutes:.1f} min lr {lr:.2e} train {np.mean(window[-200:]):.4f} norm {float(norm):.3f}",
+                flush=True,
+            )
         if minutes >= next_save or minutes >= args.minutes:
             scores = validate(ema, sets, args.device)
-            log.writerow([step, f"{minutes:.2f}", f"{lr:.3e}", int(quantized), f"{np.mean(window):.4f}", *[f"{v:.4f}" for v in scores.values()]])
+            log.writerow(
+                [
+                    step,
+                    f"{minutes:.2f}",
+                    f"{lr:.3e}",
+                    int(quantized),
+                    f"{np.mean(window):.4f}",
+                    *[f"{v:.4f}" for v in scores.values()],
+                ]
+            )
             print(f"== {step} {minutes:.1f} min {scores}", flush=True)
             window.clear()
-            state = {"net": net.state_dict(), "ema": ema.state_dict(), "opt": opt.state_dict(), "step": step, "minutes": minutes, "quantized": quantized, "config": config.as_dict()}
+            state = {
+                "net": net.state_dict(),
+                "ema": ema.state_dict(),
+                "opt": opt.state_dict(),
+                "step": step,
+                "minutes": minutes,
+                "quantized": quantized,
+                "config": config.as_dict(),
+            }
             torch.save(state, state_path.with_suffix(".tmp"))
             state_path.with_suffix(".tmp").replace(state_path)
             next_save = minutes + args.every

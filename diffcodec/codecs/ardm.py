@@ -21,7 +21,6 @@ from ..models.provider import MaskedModel
 from .lattice import (
     TARGETS,
     UNKNOWN,
-    grid_size,
     level_count,
     pass_units,
     phase_base,
@@ -243,10 +242,14 @@ def decode(
     """
     method = params[0] if params else -1
     if method not in (LATTICE, CONTEXT, NO_PHOTO) or (method == NO_PHOTO) != (n_photo == 0):
-        raise CorruptStream(f"codec parameters {params[:1].hex()} do not fit {n_photo} photo planes; the file is damaged")
+        raise CorruptStream(
+            f"codec parameters {params[:1].hex()} do not fit {n_photo} photo planes; the file is damaged"
+        )
     photo_passes = {LATTICE: len(pass_units(height, width)), CONTEXT: 1, NO_PHOTO: 0}[method]
     if len(passes) > photo_passes + bool(n_extra):
-        raise CorruptStream(f"{len(passes)} passes where {photo_passes + bool(n_extra)} are expected; the file is damaged")
+        raise CorruptStream(
+            f"{len(passes)} passes where {photo_passes + bool(n_extra)} are expected; the file is damaged"
+        )
     if not passes or (method == NO_PHOTO and not n_extra):
         raise Truncated("the stream ends before its first pass; nothing can be shown yet")
     stride = 1

@@ -142,7 +142,9 @@ class CpuRuntime:
             gemm = "int8" if int8_is_exact() else "float32"
         self.int8 = gemm == "int8"
         self.t = {name: t.numpy() for name, t in tensors.items()}
-        self.first = {n: torch.from_numpy(t.astype(np.float32)) for n, t in self.t.items() if n.endswith("first.weight")}
+        self.first = {
+            n: torch.from_numpy(t.astype(np.float32)) for n, t in self.t.items() if n.endswith("first.weight")
+        }
         self.convs = {
             name[: -len(".weight")]: self._prepare(name[: -len(".weight")])
             for name in self.t

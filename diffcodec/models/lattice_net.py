@@ -146,7 +146,9 @@ class PhaseNet(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             v = F.conv2d((x.float() - 128) / PIXEL_UNIT, self.zero_sum_first().float())
             skip = v[:, C:]
-            r = torch.asinh((v[:, :C] + self.side_bias(level, stats)[:, :, None, None]).clamp(-COMPAND_LIMIT, COMPAND_LIMIT))
+            r = torch.asinh(
+                (v[:, :C] + self.side_bias(level, stats)[:, :, None, None]).clamp(-COMPAND_LIMIT, COMPAND_LIMIT)
+            )
         r = r.contiguous(memory_format=torch.channels_last)
         if self.entry is not None:
             r = r + self.entry(before)

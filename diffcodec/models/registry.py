@@ -49,7 +49,9 @@ def _from_path(model: str | Path, device: str, runtime: str) -> Any:
         return _loaded[key]
     if not path.is_file():
         names = ", ".join(card["name"] for card in cards())
-        raise ModelNotFound(f"no model '{model}': expected one of {names}, or a path to a .safetensors file with its .json")
+        raise ModelNotFound(
+            f"no model '{model}': expected one of {names}, or a path to a .safetensors file with its .json"
+        )
     from safetensors import SafetensorError
     from safetensors.torch import load as load_safetensors
 
