@@ -1,170 +1,217 @@
-"""Independent reader of the .dfc container, standard library only: the specification as a program.
+"""Independent reader of the .dfc container, standard library only: SPEC.md §1 and §2 as a program.
 
     python bitstream_spec/reader.py FILE.dfc
 
-It shares no code with the package; the tests compare the two on every vector and on mutated streams.
+prints the chunk table and the header. It shares no code with the package; the tests compare the two on every vector, on
+generated and on mutated streams. Slow on purpose: one way to do each thing, none of them clever.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-
-SIGNATURE = bytes([0x8B, 0x44, 0x46, 0x43, 0x0D, 0x0A, 0x1A, 0x0A])
+from typing import Any, NoReturn
 
 
 class Refused(Exception):
-    """``args[0]`` is the name of the error the specification gives."""
+    """``name`` is the error that SPEC.md gives for the violation."""
+
+    def __init__(self, name: str, why: str):
+        super().__init__(f"{name}: {why}")
+        self.name = name
+
+
+def refuse(name: str, why: str) -> NoReturn:
+    raise Refused(name, why)
+
+
+def crc_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ 0x82F63B78 if byte & 1 else byte >> 1
+        table.append(byte)
+    return table
+
+
+TABLE = crc_table()
 
 
 def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli), reflected polynomial 0x82F63B78. crc32c(b"123456789") = 0xE3069283."""
+    """CRC-32C (Castagnoli). crc32c(b"123456789") = 0xE3069283."""
     crc = 0xFFFFFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
     return crc ^ 0xFFFFFFFF
 
 
-def varint(data: bytes, at: int, bits: int) -> tuple[int, int] | None:
-    """(value, next offset), or None if the bytes end first."""
-    value = 0
-    for count in range(-(-bits // 7)):
-        if at + count >= len(data):
-            return None
-        byte = data[at + count]
-        value += (byte & 0x7F) << 7 * count
-        if value >= 1 << bits:
-            raise Refused("CorruptStream")
-        if byte < 0x80:
-            if byte == 0 and count:
-                raise Refused("CorruptStream")
-            return value, at + count + 1
-    raise Refused("CorruptStream")
+class Cut(Exception):
+    """The bytes end inside what is being read."""
 
 
-def chunks(data: bytes) -> tuple[list[tuple[str, bytes]], bool]:
-    """Complete chunks and whether bytes of an incomplete one follow."""
-    if data[:8] != SIGNATURE[: len(data[:8])]:
-        raise Refused("NotADiffcodecFile")
-    if len(data) < 10:
-        raise Refused("Truncated")
-    if data[8] != 1:
-        raise Refused("UnsupportedVersion")
-    out, at = [], 10
-    while at < len(data):
-        if not (0x41 <= data[at] <= 0x5A or 0x61 <= data[at] <= 0x7A):
-            raise Refused("CorruptStream")
-        length = varint(data, at + 1, 35)
-        if length is None:
-            return out, True
-        if length[0] > 2**31 - 1:
-            raise Refused("LimitExceeded")
-        end = length[1] + length[0]
-        if end + 4 > len(data):
-            return out, True
-        if crc32c(data[at:end]) != int.from_bytes(data[end : end + 4], "little"):
-            raise Refused("ChecksumMismatch")
-        out.append((chr(data[at]), data[length[1] : end]))
-        at = end + 4
-    return out, False
+def take(data: bytes, at: int, count: int) -> tuple[bytes, int]:
+    if at + count > len(data):
+        raise Cut
+    return data[at : at + count], at + count
 
 
-def header(data: bytes, max_pixels: int) -> dict[str, object]:
-    """Fields of the header chunk."""
+def take_varint(data: bytes, at: int, bits: int) -> tuple[int, int]:
+    """Canonical LEB128 of at most ceil(bits / 7) bytes with a value below 2^bits."""
+    groups = []
+    while True:
+        (byte,), at = take(data, at, 1)
+        groups.append(byte % 128)
+        if byte < 128:
+            break
+        if len(groups) * 7 >= bits:
+            refuse("CorruptStream", "a varint is too long")
+    if groups[-1] == 0 and len(groups) > 1:
+        refuse("CorruptStream", "a varint is not canonical")
+    value = sum(group * 128**place for place, group in enumerate(groups))
+    if value >= 2**bits:
+        refuse("CorruptStream", "a varint is too large")
+    return value, at
 
-    def number(at: int, bits: int) -> tuple[int, int]:
-        found = varint(data, at, bits)
-        if found is None:
-            raise Refused("CorruptStream")
-        return found
 
-    def byte(at: int) -> int:
-        if at >= len(data):
-            raise Refused("CorruptStream")
-        return data[at]
+def read_header(payload: bytes, max_pixels: int) -> dict[str, Any]:
+    """The fields of the header chunk, checked in their order."""
 
-    codec, numerics, flags = byte(0), byte(1), byte(2)
-    width, at = number(3, 32)
-    height, at = number(at, 32)
-    mode, transform = byte(at), byte(at + 1)
-    seed, at = number(at + 2, 64)
-    name_end = at + 1 + byte(at)
-    name, fingerprint = data[at + 1 : name_end], data[name_end : name_end + 8]
-    size, at = number(name_end + 8, 32)
-    if codec > 2 or numerics > 2 or flags > 15 or transform:
-        raise Refused("UnsupportedVersion")
-    if len(name) > 64 or size > 65536:
-        raise Refused("LimitExceeded")
-    if at + size != len(data):
-        raise Refused("CorruptStream")
+    def byte(known: int) -> int:
+        nonlocal at
+        (value,), at = take(payload, at, 1)
+        if value >= known:
+            refuse("UnsupportedVersion", f"a header field is {value}, known are values below {known}")
+        return value
+
+    def varint(bits: int) -> int:
+        nonlocal at
+        value, at = take_varint(payload, at, bits)
+        return value
+
+    def counted(length: int, limit: int) -> bytes:
+        nonlocal at
+        if length > limit:
+            refuse("LimitExceeded", f"a header field has {length} bytes, the limit is {limit}")
+        value, at = take(payload, at, length)
+        return value
+
+    at = 0
     try:
-        model = name.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Refused("CorruptStream") from None
-    if (model and not model.isprintable()) or "/" in model or "\\" in model or not width or not height:
-        raise Refused("CorruptStream")
-    if width * height > max_pixels:
-        raise Refused("LimitExceeded")
-    return {
-        "codec": codec,
-        "numerics": numerics,
-        "width": width,
-        "height": height,
-        "mode": mode,
-        "seed": seed,
-        "model": model,
-        "fingerprint": fingerprint.hex(),
-        "params": data[at:].hex(),
-    }
+        header: dict[str, Any] = {"codec": byte(3), "numerics": byte(3), "flags": byte(16)}
+        header["width"], header["height"] = varint(32), varint(32)
+        if header["width"] == 0 or header["height"] == 0:
+            refuse("CorruptStream", "the picture has no pixels")
+        if header["width"] * header["height"] > max_pixels:
+            refuse("LimitExceeded", "the picture has too many pixels")
+        header["mode"], header["colour_transform"], header["seed"] = byte(256), byte(1), varint(64)
+        name = counted(byte(256), 64)
+        try:
+            header["model"] = name.decode("utf-8")
+        except UnicodeDecodeError:
+            refuse("CorruptStream", "the model name is not UTF-8")
+        for position, character in enumerate(header["model"]):
+            code = ord(character)
+            refused = code <= 0x1F or 0x7F <= code <= 0x9F or 0x2028 <= code <= 0x202E or 0x2066 <= code <= 0x2069
+            if refused or character in "/\\" or (character == "." and position == 0):
+                refuse("CorruptStream", "the model name is not a plain name")
+        header["fingerprint"] = counted(8, 8).hex()
+        header["params"] = counted(varint(32), 65536).hex()
+    except Cut:
+        refuse("CorruptStream", "the header ends inside a field")
+    if at != len(payload):
+        refuse("CorruptStream", "bytes follow the last field of the header")
+    return header
 
 
-def parse(data: bytes, max_pixels: int = 2**28) -> dict[str, object]:
-    """Header fields, passes and digest of a whole stream. Raises Refused with the error's name."""
-    found, cut = chunks(data)
-    if not found:
-        raise Refused("Truncated")
-    if found[0][0] != "H":
-        raise Refused("CorruptStream")
-    out = header(found[0][1], max_pixels)
-    seen, passes, digest = {"H"}, [], None
-    for letter, payload in found[1:]:
-        if digest is not None:
-            raise Refused("CorruptStream")
-        if letter == "P":
-            passes.append(payload)
+def read_chunks(data: bytes) -> tuple[list[dict[str, Any]], Refused | None]:
+    """The chunks from the front, and what is wrong behind the last of them, if anything."""
+    chunks: list[dict[str, Any]] = []
+    before, at = data[8:10], 10
+    try:
+        while at < len(data):
+            start = at
+            if chunks and chunks[-1]["type"] == "E":
+                refuse("CorruptStream", "bytes follow the end chunk")
+            (letter,), at = take(data, at, 1)
+            if not (0x41 <= letter <= 0x5A or 0x61 <= letter <= 0x7A):
+                refuse("CorruptStream", "a chunk type is no letter")
+            length, at = take_varint(data, at, 35)
+            if length > 2**31 - 1:
+                refuse("LimitExceeded", "a chunk is too long")
+            payload, at = take(data, at, length)
+            covered = before + data[start:at]
+            before, at = take(data, at, 4)
+            if crc32c(covered) != int.from_bytes(before, "little"):
+                refuse("ChecksumMismatch", f"chunk at offset {start}")
+            chunks.append({"type": chr(letter), "offset": start, "end": at, "payload": payload})
+    except Cut:
+        return chunks, None
+    except Refused as error:
+        return chunks, error
+    return chunks, None
+
+
+def parse(data: bytes, *, partial: bool = False, max_pixels: int = 2**28) -> dict[str, Any]:
+    """All that the container says, byte strings in hexadecimal. Raises Refused: the first violation from the front."""
+    signature = bytes([0x8B, 0x44, 0x46, 0x43, 0x0D, 0x0A, 0x1A, 0x0A])
+    if data[:8] != signature[: len(data)]:
+        refuse("NotADiffcodecFile", "the signature is missing")
+    if len(data) > 9 and data[8] != 1:
+        refuse("UnsupportedVersion", f"major version {data[8]}")
+    chunks, wrong = read_chunks(data)
+    found: dict[str, Any] = {"version": list(data[8:10]), "palette": None, "ancillary": {}, "passes": [], "ends": []}
+    found["digest"] = None
+    stage, seen = "", set()  # the last chunk of those that set the order: H C P E
+    for chunk in chunks:
+        letter, payload = chunk["type"], chunk["payload"]
+        if not stage and letter != "H":
+            refuse("CorruptStream", "the header is not the first chunk")
+        if letter.isupper() and letter not in "HCPE":
+            refuse("UnsupportedVersion", f"critical chunk {letter}")
+        lawful = {"": "H", "H": "CPE", "C": "PE", "P": "PE"}[stage]
+        if letter.isupper():
+            if letter not in lawful or (letter == "C" and seen):
+                refuse("CorruptStream", f"chunk {letter} repeated or out of order")
+            stage = letter
+        elif stage == "P" or (letter in found["ancillary"]):
+            refuse("CorruptStream", f"chunk {letter} repeated or out of order")
+        if letter == "H":
+            found["header"] = read_header(payload, max_pixels)
+        elif letter == "C":
+            if len(payload) > 1024:
+                refuse("LimitExceeded", "the palette is too long")
+            found["palette"] = payload.hex()
+        elif letter == "P":
+            found["passes"].append(payload.hex())
+            found["ends"].append(chunk["end"])
         elif letter == "E":
             if len(payload) != 8:
-                raise Refused("CorruptStream")
-            digest = payload
-        elif letter == "C" and seen == {"H"} and not passes:
-            if len(payload) > 1024:
-                raise Refused("LimitExceeded")
-            out["palette"] = payload.hex()
-        elif letter in "HC":
-            raise Refused("CorruptStream")
-        elif letter.isupper():
-            raise Refused("UnsupportedVersion")
-        elif passes or letter in seen:
-            raise Refused("CorruptStream")
-        seen.add(letter)
-    if cut and digest is not None:
-        raise Refused("CorruptStream")
-    if digest is None:
-        raise Refused("Truncated")
-    return out | {"passes": [p.hex() for p in passes], "digest": digest.hex()}
+                refuse("CorruptStream", "the digest has not 8 bytes")
+            found["digest"] = payload.hex()
+        else:
+            seen.add(letter)
+            if letter in "ixt":
+                found["ancillary"][letter] = payload.hex()
+    if wrong is not None:
+        raise wrong
+    if not stage or not (partial or found["digest"]):
+        refuse("Truncated", "the stream ends before its end chunk")
+    return found
 
 
 def main() -> None:
-    with open(sys.argv[1], "rb") as f:
-        data = f.read()
+    with open(sys.argv[1], "rb") as file:
+        data = file.read()
+    print(f"{'offset':>10} {'type':4} {'':9} {'payload':>10}")
+    for chunk in read_chunks(data)[0]:
+        kind = "critical" if chunk["type"].isupper() else "ancillary"
+        print(f"{chunk['offset']:10} {chunk['type']:4} {kind:9} {len(chunk['payload']):10}")
     try:
-        for letter, payload in chunks(data)[0]:
-            print(f"{letter} {'critical ' if letter.isupper() else 'ancillary'} {len(payload)} bytes")
-        found = parse(data)
-    except Refused as e:
-        sys.exit(f"refused: {e.args[0]}")
-    print({k: v for k, v in found.items() if k != "passes"})
+        found = parse(data, partial=True)
+    except Refused as error:
+        sys.exit(f"refused: {error}")
+    summary = {"version": found["version"], **found["header"], "complete": found["digest"] is not None}
+    print(json.dumps(summary, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Limits checked before anything is allocated."""
+"""Limits checked before anything is allocated. Rationale of each: bitstream_spec/SPEC.md, "Limits"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest sizes accepted. ``max_pixels`` may be raised by the caller; the others belong to the format."""
+    """Largest sizes accepted. The caller may raise ``max_pixels`` (pixels); the others (bytes) are the format's."""
 
     max_pixels: int = 2**28
     max_chunk: int = 2**31 - 1

@@ -17,24 +17,22 @@ def write_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_varint(data: bytes | memoryview, at: int, bits: int) -> tuple[int, int]:
-    """Value below 2^bits at offset ``at`` and the offset behind it.
+def read_varint(data: bytes | bytearray, at: int, bits: int) -> tuple[int, int]:
+    """Value below 2^bits at offset ``at``, in at most ceil(bits / 7) bytes, and the offset behind it.
 
-    Raises Truncated if the bytes end inside it, CorruptStream if it is too large or not canonical.
+    Raises Truncated if the bytes end inside it, CorruptStream if it is too long, too large or not canonical.
     """
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, bits, 7):
         if at >= len(data):
             raise Truncated("the stream ends inside a number; fetch the whole file")
         byte = data[at]
         at += 1
         value |= (byte & 127) << shift
-        shift += 7
-        if value >> bits:
-            raise CorruptStream(f"a number does not fit in {bits} bits; the file is damaged")
         if byte < 128:
-            if byte == 0 and shift > 7:
+            if byte == 0 and shift:
                 raise CorruptStream("a number is not in its shortest form; the file is damaged")
+            if value >> bits:
+                break
             return value, at
-        if shift >= bits:
-            raise CorruptStream(f"a number does not fit in {bits} bits; the file is damaged")
+    raise CorruptStream(f"a number does not fit in {bits} bits; the file is damaged")
