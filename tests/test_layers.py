@@ -1,4 +1,4 @@
-"""Imports point one way (DESIGN §2): cli -> api -> codecs -> {models, channel, entropy, diffusion}; api -> bitstream."""
+"""Imports point one way: cli -> api -> codecs -> {models, channel, entropy, diffusion}; api -> bitstream."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class LatticeNet(nn.Module):
         self.phases = nn.ModuleList(PhaseNet(config, planes) for planes in (1, 2, 3))
 
     def nats(self, image: Tensor, level: int, stats: Tensor) -> Tensor:
-        """Negative log likelihood in nats of one level of ``image`` (N, 3, H, W), H and W even, given its coarse grid."""
+        """Nats of one level of ``image`` (N, 3, H, W), H and W even, given its coarse grid."""
         c, e, f, d = image[:, :, 0::2, 0::2], image[:, :, 0::2, 1::2], image[:, :, 1::2, 0::2], image[:, :, 1::2, 1::2]
         total = image.new_zeros((), dtype=torch.float32)
         features = None

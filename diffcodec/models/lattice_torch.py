@@ -29,7 +29,8 @@ class TorchRuntime:
         """One strip: ``x`` uint8 (planes, rows + 5, w + 5), ``before`` uint8 (rows, w, C), ``bias`` int32 (C,).
 
         The first ``top`` and last ``bottom`` rows are context for the convolutions and are dropped from the result.
-        Returns parameters int32 (rows', w, 10K) and the next phase's input codes uint8 (rows', w, C), None after the last.
+        Returns parameters int32 (rows', w, 10K) and the next phase's input codes uint8 (rows', w, C), None after the
+        last.
         """
         t, p = self.t, f"{phase}."
         rows, w = x.shape[1] - 5, x.shape[2] - 5
