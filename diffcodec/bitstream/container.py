@@ -94,9 +94,9 @@ def read(data: bytes, *, limits: Limits = DEFAULT_LIMITS, partial: bool = False)
         raise Truncated(f"the stream of {len(data)} bytes ends inside its {part}; fetch the whole file")
     container = reader.container()
     if not container.complete and not partial:
+        prefix = ", or decode what is there with upto_bytes" if container.passes else ""
         raise Truncated(
-            f"the stream ends after {len(container.passes)} whole passes, before its end chunk; "
-            "fetch the whole file, or decode the prefix with upto_bytes"
+            f"the stream ends before its end chunk, whole passes: {len(container.passes)}; fetch the whole file{prefix}"
         )
     return container
 
