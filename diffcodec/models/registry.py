@@ -36,7 +36,7 @@ def load(model: Any = None, *, device: str = "auto", fingerprint: bytes | None =
     if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
         raise ModelMismatch(
             f"the stream was made with a model of fingerprint {fingerprint.hex()}, '{provider.name}' has "
-            f"{provider.fingerprint[: len(fingerprint)].hex()}; install the diffcodec version or the weights it was made with"
+            f"{provider.fingerprint[: len(fingerprint)].hex()}; install the version or the weights it was made with"
         )
     return provider
 
