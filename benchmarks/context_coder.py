@@ -1,8 +1,10 @@
-"""Sizes and speed of the adaptive context coder against PNG and WebP lossless, on pictures that are not photographs (and a few that are).
+"""Sizes and speed of the adaptive context coder against PNG and WebP lossless, on pictures that are not photographs
+(and a few that are).
 
     python benchmarks/context_coder.py [--only NAME ...] [--photos photos-train-0.zip]
 
-Needs Pillow and scikit-image; the chart is drawn when matplotlib is installed. Pictures are drawn here or come with scikit-image.
+Needs Pillow and scikit-image; the chart is drawn when matplotlib is installed. Pictures are drawn here or come with
+scikit-image.
 Times are of one core, numba already compiled.
 """
 
@@ -101,7 +103,8 @@ def chart() -> np.ndarray | None:
 
 
 def vector(mode: str, n: int = 512) -> np.ndarray:
-    """Overlapping discs and polygons, anti-aliased by drawing at four times the size; `LA` gives the coverage as well."""
+    """Overlapping discs and polygons, anti-aliased by drawing at four times the size; `LA` gives the coverage as
+    well."""
     rng = np.random.default_rng(3)
     big = Image.new("RGBA", (4 * n, 4 * n), (255, 255, 255, 0))
     draw = ImageDraw.Draw(big)
@@ -182,7 +185,8 @@ def _skimage_file(name: str) -> str:
 
 
 def pillow_bytes(planes: np.ndarray, **options: object) -> int:
-    """Size of the file Pillow writes; index and 0/1 planes go in as greyscale stretched over 0..255 (mode `1` for two values)."""
+    """Size of the file Pillow writes; index and 0/1 planes go in as greyscale stretched over 0..255 (mode `1` for two
+    values)."""
     if planes.shape[2] == 1 and planes.max() <= 1:
         image = Image.fromarray(planes[..., 0].astype(bool))
     elif planes.shape[2] == 1:
@@ -234,7 +238,9 @@ def main() -> None:
         print(f"{name:20} {'x'.join(map(str, planes.shape)):>14} {png:9} {webp:9} {len(data):9} {len(data) / png:6.3f} "
               f"{len(data) / webp:6.3f} {8 * len(data) / n:6.3f} {(t1 - t0) / n * 1e6:8.3f} {(t2 - t1) / n * 1e6:8.3f}",
               flush=True)  # fmt: skip
-    print(f"geometric mean of the ratio: PNG {np.exp((sums[2] - sums[0]) / 1):.3g} (product), WebP {np.exp(sums[2] - sums[1]):.3g}")
+    print(
+        f"geometric mean of the ratio: PNG {np.exp((sums[2] - sums[0]) / 1):.3g} (product), WebP {np.exp(sums[2] - sums[1]):.3g}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
 """Adaptive context coder: planes of bytes to bytes and back, losslessly, with nothing trained beforehand.
 
-For what a network trained on photographs is bad at: flat and drawn pictures, screenshots, text, palette indices, bilevel scans,
-alpha planes, low bytes of 16-bit data, noise. Each value is split into binary decisions; a decision's probability is the
-logistic mix of ten adaptive contexts, refined by an adaptive map, and goes to a binary range coder (`context_kernels.py`).
-All arithmetic is integer, so every machine decodes the same pixels. bitstream_spec/CONTEXT.md is the normative description.
+For what a network trained on photographs is bad at: flat and drawn pictures, screenshots, text, palette indices,
+bilevel scans,
+alpha planes, low bytes of 16-bit data, noise. Each value is split into binary decisions; a decision's probability is
+the
+logistic mix of ten adaptive contexts, refined by an adaptive map, and goes to a binary range coder
+(`context_kernels.py`).
+All arithmetic is integer, so every machine decodes the same pixels. bitstream_spec/CONTEXT.md is the normative
+description.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -18,7 +23,9 @@ from diffcodec.errors import CorruptStream
 Mode = Literal[0, 1, 2, 3, 4]
 RAW: Mode = 0  # the bytes themselves: noise
 NUMBERS: Mode = 1  # residuals of a prediction, channel after channel
-NUMBERS_AND_PIXELS: Mode = 2  # the same, but first: is the pixel one of its neighbours, or one that stood in such a place?
+NUMBERS_AND_PIXELS: Mode = (
+    2  # the same, but first: is the pixel one of its neighbours, or one that stood in such a place?
+)
 COLOURS: Mode = 3  # a palette of up to 65 536 colours, indices from the top bit down
 COLOURS_AND_PIXELS: Mode = 4
 
@@ -33,15 +40,15 @@ def encode_planes(planes: np.ndarray) -> bytes:
     height, width, channels = planes.shape
     if planes.dtype != np.uint8 or not 1 <= channels <= MAX_CHANNELS or not height or not width:
         raise ValueError(f"expected uint8 planes (H, W, 1..8), found {planes.dtype} {planes.shape}")
-    planes = np.ascontiguousarray(planes.transpose(1, 0, 2) if _on_its_side(height, width) else planes)
+    planes = np.require(planes.transpose(1, 0, 2) if _on_its_side(height, width) else planes, requirements="CW")
     palette, indices = _palette(planes)
     sizes = _compare(planes, palette, indices)
     best = bytes([RAW]) + planes.tobytes()
     # Only a sample was compared: where two modes come out close and the picture is not large, the whole decides.
-    margin = 1.12 if height * width <= 1 << 20 else 1.0
-    for mode, size in sizes.items():
-        if size <= margin * min(sizes.values()):
-            data = _encode_mode(planes, palette, indices, mode)
+    margin = 1.03 if height * width <= 1 << 20 else 1.0
+    close = [mode for mode, size in sizes.items() if size <= margin * min(sizes.values())]
+    with ThreadPoolExecutor(2) as pool:
+        for data in pool.map(lambda mode: _encode_mode(planes, palette, indices, mode), close):
             if data is not None and len(data) < len(best):
                 best = data
     return best
@@ -50,7 +57,8 @@ def encode_planes(planes: np.ndarray) -> bytes:
 def decode_planes(data: bytes, height: int, width: int, channels: int) -> np.ndarray:
     """The uint8 planes (height, width, channels) that `encode_planes` made `data` from.
 
-    Raises CorruptStream where the bytes cannot be such planes. Time and memory depend on the geometry alone, whatever the data.
+    Raises CorruptStream where the bytes cannot be such planes. Time and memory depend on the geometry alone, whatever
+    the data.
     """
     if not 1 <= channels <= MAX_CHANNELS or height < 1 or width < 1:
         raise ValueError(f"expected a geometry (H, W, 1..8), found {(height, width, channels)}")
@@ -91,13 +99,17 @@ def _encode_colours(palette: np.ndarray, indices: np.ndarray, pixels: bool) -> b
     colours = len(palette)
     table = _encode_palette(palette)
     body = _encode_body(indices, colours, pixels) if colours > 1 else b""
-    return None if body is None else (colours - 1).to_bytes(2, "little") + len(table).to_bytes(3, "little") + table + body
+    return (
+        None if body is None else (colours - 1).to_bytes(2, "little") + len(table).to_bytes(3, "little") + table + body
+    )
 
 
 def _decode_colours(data: bytes, shape: tuple[int, int, int], pixels: bool) -> np.ndarray:
     height, width, channels = shape
     if len(data) < 5:
-        raise CorruptStream(f"context-coded planes: expected 5 bytes of palette header, found {len(data)}; the file is damaged")
+        raise CorruptStream(
+            f"context-coded planes: expected 5 bytes of palette header, found {len(data)}; the file is damaged"
+        )
     colours, length = int.from_bytes(data[:2], "little") + 1, int.from_bytes(data[2:5], "little")
     if colours > height * width or length > len(data) - 5:
         raise CorruptStream(
@@ -122,7 +134,9 @@ def _encode_palette(palette: np.ndarray) -> bytes:
 
 def _decode_palette(data: bytes, colours: int, channels: int) -> np.ndarray:
     if not data or data[0] not in (RAW, NUMBERS):
-        raise CorruptStream(f"context-coded planes: expected a palette, found {data[:1].hex() or 'nothing'}; the file is damaged")
+        raise CorruptStream(
+            f"context-coded planes: expected a palette, found {data[:1].hex() or 'nothing'}; the file is damaged"
+        )
     shape = (1, colours, channels)
     return (_decode_raw(data[1:], shape) if data[0] == RAW else _decode_body(data[1:], shape, 0, False))[0]
 
@@ -151,7 +165,9 @@ def _decode_body(body: bytes, shape: tuple[int, int, int], colours: int, pixels:
     planes = np.zeros(shape, np.uint8)
     good = kernels.code_planes(state, memory, data, planes, _order(shape[2]), colours, pixels)
     if not good or not kernels.finished(state, data):
-        raise CorruptStream(f"context-coded planes: the {len(body)} bytes do not end where the pixels do; the file is damaged")
+        raise CorruptStream(
+            f"context-coded planes: the {len(body)} bytes do not end where the pixels do; the file is damaged"
+        )
     return planes
 
 
@@ -164,7 +180,8 @@ def _order(channels: int) -> np.ndarray:
 
 
 def _palette(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted colours uint8 (n, C) and their indices uint8 (H, W, 1 or 2, low byte first); n = 0 where there are too many."""
+    """Sorted colours uint8 (n, C) and their indices uint8 (H, W, 1 or 2, low byte first); n = 0 where there are too
+    many."""
     height, width, channels = planes.shape
     limit = min(MAX_COLOURS, max(256, height * width // 4))
     keys, used = np.zeros(4 * MAX_COLOURS, np.uint64), np.zeros(4 * MAX_COLOURS, np.uint8)

@@ -1,0 +1,64 @@
+"""The adaptive context coder: inverse on every kind of content, bounds on noise and flat pictures, damage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diffcodec.entropy import context
+from diffcodec.errors import CorruptStream
+
+
+def content(kind: str, rng: np.random.Generator, h: int, w: int, c: int) -> np.ndarray:
+    if kind == "noise":
+        return rng.integers(0, 256, (h, w, c), dtype=np.uint8)
+    if kind == "flat":
+        return np.full((h, w, c), rng.integers(256), np.uint8)
+    if kind == "bilevel":
+        return (rng.random((h, w, c)) < 0.2).astype(np.uint8)
+    if kind == "few colours":
+        return rng.integers(0, 256, (7, c), dtype=np.uint8)[rng.integers(0, 7, (h, w))]
+    ramp = np.add.outer(np.arange(h), np.arange(w))[..., None] * np.arange(1, c + 1)
+    return (ramp + rng.integers(0, 3, (h, w, c))).astype(np.uint8)
+
+
+KINDS = ["noise", "flat", "bilevel", "few colours", "ramp"]
+
+
+@given(st.sampled_from(KINDS), st.integers(1, 40), st.integers(1, 40), st.integers(1, 8), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_inverse(kind, h, w, c, seed):
+    planes = content(kind, np.random.default_rng(seed), h, w, c)
+    data = context.encode_planes(planes)
+    assert len(data) <= planes.size + 1
+    assert (context.decode_planes(data, h, w, c) == planes).all()
+
+
+@given(st.sampled_from(KINDS), st.integers(1, 8), st.integers(0, 2**32 - 1), st.data())
+@settings(max_examples=60, deadline=None)
+def test_damage_never_crashes(kind, c, seed, draw):
+    planes = content(kind, np.random.default_rng(seed), 12, 15, c)
+    data = bytearray(context.encode_planes(planes))
+    if draw.draw(st.booleans()):
+        data = data[: draw.draw(st.integers(0, len(data) - 1))]
+    else:
+        data[draw.draw(st.integers(0, len(data) - 1))] ^= 1 << draw.draw(st.integers(0, 7))
+    try:
+        assert context.decode_planes(bytes(data), 12, 15, c).shape == (12, 15, c)
+    except CorruptStream:
+        pass
+
+
+def test_noise_does_not_grow_and_flat_is_small():
+    rng = np.random.default_rng(0)
+    assert len(context.encode_planes(content("noise", rng, 128, 128, 3))) <= 128 * 128 * 3 + 1
+    assert len(context.encode_planes(content("flat", rng, 512, 512, 3))) <= 60
+
+
+def test_geometry_is_checked():
+    with pytest.raises(ValueError):
+        context.encode_planes(np.zeros((3, 3, 9), np.uint8))
+    with pytest.raises(CorruptStream):
+        context.decode_planes(b"", 2, 2, 1)
