@@ -239,7 +239,8 @@ def main() -> None:
               f"{len(data) / webp:6.3f} {8 * len(data) / n:6.3f} {(t1 - t0) / n * 1e6:8.3f} {(t2 - t1) / n * 1e6:8.3f}",
               flush=True)  # fmt: skip
     print(
-        f"geometric mean of the ratio: PNG {np.exp((sums[2] - sums[0]) / 1):.3g} (product), WebP {np.exp(sums[2] - sums[1]):.3g}"
+        f"geometric mean of the ratio: PNG {np.exp((sums[2] - sums[0]) / 1):.3g} (product), "
+        f"WebP {np.exp(sums[2] - sums[1]):.3g}"
     )
 
 
