@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,3 +64,15 @@ def test_geometry_is_checked():
         context.encode_planes(np.zeros((3, 3, 9), np.uint8))
     with pytest.raises(CorruptStream):
         context.decode_planes(b"", 2, 2, 1)
+
+
+def test_golden_bytes():
+    """One stream of each mode's kind; a change here is a change of format."""
+    y, x = np.mgrid[:40, :50]
+    photo = np.stack([(y * 5 + x * 3) % 251, (y * x // 4) % 256, (y * y + x) // 9 % 256], 2).astype(np.uint8)
+    marks = ((y // 3 + x // 5) % 2)[..., None].astype(np.uint8)
+    streams = [context.encode_planes(planes) for planes in (photo, marks, marks.repeat(3, 2) * 255)]
+    assert hashlib.sha256(b"".join(streams)).hexdigest()[:16] == GOLDEN
+
+
+GOLDEN = "5da74e1429f1b327"
