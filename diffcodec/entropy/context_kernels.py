@@ -1,8 +1,11 @@
-"""Integer kernels of the adaptive context coder (`context.py`); bitstream_spec/CONTEXT.md is their normative description.
+"""Integer kernels of the adaptive context coder (`context.py`); bitstream_spec/CONTEXT.md is their normative
+description.
 
-One kernel, `code_planes`, is both encoder and decoder: every decision goes through `_decide`, which either codes the bit it
+One kernel, `code_planes`, is both encoder and decoder: every decision goes through `_decide`, which either codes the
+bit it
 is given or reads it, so the two directions cannot drift apart. Only integers are used. The entropy coder is a carryless
-binary range coder (48-bit interval, 16-bit probabilities): an adaptive model must be decoded in the order it was encoded,
+binary range coder (48-bit interval, 16-bit probabilities): an adaptive model must be decoded in the order it was
+encoded,
 which a queue gives for nothing and a stack (ANS) only by recording every probability first.
 """
 
@@ -15,17 +18,16 @@ from numba import njit
 
 I64 = np.int64
 
-INPUTS = 12  # contexts mixed per decision
+INPUTS = 10  # contexts mixed per decision
 PAD = 5  # columns kept on both sides of a row
 CANDIDATES = 5  # pixels tried before a new colour is spelled out
-PREDICTORS = 8
-FEATURES = 16
+PREDICTORS = 7
 LOW, HIGH, VALUE, POSITION, DECODING, CLOCK = range(6)
 MASK48 = (1 << 48) - 1
 WEIGHT_SETS = 432 + 512
 MAPS = 256 + 512
 PLAIN = 8 + 256
-START_WEIGHT = 4300
+START_WEIGHT = 5500
 LIMIT = 60  # of the counts
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -34,7 +36,8 @@ STRETCH_LIMIT = 3071  # log-odds are kept in units of 1/256 nat, so 3071 is p = 
 
 
 def _logistic_tables() -> tuple[np.ndarray, np.ndarray]:
-    """squash int32[6144]: log-odds + 3072 -> probability of 16 bits; stretch int16[16384]: probability of 14 bits -> log-odds.
+    """squash int32[6144]: log-odds + 3072 -> probability of 16 bits; stretch int16[16384]: probability of 14 bits ->
+    log-odds.
 
     exp(k/256) is a running product of fixed-point integers, so the tables are the same everywhere.
     """
@@ -60,9 +63,6 @@ RATE = np.array([[65536 * 10 // (10 * n + k) for n in range(64)] for k in (12, 1
 ENERGY = _levels((1, 2, 4, 6, 9, 13, 18, 25, 34, 46, 62, 84, 115, 160, 230), 2048)  # 0..15
 MAGNITUDE = _levels((1, 2, 3, 5, 9, 17, 33), 512)  # 0..7
 WEIGHT = np.array([(1 << 22) // ((k + 2) * (k + 2)) for k in range(1024)], np.int64)
-
-
-MU = 1 << 16
 
 
 class State(NamedTuple):
@@ -117,7 +117,8 @@ def start(s: State, data: np.ndarray) -> None:
 
 
 def finish(s: State, data: np.ndarray) -> int:
-    """Write the last byte (the decoder reads zeros after it) and return the length in bytes; above data.size, nothing fitted."""
+    """Write the last byte (the decoder reads zeros after it) and return the length in bytes; above data.size, nothing
+    fitted."""
     length = int(s.coder[POSITION])
     if length < data.size:
         data[length] = (s.coder[LOW] + (1 << 40) - 1) >> 40
@@ -127,7 +128,6 @@ def finish(s: State, data: np.ndarray) -> int:
 def finished(s: State, data: np.ndarray) -> bool:
     """Whether the decoder has used all of the data: five of the six bytes it holds were not there."""
     return int(s.coder[POSITION]) == data.size + 5
-
 
 
 @njit(forceinline=True)
@@ -204,7 +204,7 @@ def _decide(s, data, bit, first, second, third, stage):
     bit = _code(s, data, bit, p)
 
     cell += part >> 7
-    s.refine[cell] += ((bit << 22) - bit - I64(s.refine[cell])) >> 7
+    s.refine[cell] += ((bit << 22) - bit - I64(s.refine[cell])) >> 6
     s.coder[CLOCK] += 1
     error = ((bit << 16) - mixed) * (10 + (30 << 12) // (s.coder[CLOCK] + (1 << 12)))
     for i in range(INPUTS):
@@ -240,8 +240,10 @@ def _select(s, i, h, mask):
 def code_planes(s, m, data, planes, order, colours, use_pixels):
     """Encode `planes` into `data`, or decode `data` into `planes` (uint8[H, W, C]); s.coder[DECODING] says which.
 
-    depth > 0: one plane of `colours` palette indices of `depth` bits. depth == 0: numbers, coded as residuals. use_pixels:
-    whole pixels seen before are tried first. Returns False when `data` is too short: for an encoder, the planes do not compress.
+    depth > 0: one plane of `colours` palette indices of `depth` bits. depth == 0: numbers, coded as residuals.
+    use_pixels:
+    whole pixels seen before are tried first. Returns False when `data` is too short: for an encoder, the planes do
+    not compress.
     """
     height, width, channels = planes.shape
     memory = m.pixel
@@ -258,12 +260,9 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
     guesses = np.zeros(PREDICTORS, np.int64)
     runs = np.zeros(width + 2 * PAD, np.int64)  # equal pixels to the right, in the row above
     tries = np.zeros(width + 2 * PAD, np.int64)  # which candidate the pixel above was
-    lines = np.zeros(INPUTS, np.int64)
     near = np.zeros(24, np.int64)
     candidates = np.zeros(CANDIDATES + 1, np.int64)
     current = np.zeros(channels, np.int64)
-    feature = np.zeros(FEATURES, np.int64)
-    taps = np.zeros((channels, FEATURES), np.int64)
     line_mask = mask & ~I64(15)
     repeats = I64(0)
 
@@ -376,9 +375,10 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                         break
                 run_code = min(run, I64(3)) if run < 4 else (I64(4) if run < 8 else (I64(5) if run < 32 else I64(6)))
                 ahead = runs[x] if above[x] == w else I64(0)
-                ahead = min(ahead, I64(3)) if ahead < 4 else (I64(4) if ahead < 8 else (I64(5) if ahead < 32 else I64(6)))
+                ahead = (
+                    min(ahead, I64(3)) if ahead < 4 else (I64(4) if ahead < 8 else (I64(5) if ahead < 32 else I64(6)))
+                )
                 sure = min(sure1, I64(7)) * 8 + min(sure2, I64(7))
-                between = I64(w == n) + 2 * I64(w == nw) + 4 * I64(n == ne) + 8 * I64(n == nw) + 16 * I64(w == ww) + 32 * I64(n == nn)
                 tried = I64(0)
                 for k in range(count):
                     v = candidates[k]
@@ -398,8 +398,6 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                     _select(s, 6, _mix(base, h4), mask)
                     _select(s, 7, _mix(base, h9), mask)
                     _select(s, 8, _mix(_mix(code + 64, run_code * 8 + ahead), m6), mask)
-                    _select(s, 10, _mix(base, h12), mask)
-                    _select(s, 11, _mix(code + 96, between + 64 * (m & 15)), mask)
                     _select(s, 9, _mix(_mix(code + 80, history), tries[x] * 64 + tries[x + 1] * 8 + (m & 3)), mask)
                     first = I64(k) * 8 + min(sure1, I64(3)) * 2 + hit2
                     second = 40 + m6 + (0 if k == 0 else 64)
@@ -439,8 +437,6 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                 h7 = _mix(_mix(I64(1004), above[x - 1]), row[x - 2])
                 h8 = _mix(_mix(I64(1005), hint), I64(0))
                 h9 = _mix(_mix(I64(1006), n), above2[x])
-                h10 = _mix(_mix(h5, above[x - 2]), above[x + 2])
-                h11 = _mix(_mix(I64(1007), w), row[x - 2])
                 while k >= 0:
                     _select(s, 0, _mix(I64(1000), v), mask)
                     _select(s, 1, _mix(h1, v), mask)
@@ -452,8 +448,6 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                     _select(s, 7, _mix(h7, v), mask)
                     _select(s, 8, _mix(h8, v), mask)
                     _select(s, 9, _mix(h9, v), mask)
-                    _select(s, 10, _mix(h10, v), mask)
-                    _select(s, 11, _mix(h11, v), mask)
                     first = 168 + I64(k)
                     second = 176 + min(v, I64(63))
                     bit = _decide(s, data, (target >> k) & 1, first, second, 128 + min(v, I64(127)), 0)
@@ -466,7 +460,6 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                 for c in range(channels):
                     planes[y, x - PAD, c] = (v >> (8 * c)) & 255
             else:
-                target2 = target
                 pixel = I64(0)
                 for j in range(channels):
                     c = order[j]
@@ -474,7 +467,7 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                     vnw, vne = I64(values[c, n1, x - 1]), I64(values[c, n1, x + 1])
                     vww, vnn, vnne = I64(values[c, cur, x - 2]), I64(values[c, n2, x]), I64(values[c, n2, x + 1])
                     q = I64(0)
-                    qw = qn = qnw = qne = qnne = qww = qnn = I64(0)
+                    qw = qn = qnw = qne = qnne = I64(0)
                     rq = I64(0)
                     rq2 = I64(0)
                     if j > 0:
@@ -482,7 +475,7 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                         q = current[b]
                         qw, qn = I64(values[b, cur, x - 1]), I64(values[b, n1, x])
                         qnw, qne = I64(values[b, n1, x - 1]), I64(values[b, n1, x + 1])
-                        qww, qnn, qnne = I64(values[b, cur, x - 2]), I64(values[b, n2, x]), I64(values[b, n2, x + 1])
+                        _qww, _qnn, qnne = I64(values[b, cur, x - 2]), I64(values[b, n2, x]), I64(values[b, n2, x + 1])
                         rq = I64(residuals[b, x])
                     if j > 1:
                         rq2 = I64(residuals[order[0], x])
@@ -497,41 +490,8 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                     guesses[4] = dw + dn - dnw + q
                     guesses[5] = dn + dne - (vnne - qnne) + q
                     guesses[6] = dw + (dne - dnw) // 2 + q if j > 0 else 2 * vn - vnn
-                    mean = (dw + dn) >> 1
-                    feature[0] = dw - mean
-                    feature[1] = dn - mean
-                    feature[2] = dnw - mean
-                    feature[3] = dne - mean
-                    feature[4] = vww - qww - mean
-                    feature[5] = vnn - qnn - mean
-                    feature[6] = vnne - qnne - mean
-                    feature[7] = I64(values[c, n1, x + 2]) - vne
-                    feature[8] = I64(values[c, n1, x - 2]) - vnw
-                    feature[9] = q - qw
-                    feature[10] = q - qn
-                    feature[11] = q - qnw
-                    feature[12] = q - qne
-                    if j > 1:
-                        b = order[0]
-                        feature[13] = current[b] - I64(values[b, cur, x - 1])
-                        feature[14] = current[b] - I64(values[b, n1, x])
-                        feature[15] = current[b] - I64(values[b, n1, x - 1])
-                    else:
-                        feature[13] = feature[14] = feature[15] = 0
-                    weighted = I64(0)
-                    total = I64(0)
-                    for k in range(FEATURES):
-                        weighted += taps[c, k] * feature[k]
-                        total += feature[k] * feature[k]
-                    linear = min(max((((mean + q) << 16) + weighted) >> 10, I64(0)), I64(255 << 6))
-                    guesses[7] = (linear + 32) >> 6
-                    power = total
                     total = I64(0)
                     weighted = I64(0)
-                    if j > 1:
-                        b = order[0]
-                        guesses[0] = vw + current[b] - I64(values[b, cur, x - 1])
-                        guesses[6] = vn + current[b] - I64(values[b, n1, x])
                     for k in range(PREDICTORS):
                         e = I64(misses[c, x - 1, k]) + I64(misses[c, x, k]) + I64(misses[c, x + 1, k])
                         weight = s_weight(e)
@@ -549,24 +509,26 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                     energy = I64(ENERGY[min(e, I64(2047))])
                     sq = _signed(rq)
                     salt = I64(2000) + min(j, 3)
-                    lines[0] = _mix(_mix(salt, energy * 16 + sq), _signed(rq2))
-                    lines[1] = _mix(salt + 4, guess * 4 + (energy >> 2))
-                    lines[2] = _mix(salt + 8, (_signed(vw - guess) * 16 + _signed(vn - guess)) * 16 + _signed(vne - guess))
-                    lines[3] = _mix(_mix(salt + 12, rq), rq2)
-                    lines[4] = _mix(salt + 16, (_signed(rw) * 16 + _signed(rn)) * 16 + _signed(rne))
-                    lines[5] = _mix(salt + 20, ((guesses[7] - guess) * 16 + energy)*8 + fraction)
-                    lines[6] = _mix(_mix(salt + 24, ((vw * 256 + vn) * 256 + vnw) * 256 + guess), q)
-                    lines[7] = _mix(salt + 28, ((_signed(med - guess) * 16 + _signed(guesses[4] - guess)) * 16 + fraction) * 4
+                    lines0 = _mix(_mix(salt, energy * 16 + sq), _signed(rq2))
+                    lines1 = _mix(salt + 4, guess * 4 + (energy >> 2))
+                    lines2 = _mix(
+                        salt + 8, (_signed(vw - guess) * 16 + _signed(vn - guess)) * 16 + _signed(vne - guess)
+                    )
+                    lines3 = _mix(_mix(salt + 12, rq), rq2)
+                    lines4 = _mix(salt + 16, (_signed(rw) * 16 + _signed(rn)) * 16 + _signed(rne))
+                    lines5 = _mix(salt + 20, (vw * 256 + vn) * 256 + guess)
+                    lines6 = _mix(_mix(salt + 24, ((vw * 256 + vn) * 256 + vnw) * 256 + guess), q)
+                    apart = _signed(med - guess) * 16 + _signed(guesses[4] - guess)
+                    lines7 = _mix(salt + 28, (apart * 16 + fraction) * 4
                                   + (energy >> 2))  # fmt: skip
-                    lines[8] = _mix(salt + 32, (q * 512 + rq) * 512 + rq2)
+                    lines8 = _mix(salt + 32, (q * 512 + rq) * 512 + rq2)
                     if hint >= 0:
-                        lines[9] = _mix(salt + 36, ((hint >> (8 * c)) & 255) * 256 + guess)
+                        lines9 = _mix(salt + 36, ((hint >> (8 * c)) & 255) * 256 + guess)
                     else:
-                        lines[9] = _mix(salt + 40, (_signed(vww - guess) * 16 + _signed(vnn - guess)) * 16 + _signed(vnw - guess))
+                        lines9 = _mix(
+                            salt + 40, (_signed(vww - guess) * 16 + _signed(vnn - guess)) * 16 + _signed(vnw - guess)
+                        )
 
-                    lines[10] = _mix(salt, 77)
-                    e = I64(misses[c, x - 1, 1]) + I64(misses[c, x, 1]) + I64(misses[c, x + 1, 1])
-                    lines[11] = _mix(salt + 44, min(e >> 1, I64(40)) * 16 + sq)
                     actual = (target >> (8 * c)) & 255
                     e = actual - guess
                     magnitude = abs(e)
@@ -595,7 +557,26 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                         line = (node >> 4) * 0x9E50
                         low = node & 15
                         for i in range(INPUTS):
-                            h = lines[i]
+                            if i == 0:
+                                h = lines0
+                            elif i == 1:
+                                h = lines1
+                            elif i == 2:
+                                h = lines2
+                            elif i == 3:
+                                h = lines3
+                            elif i == 4:
+                                h = lines4
+                            elif i == 5:
+                                h = lines5
+                            elif i == 6:
+                                h = lines6
+                            elif i == 7:
+                                h = lines7
+                            elif i == 8:
+                                h = lines8
+                            else:
+                                h = lines9
                             s.slots[i] = i * (mask + 1) + ((((h >> 20) + line) & line_mask) | low)
                             s.check[i] = (h >> 48) & 255
                         bit = _decide(s, data, bit, 240 + min(j, 2) * 64 + node, 432 + energy * 32 + min(node, 31),
@@ -634,9 +615,6 @@ def code_planes(s, m, data, planes, order, colours, use_pixels):
                     current[c] = actual
                     values[c, cur, x] = actual
                     residuals[c, x] = e
-                    step = (((actual << 6) - linear) * MU) // (power + 60)
-                    for k in range(FEATURES):
-                        taps[c, k] += (step * feature[k]) >> 10
                     planes[y, x - PAD, c] = actual
                     for k in range(PREDICTORS):
                         misses[c, x, k] = (abs(guesses[k] - actual) * 4 + I64(misses[c, x, k]) + 1) >> 1
