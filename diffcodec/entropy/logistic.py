@@ -25,6 +25,7 @@ from .stack import TOTAL, AnsStack, advance
 
 _EXP_STEPS = 1024  # logits more than 16 nats below the largest weigh nothing
 _EDGE = 1 << 22  # fixed-point end of the sigmoid table: 16 in units of 2^-18
+_FAR = 1 << 20  # a mean this far out saturates every component at every scale: clamping it changes no value
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,7 +104,7 @@ def _component(params, row, base, first, second, mean, inverse, inverse_scale):
             shift = (params[7, k] * first) >> 4
         elif row == 2:
             shift = (params[8, k] * first + params[9, k] * second) >> 4
-        mean[k] = 16 * base + params[1 + row, k] + shift
+        mean[k] = min(max(16 * base + params[1 + row, k] + shift, -_FAR), _FAR)
         inverse[k] = inverse_scale[min(max(params[4 + row, k], 0), 256)]
 
 
@@ -171,7 +172,7 @@ def _order(channels: int) -> np.ndarray:
 def intervals(params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Intervals (starts, freqs), uint32 (N, C) in coding order, of ``pixels`` uint8 (N, C), C 1 or 3.
 
-    ``params`` int32 (N, 10, K), ``base`` int32 (N, C). Grey pixels use the rows of G.
+    ``params`` int32 (N, 10, K), any values; ``base`` int32 (N, C) in 0..1020. Grey pixels use the rows of G.
     """
     starts, freqs = np.empty(pixels.shape, np.uint32), np.empty(pixels.shape, np.uint32)
     _intervals(params, base, pixels, _order(pixels.shape[1]), EXP, INVERSE_SCALE, SIGMOID, starts, freqs)

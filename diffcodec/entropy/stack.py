@@ -2,6 +2,10 @@
 
 Tables of any alphabet go through constriction; the kernels here work on the same words and state, so that a network's
 distributions need not be written out as tables first. A law test reads each with the other.
+
+The stack starts at state 0, which costs no bytes, and from which the first symbol of any table can be popped for ever:
+popping too much cannot be seen here. Counts come from the header, :meth:`AnsStack.finish` refuses what is left over,
+and the digest of the decoded pixels refuses the rest.
 """
 
 from __future__ import annotations
@@ -44,8 +48,9 @@ def advance(state, at, words, start, freq):
 
 
 @njit(nogil=True, cache=True)
-def _pop_uniform(state, at, words, shift, out):
+def _pop_uniform(state, at, words, widths, out):
     for i in range(len(out)):
+        shift = _BITS - np.uint64(widths[i])
         symbol = (state & _MASK) >> shift
         out[i] = symbol
         state, at = advance(state, at, words, symbol << shift, np.uint64(1) << shift)
@@ -68,26 +73,38 @@ class AnsStack:
         state, count = _push_reversed(starts, freqs, self.state, self.words[self.size :])
         self.state, self.size = np.uint64(state), self.size + count
 
+    def push_bits(self, values: np.ndarray, widths: np.ndarray) -> None:
+        """Push values (n,), each uniform in [0, 2^width) and costing ``width`` bits; widths (n,) in 0..24."""
+        shifts = np.uint32(PRECISION) - widths.astype(np.uint32)
+        self.push_intervals(values.astype(np.uint32) << shifts, np.uint32(1) << shifts)
+
+    def pop_bits(self, widths: np.ndarray) -> np.ndarray:
+        """Pop uint32 (n,), the mirror of :meth:`push_bits`."""
+        out = np.empty(len(widths), np.uint32)
+        state, self.size = _pop_uniform(np.uint64(self.state), self.size, self.words, widths.astype(np.uint8), out)
+        self.state = np.uint64(state)
+        return out
+
     def push_bytes(self, symbols: np.ndarray) -> None:
         """Push uint8 (n,), each at 8 bits."""
-        starts = symbols.astype(np.uint32) << np.uint32(16)
-        self.push_intervals(starts, np.full(len(symbols), 1 << 16, np.uint32))
+        self.push_bits(symbols, np.full(len(symbols), 8, np.uint8))
 
     def pop_bytes(self, n: int) -> np.ndarray:
         """Pop uint8 (n,)."""
-        out = np.empty(n, np.uint8)
-        state, at = _pop_uniform(np.uint64(self.state), self.size, self.words, np.uint64(16), out)
-        self.state, self.size = np.uint64(state), at
-        return out
+        return self.pop_bits(np.full(n, 8, np.uint8)).astype(np.uint8)
 
     def push(self, symbols: np.ndarray, table: np.ndarray) -> None:
         """Push int symbols (n,) of frequency tables uint32 (n, S) or (S,), total 2^24, through constriction."""
+        if table.shape[-1] == 1:  # the only symbol costs nothing; constriction has no model for it
+            return
         coder = constriction.stream.stack.AnsCoder(self._flat())
         _through_constriction(coder.encode_reverse, np.asarray(symbols, np.int32), table)
         self._load(coder.get_compressed())
 
     def pop(self, n: int, table: np.ndarray) -> np.ndarray:
         """Pop int32 (n,) symbols of ``table``; the mirror of :meth:`push`."""
+        if table.shape[-1] == 1:
+            return np.zeros(n, np.int32)
         coder = constriction.stream.stack.AnsCoder(self._flat())
         weights = _weights(table)
         family = constriction.stream.model.Categorical

@@ -16,6 +16,7 @@ from diffcodec.entropy.tables import frequency_tables
 from diffcodec.errors import CorruptStream
 
 seeds = st.integers(0, 2**32 - 1)
+LOGISTIC_TABLES = (logistic.EXP, logistic.INVERSE_SCALE, logistic.SIGMOID)
 
 
 def random_tables(rng: np.random.Generator, n: int, s: int) -> np.ndarray:
@@ -50,6 +51,15 @@ def test_tables_cost_what_the_weights_say(seed):
     assert -(p * np.log2(q)).sum() <= -(p * np.log2(p)).sum() * 1.001
 
 
+def test_a_table_of_one_symbol_costs_nothing():
+    table = frequency_tables(np.zeros((3, 1), np.int64))
+    stack = AnsStack()
+    stack.push_bits(np.array([5]), np.array([3]))
+    before = stack.to_bytes()
+    stack.push(np.zeros(3, np.int64), table)
+    assert stack.to_bytes() == before and (stack.pop(3, table) == 0).all()
+
+
 @given(seeds, st.integers(1, 200), st.integers(2, 60))
 @settings(max_examples=30)
 def test_kernels_and_constriction_write_the_same_words(seed, n, s):
@@ -80,6 +90,17 @@ def test_bytes_and_symbols_mix_on_one_stack(data, seed):
     stack = AnsStack.from_bytes(stack.to_bytes())
     assert stack.pop_bytes(len(data)).tobytes() == data
     assert (stack.pop(30, table) == symbols).all()
+    stack.finish()
+
+
+@given(st.lists(st.integers(0, 24), max_size=100), seeds)
+def test_bit_fields_cost_their_width(widths, seed):
+    fields = np.array(widths, np.uint8)
+    values = np.random.default_rng(seed).integers(0, 1 << fields.astype(np.int64))
+    stack = AnsStack()
+    stack.push_bits(values, fields)
+    assert 8 * len(stack.to_bytes()) <= int(fields.sum()) + 24 + 8  # an interval on the empty stack, a whole byte
+    assert (stack.pop_bits(fields) == values).all()
     stack.finish()
 
 
@@ -135,6 +156,58 @@ def test_mixture_tables_are_exact(seed, k):
     assert (np.cumsum(freqs[:-1, 0], dtype=np.int64) == starts[1:, 0]).all() and starts[0, 0] == 0
 
 
+def mixture_by_the_book(params: np.ndarray, base: np.ndarray, pixel: np.ndarray) -> list[tuple[int, int]]:
+    """Intervals of one pixel from SPEC.md's pseudocode, in Python's unbounded integers."""
+    rows, exp, inverse, sigmoid = params.tolist(), *(t.tolist() for t in LOGISTIC_TABLES)
+    order = [1, 0, 2] if len(pixel) == 3 else [0]
+
+    def normalise(w: list[int]) -> list[int]:
+        out = [(v << 16) // sum(w) for v in w]
+        out[w.index(max(w))] += 65536 - sum(out)
+        return out
+
+    def component(x: int, mean: int, q: int) -> int:
+        if x <= 0 or x >= 256:
+            return 0 if x <= 0 else 1 << 22
+        u = min(max((64 * x - 32 - mean) * inverse[min(max(q, 0), 256)] >> 12, -(1 << 22)), 1 << 22) + (1 << 22)
+        low, high = sigmoid[u >> 12], sigmoid[(u >> 12) + 1]
+        return low + ((high - low) * (u & 4095) >> 12)
+
+    def cumulative(x: int) -> int:
+        if x <= 0 or x >= 256:
+            return 0 if x <= 0 else TOTAL
+        return x + (sum(v * component(x, m, q) for v, m, q in zip(w, means, scales, strict=True)) * (TOTAL - 256) >> 38)
+
+    w = normalise([exp[min(max(rows[0]) - v, 1024)] for v in rows[0]])
+    out, delta = [], [0, 0, 0]
+    for row, channel in enumerate(order):
+        x, b = int(pixel[channel]), int(base[channel])
+        shift = [
+            (0, a * delta[0] >> 4, (b_ * delta[0] + c * delta[1]) >> 4)[row]
+            for a, b_, c in zip(rows[7], rows[8], rows[9], strict=True)
+        ]
+        means = [16 * b + m + s for m, s in zip(rows[1 + row], shift, strict=True)]
+        scales = rows[4 + row]
+        out.append((cumulative(x), cumulative(x + 1) - cumulative(x)))
+        delta[row] = 4 * x - b
+        mass = [component(x + 1, m, q) - component(x, m, q) for m, q in zip(means, scales, strict=True)]
+        w = normalise([v * (p + 1) for v, p in zip(w, mass, strict=True)])
+    return out
+
+
+@given(seeds, st.integers(1, 8), st.sampled_from([1, 3]), st.sampled_from([8, 14, 24, 31]))
+@settings(max_examples=60, deadline=None)
+def test_kernels_follow_the_specification_for_any_parameters(seed, k, c, size):
+    rng = np.random.default_rng(seed)
+    params = rng.integers(-(2**size), 2**size, (5, 10, k)).astype(np.int32)
+    params[0] = rng.choice([-(2**31), 2**31 - 1], (10, k))
+    base, pixels = rng.integers(0, 1021, (5, c)).astype(np.int32), rng.integers(0, 256, (5, c)).astype(np.uint8)
+    starts, freqs = logistic.intervals(params, base, pixels)
+    for n in range(5):
+        expected = mixture_by_the_book(params[n], base[n], pixels[n])
+        assert list(zip(starts[n].tolist(), freqs[n].tolist(), strict=True)) == expected
+
+
 def float_mixture_bits(params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> float:
     """The same density in float64, PixelCNN++ eq. 3."""
     q = params.astype(np.float64)
@@ -176,7 +249,7 @@ def test_files_cost_their_entropy():
 
 def test_golden_bytes():
     """The tables and one stream; a change here is a change of format."""
-    tables = b"".join(t.astype("<i8").tobytes() for t in (logistic.EXP, logistic.INVERSE_SCALE, logistic.SIGMOID))
+    tables = b"".join(t.astype("<i8").tobytes() for t in LOGISTIC_TABLES)
     params, base, pixels = mixture(np.random.default_rng(7), 500, 5, 3, wild=False)
     starts, freqs = logistic.intervals(params, base, pixels)
     stack = AnsStack()
