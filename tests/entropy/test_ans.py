@@ -146,6 +146,19 @@ def test_mixtures_come_back(seed, k, c, wild):
     stack.finish()
 
 
+@given(st.binary(max_size=120), seeds, st.integers(1, 8), st.sampled_from([1, 3]))
+@settings(max_examples=40, deadline=None)
+def test_any_bytes_pop_and_push_back(data, seed, k, c):
+    """The law of bits-back: decoding arbitrary bytes, even past their end, and encoding the result restores them."""
+    data = data.rstrip(b"\0")
+    params, base, _ = mixture(np.random.default_rng(seed), 30, k, c, wild=True)
+    stack = AnsStack.from_bytes(data)
+    pixels = logistic.pop_pixels(stack, params, base)
+    starts, freqs = logistic.intervals(params, base, pixels)
+    stack.push_intervals(starts.ravel(), freqs.ravel())
+    assert stack.to_bytes() == data
+
+
 @given(seeds, st.integers(1, 8))
 @settings(max_examples=20, deadline=None)
 def test_mixture_tables_are_exact(seed, k):
