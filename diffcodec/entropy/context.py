@@ -1,13 +1,10 @@
 """Adaptive context coder: planes of bytes to bytes and back, losslessly, with nothing trained beforehand.
 
 For what a network trained on photographs is bad at: flat and drawn pictures, screenshots, text, palette indices,
-bilevel scans,
-alpha planes, low bytes of 16-bit data, noise. Each value is split into binary decisions; a decision's probability is
-the
-logistic mix of ten adaptive contexts, refined by an adaptive map, and goes to a binary range coder
-(`context_kernels.py`).
-All arithmetic is integer, so every machine decodes the same pixels. bitstream_spec/CONTEXT.md is the normative
-description.
+bilevel scans, alpha planes, low bytes of 16-bit data, noise. Each value is split into binary decisions; a decision's
+probability is the logistic mix of twelve adaptive contexts, refined by an adaptive map, and goes to a binary range
+coder (`context_kernels.py`). All arithmetic is integer, so every machine decodes the same pixels.
+bitstream_spec/CONTEXT.md is the normative description.
 """
 
 from __future__ import annotations
@@ -16,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
+from numba import njit
 
 from diffcodec.entropy import context_kernels as kernels
 from diffcodec.errors import CorruptStream
@@ -23,15 +21,13 @@ from diffcodec.errors import CorruptStream
 Mode = Literal[0, 1, 2, 3, 4]
 RAW: Mode = 0  # the bytes themselves: noise
 NUMBERS: Mode = 1  # residuals of a prediction, channel after channel
-NUMBERS_AND_PIXELS: Mode = (
-    2  # the same, but first: is the pixel one of its neighbours, or one that stood in such a place?
-)
+NUMBERS_AND_PIXELS: Mode = 2  # the same, but first: is it a neighbour's pixel, or one that stood in such a place?
 COLOURS: Mode = 3  # a palette of up to 65 536 colours, indices from the top bit down
 COLOURS_AND_PIXELS: Mode = 4
 
 MAX_CHANNELS = 8
 MAX_COLOURS = 1 << 16
-SAMPLE = 1 << 16  # pixels on which the modes are compared
+SAMPLE = 1 << 15  # pixels on which the modes are compared
 WIDE = 1 << 16  # wider pictures than this are coded on their side, which bounds the memory for rows
 
 
@@ -42,16 +38,11 @@ def encode_planes(planes: np.ndarray) -> bytes:
         raise ValueError(f"expected uint8 planes (H, W, 1..8), found {planes.dtype} {planes.shape}")
     planes = np.require(planes.transpose(1, 0, 2) if _on_its_side(height, width) else planes, requirements="CW")
     palette, indices = _palette(planes)
-    sizes = _compare(planes, palette, indices)
-    best = bytes([RAW]) + planes.tobytes()
-    # Only a sample was compared: where two modes come out close and the picture is not large, the whole decides.
-    margin = 1.03 if height * width <= 1 << 20 else 1.0
-    close = [mode for mode, size in sizes.items() if size <= margin * min(sizes.values())]
+    raw = bytes([RAW]) + planes.tobytes()
+    modes = _likely_modes(planes, palette, indices)
     with ThreadPoolExecutor(2) as pool:
-        for data in pool.map(lambda mode: _encode_mode(planes, palette, indices, mode), close):
-            if data is not None and len(data) < len(best):
-                best = data
-    return best
+        found = pool.map(lambda mode: _encode_mode(planes, palette, indices, mode), modes)
+        return min([raw, *(data for data in found if data is not None)], key=len)
 
 
 def decode_planes(data: bytes, height: int, width: int, channels: int) -> np.ndarray:
@@ -151,20 +142,19 @@ def _decode_raw(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
 def _encode_body(planes: np.ndarray, colours: int, pixels: bool) -> bytes | None:
     """Range-coded bytes; None where they would be no fewer than the planes'."""
     data = np.empty(planes.size, np.uint8)
-    state, memory = kernels.new_state(planes.shape, decoding=False)
-    if not kernels.code_planes(state, memory, data, planes, _order(planes.shape[2]), colours, pixels):
+    model = kernels.new_model(planes, _order(planes.shape[2]), decoding=False)
+    if not kernels.code_planes(model, data, colours, pixels):
         return None
-    length = kernels.finish(state, data)
+    length = kernels.finish(model, data)
     return data[:length].tobytes() if length < data.size else None
 
 
 def _decode_body(body: bytes, shape: tuple[int, int, int], colours: int, pixels: bool) -> np.ndarray:
     data = np.frombuffer(body, np.uint8).copy()  # the kernel is typed for an array it could write to
-    state, memory = kernels.new_state(shape, decoding=True)
-    kernels.start(state, data)
     planes = np.zeros(shape, np.uint8)
-    good = kernels.code_planes(state, memory, data, planes, _order(shape[2]), colours, pixels)
-    if not good or not kernels.finished(state, data):
+    model = kernels.new_model(planes, _order(shape[2]), decoding=True)
+    kernels.start(model, data)
+    if not kernels.code_planes(model, data, colours, pixels) or not kernels.finished(model, data):
         raise CorruptStream(
             f"context-coded planes: the {len(body)} bytes do not end where the pixels do; the file is damaged"
         )
@@ -180,13 +170,12 @@ def _order(channels: int) -> np.ndarray:
 
 
 def _palette(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted colours uint8 (n, C) and their indices uint8 (H, W, 1 or 2, low byte first); n = 0 where there are too
-    many."""
+    """Sorted colours uint8 (n, C) and indices uint8 (H, W, 1 or 2, low byte first); n = 0 where there are too many."""
     height, width, channels = planes.shape
     limit = min(MAX_COLOURS, max(256, height * width // 4))
     keys, used = np.zeros(4 * MAX_COLOURS, np.uint64), np.zeros(4 * MAX_COLOURS, np.uint8)
     order = _order(channels)
-    if not kernels.collect_colours(planes, order, keys, used, limit):
+    if not _collect_colours(planes, order, keys, used, limit):
         return np.zeros((0, channels), np.uint8), np.zeros((0, 0, 1), np.uint8)
     slots = np.flatnonzero(used)
     slots = slots[np.argsort(keys[slots])]
@@ -196,8 +185,46 @@ def _palette(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for j, c in enumerate(order):
         palette[:, c] = (keys[slots] >> np.uint64(8 * (channels - 1 - j))).astype(np.uint8)
     indices = np.zeros((height, width, _index_channels(slots.size)), np.uint8)
-    kernels.index_colours(planes, order, keys, used, ranks, indices)
+    _index_colours(planes, order, keys, used, ranks, indices)
     return palette, indices
+
+
+@njit(forceinline=True)
+def _find_colour(planes, y, x, order, keys, used):
+    """The slot where the colour of a pixel is or would be, and the colour as a number, first coded channel on top."""
+    key = np.uint64(0)
+    for j in range(order.size):
+        key = (key << np.uint64(8)) | np.uint64(planes[y, x, order[j]])
+    slot = np.int64((key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) & (keys.size - 1)
+    while used[slot] and keys[slot] != key:
+        slot = (slot + 1) & (keys.size - 1)
+    return slot, key
+
+
+@njit(cache=True, nogil=True)
+def _collect_colours(planes, order, keys, used, limit):
+    """Put every colour into the open-addressing table keys/used; False as soon as there are more than `limit`."""
+    count = 0
+    for y in range(planes.shape[0]):
+        for x in range(planes.shape[1]):
+            slot, key = _find_colour(planes, y, x, order, keys, used)
+            if not used[slot]:
+                if count == limit:
+                    return False
+                used[slot] = 1
+                keys[slot] = key
+                count += 1
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _index_colours(planes, order, keys, used, ranks, indices):
+    """Replace every pixel by the rank of its colour, low byte first."""
+    for y in range(planes.shape[0]):
+        for x in range(planes.shape[1]):
+            slot, _ = _find_colour(planes, y, x, order, keys, used)
+            for c in range(indices.shape[2]):
+                indices[y, x, c] = (ranks[slot] >> (8 * c)) & 255
 
 
 def _index_channels(colours: int) -> int:
@@ -211,33 +238,46 @@ def _joined(indices: np.ndarray) -> np.ndarray:
 # --- choice of the mode -----------------------------------------------------------------------------------------------
 
 
-def _compare(planes: np.ndarray, palette: np.ndarray, indices: np.ndarray) -> dict[Mode, float]:
-    """Estimated bytes by mode, from a sample of at most SAMPLE pixels."""
+def _likely_modes(planes: np.ndarray, palette: np.ndarray, indices: np.ndarray) -> list[Mode]:
+    """The modes worth coding the whole picture with: all for a small one, else the best on a sample; none for noise."""
     if len(palette) == 1:
-        return {COLOURS: 0.0}
-    sample = _sample(planes)
-    scale = planes.size / sample.size
-    raw = float(planes.size)
-    sizes: dict[Mode, float] = {}
-    for mode in (NUMBERS, NUMBERS_AND_PIXELS):
-        body = _encode_body(sample, 0, mode == NUMBERS_AND_PIXELS)
-        sizes[mode] = raw if body is None else len(body) * scale
+        return [COLOURS]
+    modes: list[Mode] = [NUMBERS, NUMBERS_AND_PIXELS]
     if len(palette):
-        table = len(_encode_palette(palette))
-        sample = _sample(indices)
-        for mode in (COLOURS, COLOURS_AND_PIXELS):
-            body = _encode_body(sample, len(palette), mode == COLOURS_AND_PIXELS)
-            sizes[mode] = raw if body is None else len(body) * scale + table
-    return sizes
+        modes += [COLOURS, COLOURS_AND_PIXELS]
+    height, width, _ = planes.shape
+    if height * width <= SAMPLE:
+        return modes
+    some, some_indices = _sample(planes), _sample(indices) if len(palette) else indices
+    # The palette of the whole is compared with a sample of the pixels: blown up to scale, its own bytes apart.
+    scale = planes.size / some.size
+    table = len(_encode_palette(palette)) if len(palette) else 0
+    with ThreadPoolExecutor(2) as pool:
+        bodies = pool.map(lambda mode: _encode_planes_or_indices(some, some_indices, len(palette), mode), modes)
+        sizes = [
+            scale * len(body) + (table if mode in (COLOURS, COLOURS_AND_PIXELS) else 0) if body is not None else np.inf
+            for mode, body in zip(modes, bodies, strict=True)
+        ]
+    # Where two come out close and the picture is not large, the whole decides.
+    close = 1.15 * min(sizes) if height * width <= 1 << 20 else min(sizes)
+    ranked = sorted(zip(sizes, modes, strict=True))
+    return [mode for size, mode in ranked[:2] if size < np.inf and size <= close]
+
+
+def _encode_planes_or_indices(planes: np.ndarray, indices: np.ndarray, colours: int, mode: Mode) -> bytes | None:
+    if mode in (NUMBERS, NUMBERS_AND_PIXELS):
+        return _encode_body(planes, 0, mode == NUMBERS_AND_PIXELS)
+    return _encode_body(indices, colours, mode == COLOURS_AND_PIXELS)
 
 
 def _sample(planes: np.ndarray) -> np.ndarray:
-    """The planes themselves when small, else 16 blocks from a 4x4 grid, one below the other."""
+    """About SAMPLE pixels: blocks of up to 128x64 from a grid, one below the other, none overlapping."""
     height, width, _ = planes.shape
-    if height * width <= SAMPLE:
-        return planes
     w = min(width, 128)
-    h = min(height, SAMPLE // 16 // w)
-    tops = [k * (height - h) // 3 for k in range(4)]
-    lefts = [k * (width - w) // 3 for k in range(4)]
+    h = min(height, 64 * 128 // w)
+    blocks = SAMPLE // (w * h)
+    across = max(1, min(2, blocks, width // w))
+    down = max(1, min(blocks // across, height // h))
+    tops = [k * (height - h) // max(1, down - 1) for k in range(down)]
+    lefts = [k * (width - w) // max(1, across - 1) for k in range(across)]
     return np.concatenate([planes[top : top + h, left : left + w] for top in tops for left in lefts])
