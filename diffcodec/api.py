@@ -184,8 +184,6 @@ def decode_progressive(
             yield Preview(picture.samples, seen, bpp, container.complete)
     if not chunks or chunks[-1].type != "E":
         raise Truncated(f"the stream ends before its end chunk; the last preview used {seen} bytes: fetch the rest")
-    if reader.pending:
-        raise CorruptStream(f"{reader.pending} bytes follow the end of the stream; the file is damaged")
 
 
 def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = None) -> dict[str, Any]:

@@ -97,11 +97,16 @@ def _target(image: np.ndarray, level: int, phase: int) -> np.ndarray:
     return image[:: 1 << level, :: 1 << level][y::2, x::2]
 
 
+def _interpolated(base: np.ndarray) -> np.ndarray:
+    """Mean of the four neighbours, uint8: what stands for pixels that are not known."""
+    return ((base + 2) >> 2).astype(np.uint8)
+
+
 def _filled(target: np.ndarray, base: np.ndarray) -> np.ndarray:
     """A coset at full size: odd grids lack its last row or column, which interpolation stands in for."""
     if target.shape == base.shape:
         return target
-    full = ((base + 2) >> 2).astype(np.uint8)
+    full = _interpolated(base)
     full[: target.shape[0], : target.shape[1]] = target
     return full
 
@@ -124,9 +129,9 @@ class _Walk:
             self.known = [np.ascontiguousarray(self.image[:: 2 << level, :: 2 << level])]
         return _target(self.image, level, phase), phase_base(self.known, phase)
 
-    def leave(self, phase: int) -> None:
-        target = _target(self.image, self.level, phase)
-        self.known.append(np.ascontiguousarray(_filled(target, phase_base(self.known, phase))))
+    def leave(self, target: np.ndarray, base: np.ndarray) -> None:
+        """Mirror of :meth:`enter`, with what it gave: the unit's pixels are known from here on."""
+        self.known.append(np.ascontiguousarray(_filled(target, base)))
 
 
 def encode(
@@ -209,7 +214,7 @@ def _encode_lattice(
 
             for _, _, result in phases.run(level, phase, walk.known, strip_intervals):
                 coded.append(result)  # type: ignore[arg-type]
-            walk.leave(phase)
+            walk.leave(target, base)
             done += rows * columns
             if progress:
                 progress(done / (H * W))
@@ -296,8 +301,8 @@ def _decode_lattice(
             target, base = walk.enter(level, phase)
             rows, columns = target.shape[:2]
             if stack is None:  # beyond the prefix: interpolate
-                target[...] = ((base[:rows, :columns] + 2) >> 2).astype(np.uint8)
-                walk.leave(phase)
+                target[...] = _interpolated(base[:rows, :columns])
+                walk.leave(target, base)
                 continue
             for y0, y1, result in phases.run(level, phase, walk.known, lambda y0, y1, params: params):
                 y1 = min(y1, rows)
@@ -305,7 +310,7 @@ def _decode_lattice(
                     sums = np.ascontiguousarray(base[y0:y1, :columns]).reshape(-1, C)
                     part = _strip_params(result, y1 - y0, columns)  # type: ignore[arg-type]
                     target[y0:y1] = pop_pixels(stack, part, sums).reshape(y1 - y0, columns, C)
-            walk.leave(phase)
+            walk.leave(target, base)
             done += rows * columns
             if progress:
                 progress(done / (H * W))

@@ -219,7 +219,7 @@ class CpuRuntime:
     def _product(self, codes: np.ndarray, conv: _Conv) -> np.ndarray:
         a = torch.from_numpy(codes)
         if self.int8:
-            return _int_mm(a, conv.weight)
+            return torch._int_mm(a, conv.weight).numpy()
         return torch.mm(a, conv.weight[0]).numpy()
 
     def _product3x3(self, padded: np.ndarray, conv: _Conv) -> np.ndarray:
@@ -235,12 +235,8 @@ class CpuRuntime:
             columns = torch.empty((n, 9, C), dtype=torch.int8)
             for k, o in enumerate(offsets):
                 columns[:, k] = flat[o : o + n]
-            return _int_mm(columns.view(n, 9 * C), conv.weight)
+            return torch._int_mm(columns.view(n, 9 * C), conv.weight).numpy()
         acc = torch.mm(flat[:n], conv.weight[0])
         for k, o in enumerate(offsets[1:], 1):
             torch.addmm(acc, flat[o : o + n], conv.weight[k], out=acc)
         return acc.numpy()
-
-
-def _int_mm(a: Tensor, b: Tensor) -> np.ndarray:
-    return torch._int_mm(a, b).numpy()

@@ -47,7 +47,8 @@ def _quantize_phase(net: PhaseNet) -> dict[str, Tensor]:
     weight, step = _zero_sum_integers(net)
     out["first.weight"] = weight.T.to(torch.int16)  # (taps, C + 3K)
     unit = step / PIXEL_UNIT  # value of one accumulator unit, in first-layer units
-    mean = MEAN_UNIT * PARAM_UNITS[1]
+    logit, level_unit, log_scale, coupling = PARAM_UNITS
+    mean = MEAN_UNIT * level_unit
     out["first.multiplier"] = torch.cat([unit[:C] * COMPAND_UNIT, unit[C:] * mean]).float()
     level = net.level_bias.detach().double().clone()
     level[-1] = level[-2]  # the last level never occurs in a training crop
@@ -59,10 +60,8 @@ def _quantize_phase(net: PhaseNet) -> dict[str, Tensor]:
         out |= _quantize_conv(f"{i}.conv", block.conv, RESIDUAL_UNIT)
         out |= _quantize_conv(f"{i}.mix", block.mix, RESIDUAL_UNIT)
     K = net.K
-    logit, level_unit, log_scale, coupling = PARAM_UNITS
     units = torch.tensor([logit] * K + [mean] * 3 * K + [log_scale] * 3 * K + [coupling] * 3 * K, dtype=torch.float64)
     offset = torch.tensor([0.0] * 4 * K + [-LOG_SCALE_MIN] * 3 * K + [0.0] * 3 * K, dtype=torch.float64)
-    del level_unit
     out |= _quantize_conv("head", net.head, units, bits16=True, offset=offset)
     return out
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import CorruptStream, ModelMismatch, ModelNotFound
+from ..errors import ModelMismatch, ModelNotFound
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm"}
@@ -66,7 +66,7 @@ def _from_path(model: str | Path, device: str, runtime: str) -> Any:
         )
     except FileNotFoundError:
         raise ModelNotFound(f"'{path.name}' has no card '{path.stem}.json' beside it") from None
-    except (SafetensorError, KeyError, ValueError, CorruptStream) as e:
+    except (SafetensorError, KeyError, ValueError) as e:
         raise ModelMismatch(f"'{path.name}' is not a lattice ARDM this version can run: {e}") from None
     _loaded[key] = provider
     return provider
