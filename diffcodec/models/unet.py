@@ -1,0 +1,123 @@
+"""The float network behind `photo-vdm`: a convolutional U-Net that predicts v from (z_t, log-SNR), on any size.
+
+Everything is local (normalisation is over the channels of one point, no attention, no statistics of the picture), so
+a block of a large picture with enough margin gives the numbers that the whole picture gives.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STEM = 6  #: side of the first filters: 3x3 points of the 2x2 pixel-unshuffled input
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Shape of the U-Net. ``channels`` at 1/2, 1/4, ... resolution; ``blocks`` per side, of the lowest in all."""
+
+    channels: tuple[int, ...] = (64, 96, 128, 160)
+    blocks: tuple[int, ...] = (2, 2, 2, 2)
+    embedding: int = 128
+    logsnr_min: float = -8.0
+    logsnr_max: float = 13.5
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, object]) -> UNetConfig:
+        """Mirror of :meth:`as_dict` as JSON gives it back. Raises TypeError for unknown fields."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})  # type: ignore[arg-type]
+
+    @property
+    def multiple(self) -> int:
+        """Sides of z that need no padding are multiples of this."""
+        return 2 ** len(self.channels)
+
+
+class ResBlock(nn.Module):
+    """Norm over channels, FiLM from the log-SNR, two 3x3 convolutions behind SiLU, added to the input."""
+
+    def __init__(self, channels: int, embedding: int):
+        super().__init__()
+        self.film = nn.Linear(embedding, 2 * channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.film.weight)
+        nn.init.zeros_(self.film.bias)
+        with torch.no_grad():
+            self.conv2.weight.mul_(0.1)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        scale, shift = self.film(e)[:, None, None].chunk(2, -1)
+        h = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],))
+        h = F.silu(torch.addcmul(shift, h, 1 + scale)).permute(0, 3, 1, 2)
+        return x + self.conv2(F.silu(self.conv1(h)))
+
+
+class UNet(nn.Module):
+    """v_hat(z_t, log-SNR); with x_hat = alpha z - sigma v and eps_hat = sigma z + alpha v (Salimans & Ho 2022, §4)."""
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        C, E = config.channels, config.embedding
+        self.stem = nn.Parameter(torch.randn(C[0], 3, STEM, STEM) / (STEM * 3**0.5))
+        self.time1, self.time2 = nn.Linear(E, E), nn.Linear(E, E)
+        self.down = nn.ModuleList(
+            nn.ModuleList(ResBlock(c, E) for _ in range(n)) for c, n in zip(C, config.blocks, strict=True)
+        )
+        self.up = nn.ModuleList(
+            nn.ModuleList(ResBlock(c, E) for _ in range(n)) for c, n in zip(C[:-1], config.blocks[:-1], strict=True)
+        )
+        pairs = list(zip(C[:-1], C[1:], strict=True))
+        self.coarser = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
+        self.finer = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairs)
+        self.head = nn.Conv2d(C[0], 12, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+
+    def first(self, z: Tensor, sigma: Tensor) -> Tensor:
+        """Features at half resolution. Half of the filters see z; half see only contrast, in units of the noise.
+
+        The second half is what Fourier features are for (VDM §4.1): noise far below the picture's own range stays
+        visible. It needs float32, and asinh bounds what an edge does to it.
+        """
+        half = len(self.stem) // 2
+        w = self.stem
+        contrast = w[half:] - w[half:].mean(dim=(2, 3), keepdim=True)
+        z = F.pad(z, (2, 2, 2, 2), mode="replicate")
+        level = F.conv2d(z, w[:half], stride=2)
+        return torch.cat([level, torch.asinh(F.conv2d(z / sigma, contrast, stride=2))], 1)
+
+    def forward(self, z: Tensor, logsnr: Tensor) -> Tensor:
+        """``z`` float32 (N, 3, H, W), sides multiples of `config.multiple`; ``logsnr`` (N,) -> v_hat float32."""
+        E = self.config.embedding
+        frequencies = torch.exp(torch.arange(E // 2, device=z.device) * (-math.log(100) / (E // 2))) * 2
+        angles = logsnr.float()[:, None] * frequencies
+        with torch.autocast(z.device.type, enabled=False):
+            e = torch.cat([angles.sin(), angles.cos()], 1)
+            e = F.silu(self.time2(F.silu(self.time1(e))))
+            h = self.first(z.float(), torch.sigmoid(-logsnr.float()).sqrt()[:, None, None, None])
+        h = h.contiguous(memory_format=torch.channels_last)
+        if torch.is_autocast_enabled(z.device.type):
+            dtype = torch.get_autocast_dtype(z.device.type)
+            e, h = e.to(dtype), h.to(dtype)
+        kept = []
+        for level, blocks in enumerate(self.down):
+            if level:
+                kept.append(h)
+                h = self.coarser[level - 1](h)
+            for block in blocks:
+                h = block(h, e)
+        for level in reversed(range(len(self.up))):
+            h = kept[level] + F.pixel_shuffle(self.finer[level](h), 2)
+            h = h.contiguous(memory_format=torch.channels_last)
+            for block in self.up[level]:
+                h = block(h, e)
+        with torch.autocast(z.device.type, enabled=False):
+            return F.pixel_shuffle(self.head(h.float()), 2)

@@ -1,0 +1,57 @@
+"""The U-Net behind photo-vdm: local, of any size, and its configuration survives JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from diffcodec.models.unet import UNet, UNetConfig
+
+SMALL = UNetConfig(channels=(8, 8), blocks=(1, 1), embedding=16)
+
+
+@pytest.fixture(scope="module")
+def net() -> UNet:
+    torch.manual_seed(0)
+    net = UNet(SMALL).eval()
+    with torch.no_grad():  # as initialised the head is 0 and FiLM idle
+        for p in net.parameters():
+            if not p.any():
+                p.normal_(std=0.2)
+    return net
+
+
+@torch.no_grad()
+def test_a_block_with_margin_gives_the_numbers_of_the_whole(net: UNet) -> None:
+    z, t = torch.randn(1, 3, 128, 96), torch.tensor([1.5])
+    whole = net(z, t)
+    part = net(z[..., 32:96, :], t)
+    assert torch.allclose(part[..., 24:40, :], whole[..., 56:72, :], atol=1e-5)
+    assert not torch.allclose(part[..., :4, :], whole[..., 32:36, :], atol=1e-5)  # near the cut they differ
+
+
+@torch.no_grad()
+def test_a_batch_is_its_pictures(net: UNet) -> None:
+    z, t = torch.randn(3, 3, 16, 8), torch.tensor([-8.0, 0.0, 13.5])
+    v = net(z, t)
+    assert v.shape == z.shape and v.isfinite().all() and v.std() > 1e-3
+    for k in range(3):
+        assert torch.allclose(v[k : k + 1], net(z[k : k + 1], t[k : k + 1]), atol=1e-5)
+
+
+@torch.no_grad()
+def test_noise_far_below_the_picture_is_seen(net: UNet) -> None:
+    """At log-SNR 12 sigma is 0.0025: another noise of that size must change the output."""
+    x, t = torch.full((1, 3, 32, 32), 0.3), torch.tensor([12.0])
+    sigma = torch.sigmoid(-t).sqrt()
+    one, other = (net(x + sigma * torch.randn_like(x), t) for _ in range(2))
+    assert (one - other).std() > 0.1 * one.std()
+
+
+def test_configuration_survives_json() -> None:
+    assert UNetConfig.from_dict(json.loads(json.dumps(SMALL.as_dict()))) == SMALL
+    assert SMALL.multiple == 4
+    with pytest.raises(TypeError):
+        UNetConfig.from_dict({"width": 3})
