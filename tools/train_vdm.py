@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from photo_data import augment, load_tiles
+from safetensors.torch import load_file as load_safetensors
+from safetensors.torch import save_file as save_safetensors
 from torch import Tensor
 
 from diffcodec.models.unet import UNet, UNetConfig
@@ -96,6 +98,7 @@ def main() -> None:
     ap.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
     ap.add_argument("--steps", type=int, default=0, help="stop after this many steps (a dry run)")
     ap.add_argument("--resume", action="store_true")
+    ap.add_argument("--init", type=Path, help="start from these weights (tools/weights/photo-vdm-float.safetensors)")
     ap.add_argument("--compile", action="store_true")
     ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = ap.parse_args()
@@ -103,6 +106,8 @@ def main() -> None:
     args.run.mkdir(parents=True, exist_ok=True)
     config = UNetConfig(tuple(args.channels), tuple(args.blocks))
     net = UNet(config).to(args.device, memory_format=torch.channels_last)
+    if args.init:
+        net.load_state_dict(load_safetensors(args.init))
     ema = copy.deepcopy(net)
     decay = [p for p in net.parameters() if p.ndim == 4]
     rest = [p for p in net.parameters() if p.ndim != 4]
@@ -188,6 +193,8 @@ def main() -> None:
             }
             torch.save(state, state_path.with_suffix(".tmp"))
             state_path.with_suffix(".tmp").replace(state_path)
+            half = {k: v.half().cpu().contiguous() for k, v in ema.state_dict().items()}
+            save_safetensors(half, args.run / "ema-float16.safetensors")
             next_save = minutes + args.every
             last = time.perf_counter()
     print("done", step, flush=True)

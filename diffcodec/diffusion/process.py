@@ -1,0 +1,95 @@
+"""q(z_t|x), q(z_s|z_t,x) and p(z_s|z_t) of the variance-preserving diffusion (VDM, arXiv 2107.00630, §2 and app. A).
+
+Times are log-SNR values, ``logsnr = log alpha^2 / sigma^2`` (-gamma in VDM): s < t in time is ``logsnr_s > logsnr_t``.
+All functions take and give torch tensors; log-SNRs are tensors that broadcast against z.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LN2 = math.log(2)
+
+
+def alpha(logsnr: Tensor) -> Tensor:
+    """alpha_t = sqrt(sigmoid(logsnr)), so that alpha^2 + sigma^2 = 1 (VDM eq. 4)."""
+    return torch.sigmoid(logsnr).sqrt()
+
+
+def sigma(logsnr: Tensor) -> Tensor:
+    """sigma_t = sqrt(sigmoid(-logsnr)) (VDM eq. 3)."""
+    return torch.sigmoid(-logsnr).sqrt()
+
+
+def diffuse(x: Tensor, logsnr: Tensor, eps: Tensor) -> Tensor:
+    """A sample of q(z_t|x) = N(alpha_t x, sigma_t^2 I) from unit noise ``eps`` (VDM eq. 1)."""
+    return alpha(logsnr) * x + sigma(logsnr) * eps
+
+
+def to_x(z: Tensor, logsnr: Tensor, prediction: Tensor, kind: str) -> Tensor:
+    """x_hat from a network's prediction of ``kind`` "x", "eps" or "v" (Salimans & Ho 2022, §4)."""
+    if kind == "x":
+        return prediction
+    if kind == "eps":
+        return (z - sigma(logsnr) * prediction) / alpha(logsnr)
+    if kind == "v":
+        return alpha(logsnr) * z - sigma(logsnr) * prediction
+    raise ValueError(f"expected a prediction of x, eps or v, found {kind!r}")
+
+
+def from_x(z: Tensor, logsnr: Tensor, x: Tensor, kind: str) -> Tensor:
+    """What a network of ``kind`` "x", "eps" or "v" predicts when its x_hat is ``x``; the mirror of :func:`to_x`."""
+    if kind == "x":
+        return x
+    if kind == "eps":
+        return (z - alpha(logsnr) * x) / sigma(logsnr)
+    if kind == "v":
+        return (alpha(logsnr) * z - x) / sigma(logsnr)
+    raise ValueError(f"expected a prediction of x, eps or v, found {kind!r}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step z_t -> z_s: q(z_s|z_t,x) = N(a z_t + b x, std^2 I) (VDM eqs. 24-28). p(z_s|z_t) has x_hat for x.
+
+    a = alpha_{t|s} sigma_s^2 / sigma_t^2, b = alpha_s sigma_{t|s}^2 / sigma_t^2, std = sigma_{t|s} sigma_s / sigma_t.
+    """
+
+    a: Tensor
+    b: Tensor
+    std: Tensor
+
+    @classmethod
+    def between(cls, logsnr_t: Tensor, logsnr_s: Tensor) -> Step:
+        """The step from ``logsnr_t`` to a larger ``logsnr_s``. Raises ValueError if it is not larger."""
+        if not bool((logsnr_s > logsnr_t).all()):
+            raise ValueError("a denoising step must raise the log-SNR")
+        keep = torch.exp(logsnr_t - logsnr_s)  # SNR_t / SNR_s; sigma_{t|s}^2 / sigma_t^2 = 1 - keep
+        gain = -torch.expm1(logsnr_t - logsnr_s)
+        # alpha_{t|s} sigma_s^2 / sigma_t^2 = (alpha_t / alpha_s) (sigma_s / sigma_t)^2 = keep alpha_s / alpha_t
+        return cls(keep * alpha(logsnr_s) / alpha(logsnr_t), gain * alpha(logsnr_s), gain.sqrt() * sigma(logsnr_s))
+
+    def mean(self, z: Tensor, x: Tensor) -> Tensor:
+        """Mean of z_s given z_t and x, or x_hat."""
+        return self.a * z + self.b * x
+
+    def shift(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """mu = (mean of q - mean of p) / std: what reverse-channel coding is to send a sample of N(mu, I) for."""
+        return self.b / self.std * (x - x_hat)
+
+    def kl(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """KL(q || p) in bits, summed over all elements: |mu|^2 / (2 ln 2) (VDM eq. 41)."""
+        return self.shift(x, x_hat).double().square().sum() / (2 * LN2)
+
+
+def information(mse: Tensor, logsnr: Tensor) -> Tensor:
+    """Bits per dimension spent up to each log-SNR: 1/2 int SNR mmse dlogsnr / ln 2 by trapezoids (VDM eq. 17).
+
+    ``mse`` (T,): E (x - x_hat)^2 per dimension at the increasing ``logsnr`` (T,); -> (T,), the first 0.
+    """
+    bits = torch.cumulative_trapezoid(mse.double() * logsnr.double().exp(), logsnr.double()) / (2 * LN2)
+    return torch.cat([bits.new_zeros(1), bits])
