@@ -2,8 +2,9 @@
 
     python tools/train_vdm.py PHOTOS.npz RUN_DIR --minutes 90 [--resume]
 
-v-prediction with log-SNR uniform over the trained range: per log-SNR, ||v - v_hat||^2 = (1 + SNR) ||x - x_hat||^2,
-which at high SNR is twice the integrand of the bound (VDM eq. 17), and at low SNR keeps the picture's own scale.
+v-prediction with log-SNR uniform over the trained range and, for a share of the draws, over --focus. Per log-SNR,
+||v - v_hat||^2 = (1 + SNR) ||x - x_hat||^2, which at high SNR is twice the integrand of the bound (VDM eq. 17), and at
+low SNR keeps the picture's own scale.
 The schedule is in minutes of training, so a run may be interrupted and resumed anywhere: cosine learning rate to 1 %,
 EMA of the weights, a checkpoint and lines of RUN_DIR/log.csv (validation bound) and RUN_DIR/psnr.csv (denoising PSNR
 by log-SNR) every few minutes.
@@ -92,6 +93,14 @@ def main() -> None:
     ap.add_argument("--crop", type=int, default=64)
     ap.add_argument("--batch", type=int, default=16)
     ap.add_argument("--wide", type=float, default=0.25, help="share of steps on crops twice as wide")
+    ap.add_argument(
+        "--focus",
+        type=float,
+        nargs=3,
+        default=[-2, 8, 0.4],
+        metavar=("LOW", "HIGH", "SHARE"),
+        help="this share of the draws falls on log-SNRs from LOW to HIGH, where DiffC spends its bits",
+    )
     ap.add_argument("--lr", type=float, default=1e-3)
     ap.add_argument("--ema", type=float, default=0.999)
     ap.add_argument("--seed", type=int, default=0)
@@ -130,6 +139,10 @@ def main() -> None:
     val = [t for t in load_tiles(args.data, "val") if min(t.shape[:2]) >= 128][::4]
     centres = [t[(y := (t.shape[0] - 128) // 2) : y + 128, (x := (t.shape[1] - 128) // 2) : x + 128] for t in val]
     x_val = torch.from_numpy(np.stack(centres)).permute(0, 3, 1, 2) / 127.5 - 1
+    low, high, share = args.focus
+    knots = np.array([config.logsnr_min, low, high, config.logsnr_max])
+    mass = (1 - share) * np.diff(knots) / (knots[-1] - knots[0]) + [0, share, 0]
+    cdf = np.concatenate([[0.0], np.cumsum(mass)])  # of the density of log-SNR draws, constant between the knots
     levels = torch.arange(config.logsnr_min, config.logsnr_max + 0.5)
     print(f"{sum(p.numel() for p in net.parameters())} parameters, {len(tiles)} tiles, step {step}", flush=True)
     forward = torch.compile(net) if args.compile else net
@@ -154,8 +167,8 @@ def main() -> None:
         batch = max(1, args.batch // 4) if wide else args.batch
         x = crops[2 * args.crop if wide else args.crop](batch).to(args.device, memory_format=torch.channels_last)
         # one stratified draw for the batch (VDM app. I.1: low-discrepancy times)
-        u = (torch.arange(batch, device=args.device) + torch.rand((), device=args.device)) / batch
-        logsnr = config.logsnr_min + (config.logsnr_max - config.logsnr_min) * u
+        u = (np.arange(batch) + pick.random()) / batch
+        logsnr = torch.from_numpy(np.interp(u, cdf, knots)).float().to(args.device)
         z, v = diffuse(x, logsnr, torch.randn_like(x))
         with torch.autocast(args.device, torch.bfloat16):
             loss = (forward(z, logsnr) - v).square().mean()
