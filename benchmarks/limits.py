@@ -55,9 +55,7 @@ def main() -> None:
             side = round((args.megapixels * 1e6 / 1.5) ** 0.5)
             run(sys.executable, "-c", PICTURE, str(side), str(side * 3 // 2), big)
             seconds, peak = run(*command, "encode", big, coded, "--overwrite")
-            print(
-                f"encode {args.megapixels:g} megapixels: {seconds:.0f} s, peak {peak:.2f} GB"
-            )
+            print(f"encode {args.megapixels:g} megapixels: {seconds:.0f} s, peak {peak:.2f} GB")
             seconds, peak = run(*command, "decode", coded, str(Path(folder) / "z.png"))
             print(f"decode {args.megapixels:g} megapixels: {seconds:.0f} s, peak {peak:.2f} GB")
     print(f"{os.cpu_count()} CPUs")

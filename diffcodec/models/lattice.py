@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from .provider import EXACT
+from .provider import EXACT, device_of
 
 
 class LatticeModel:
@@ -22,11 +21,7 @@ class LatticeModel:
         from .lattice_torch import TorchRuntime
 
         self.name, self.fingerprint = name, fingerprint
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise InputError("device 'cuda' was asked for, but torch finds no CUDA device; use device 'cpu' or 'auto'")
-        self.device = device
+        self.device = device = device_of(device)
         self._runtime: CpuRuntime | TorchRuntime
         if device != "cpu" or runtime.startswith("torch"):
             accumulate = torch.float64 if runtime == "torch64" else torch.float32

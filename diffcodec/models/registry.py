@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import ModelMismatch, ModelNotFound
 
 FOLDER = Path(__file__).parent / "weights"
-DEFAULT = {"ardm": "photo-ardm"}
+DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-vdm"}
+_NEEDED = {"ardm": "strip", "diffc": "predict"}  #: what tells a model for the codec from others
 _loaded: dict[tuple[str, str, str], Any] = {}
 
 
@@ -25,14 +26,25 @@ def fingerprint_of(weights: bytes, config: dict[str, Any]) -> bytes:
     return hashlib.sha256(len(canonical).to_bytes(8, "little") + canonical + weights).digest()
 
 
-def load(model: Any = None, *, device: str = "auto", fingerprint: bytes | None = None, runtime: str = "auto") -> Any:
+def load(
+    model: Any = None,
+    *,
+    device: str = "auto",
+    fingerprint: bytes | None = None,
+    runtime: str = "auto",
+    codec: str = "ardm",
+) -> Any:
     """A provider from a bundled name, a path to weights (``X.safetensors`` beside ``X.json``) or a provider object.
 
-    ``fingerprint`` is what a stream recorded (a prefix of the SHA-256). Raises ModelNotFound or ModelMismatch.
+    None is the default of ``codec``. ``fingerprint`` is what a stream recorded (a prefix of the SHA-256). Raises ModelNotFound or ModelMismatch.
     """
     if model is None:
-        model = DEFAULT["ardm"]
+        model = DEFAULT[codec]
     provider = _from_path(model, device, runtime) if isinstance(model, (str, Path)) else model
+    if not hasattr(provider, _NEEDED[codec]):
+        raise ModelMismatch(
+            f"codec {codec} needs a model with {_NEEDED[codec]}(), '{provider.name}' has none: use {DEFAULT[codec]}"
+        )
     if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
         raise ModelMismatch(
             f"the stream was made with a model of fingerprint {fingerprint.hex()}, '{provider.name}' has "
@@ -45,7 +57,8 @@ def _from_path(model: str | Path, device: str, runtime: str) -> Any:
     bundled = FOLDER / f"{model}.safetensors"
     path = bundled if bundled.is_file() else Path(model).with_suffix(".safetensors")
     key = (str(path.resolve()), device, runtime)
-    if key in _loaded:
+    if key in _NEEDED = {"ardm": "strip", "diffc": "predict"}  #: what tells a model for the codec from others
+_loaded:
         return _loaded[key]
     if not path.is_file():
         names = ", ".join(card["name"] for card in cards())
@@ -55,18 +68,31 @@ def _from_path(model: str | Path, device: str, runtime: str) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load as load_safetensors
 
-    from .lattice import LatticeModel
-
     weights = path.read_bytes()
     try:
         card = json.loads(path.with_suffix(".json").read_text())
         tensors = load_safetensors(weights)
-        provider = LatticeModel(
-            tensors, card["name"], fingerprint_of(weights, card["config"]), device=device, runtime=runtime
-        )
+        provider = _provider(tensors, card["name"], fingerprint_of(weights, card["config"]), card["config"], device, runtime)
     except FileNotFoundError:
         raise ModelNotFound(f"'{path.name}' has no card '{path.stem}.json' beside it") from None
-    except (SafetensorError, KeyError, ValueError) as e:
-        raise ModelMismatch(f"'{path.name}' is not a lattice ARDM this version can run: {e}") from None
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as e:
+        raise ModelMismatch(f"'{path.name}' is not a model this version can run: {_first_line(e)}") from None
     _loaded[key] = provider
     return provider
+
+
+def _provider(tensors: Any, name: str, fingerprint: bytes, config: dict[str, Any], device: str, runtime: str) -> Any:
+    architecture, *_ = config["architecture"].split("-")
+    if architecture == "vdm":
+        from .unet import UNetConfig
+        from .vdm import VDMModel
+
+        fields = {k: v for k, v in config.items() if k != "architecture"}
+        return VDMModel(tensors, UNetConfig.from_dict(fields), name, fingerprint, device)
+    from .lattice import LatticeModel
+
+    return LatticeModel(tensors, name, fingerprint, device=device, runtime=runtime)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

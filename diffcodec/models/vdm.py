@@ -1,0 +1,63 @@
+"""The provider of `photo-vdm` and its like: the U-Net as a DiffusionModel of pictures of any size."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .provider import TOLERANT, device_of
+from .unet import UNet, UNetConfig
+
+BLOCK = 1024  #: side of the blocks that larger pictures are evaluated in
+MARGIN = 192  #: points beyond a block that its outputs depend on, with four levels of two residual blocks
+
+
+class VDMModel:
+    """eps_hat(z_t, log-SNR) by a U-Net that predicts v; x is the picture in [-1, 1].
+
+    Pictures whose sides are no multiple of the U-Net's are continued by their border while it runs, which costs no
+    bits. Large ones are evaluated in blocks with a margin, so memory does not grow with the picture beyond z itself.
+    """
+
+    numerics = TOLERANT
+    channels = 3
+
+    def __init__(self, tensors: dict[str, Tensor], config: UNetConfig, name: str, fingerprint: bytes, device: str):
+        self.name, self.fingerprint = name, fingerprint
+        self.logsnr_min, self.logsnr_max = config.logsnr_min, config.logsnr_max
+        self.device = torch.device(device_of(device))
+        self.net = UNet(config)
+        self.net.load_state_dict({k: v.float() for k, v in tensors.items()})
+        self.net = self.net.eval().to(self.device, memory_format=torch.channels_last)
+        self.half = self.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+    @torch.inference_mode()
+    def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
+        """eps_hat float32 (N, 3, H, W) from z float32 (N, 3, H, W) and a scalar log-SNR."""
+        z = z.to(self.device)
+        t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(1).expand(len(z))
+        alpha, sigma = torch.sigmoid(t[:1]).sqrt(), torch.sigmoid(-t[:1]).sqrt()
+        v = torch.empty_like(z)
+        H, W = z.shape[2:]
+        for y in range(0, H, BLOCK):
+            for x in range(0, W, BLOCK):
+                top, left = max(0, y - MARGIN), max(0, x - MARGIN)
+                part = self._v(z[..., top : y + BLOCK + MARGIN, left : x + BLOCK + MARGIN], t)
+                v[..., y : y + BLOCK, x : x + BLOCK] = part[..., y - top : y - top + BLOCK, x - left : x - left + BLOCK]
+        return sigma * z + alpha * v  # Salimans & Ho 2022, §4
+
+    def _v(self, z: Tensor, t: Tensor) -> Tensor:
+        H, W = z.shape[2:]
+        m = self.net.config.multiple
+        z = F.pad(z, (0, -W % m, 0, -H % m), mode="replicate").contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return self.net(z, t)[..., :H, :W]
+
+    def to_latent(self, image: Tensor) -> Tensor:
+        """x = image / 127.5 - 1, float32 (N, 3, H, W), from uint8."""
+        return image.to(self.device).float() / 127.5 - 1
+
+    def from_latent(self, x: Tensor) -> Tensor:
+        """Mirror of :meth:`to_latent`, rounded and clamped to uint8."""
+        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
