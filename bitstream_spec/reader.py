@@ -185,8 +185,9 @@ def parse(data: bytes, *, partial: bool = False, max_pixels: int = 2**28) -> dic
             found["passes"].append(payload.hex())
             found["ends"].append(chunk["end"])
         elif letter == "E":
-            if len(payload) != 8:
-                refuse("CorruptStream", "the digest has not 8 bytes")
+            expected = 0 if found["header"]["codec"] in (2, "diffc") else 8
+            if len(payload) != expected:
+                refuse("CorruptStream", f"the digest has not {expected} bytes")
             found["digest"] = payload.hex()
         else:
             seen.add(letter)
@@ -194,7 +195,7 @@ def parse(data: bytes, *, partial: bool = False, max_pixels: int = 2**28) -> dic
                 found["ancillary"][letter] = payload.hex()
     if wrong is not None:
         raise wrong
-    if not stage or not (partial or found["digest"]):
+    if not stage or not (partial or found["digest"] is not None):
         refuse("Truncated", "the stream ends before its end chunk")
     return found
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from .bitstream import DEFAULT_LIMITS, Chunk, Container, Header, Limits, StreamReader, read, write
 from .bitstream.container import assemble
 from .bitstream.header import CODECS, FINGERPRINT_BYTES, NUMERICS
+from .bitstream.varint import write_varint
 from .errors import CorruptStream, DecodeMismatch, InputError, Truncated
 from .modes import Mode, mode_of, read_layout
 
@@ -49,9 +50,11 @@ def encode(
     image:     a Pillow image of any mode (first frame), a NumPy array H×W or H×W×1..4 (uint8, uint16, bool, int32,
                float32), a torch tensor (uint8 or uint16, or floats that are exactly k/255 or k/65535; C×H×W or
                H×W×C), or a `diffcodec.image.Picture`.
-    codec:     "ardm", lossless. model: a bundled name, a path or a provider; None is the codec's default.
-    max_bytes: refuse (InputError) rather than return more bytes than this.
-    bpp, psnr, prompt: for lossy codecs; InputError with a lossless one. seed is recorded in the header.
+    codec:     "ardm", lossless, or "diffc", lossy. model: a bundled name, a path or a provider; None is the default.
+    bpp, psnr, max_bytes: one of them for diffc: bits per pixel of the whole stream, PSNR in dB of the "mean"
+               reconstruction, or the most bytes the stream may take. With a lossless codec only max_bytes, which
+               refuses (InputError) rather than return more.
+    seed:      recorded in the header; names the noise of diffc. prompt: for models guided by text.
     progress:  called with the fraction done, 0 to 1.
 
     Raises InputError, ModelNotFound, ModelMismatch.
@@ -60,8 +63,8 @@ def encode(
 
     module = _codec(codec)
     lossy = [name for name, value in (("bpp", bpp), ("psnr", psnr), ("prompt", prompt)) if value is not None]
-    if lossy:
-        raise InputError(f"codec {codec} is lossless and takes no {' or '.join(lossy)}: leave it out")
+    if lossy and codec != "diffc":
+        raise InputError(f"codec {codec} is lossless and takes no {' or '.join(lossy)}: leave it out, or use diffc")
     if not 0 <= seed < 2**64:
         raise InputError(f"expected a seed from 0 to 2^64 - 1, found {seed}")
     picture = Picture.from_any(image)
@@ -70,6 +73,10 @@ def encode(
             f"the picture is {picture.width}×{picture.height}, over the limit of {DEFAULT_LIMITS.max_pixels} pixels: "
             "cut it into parts"
         )
+    if codec == "diffc":
+        if prompt is not None:
+            raise InputError("the bundled models take no prompt: leave it out")
+        return _encode_lossy(picture, model, bpp, psnr, max_bytes, device, seed, progress)
     forms = _forms(picture)
     wanted = model is not None or any(form.photo.shape[2] for form in forms)
     provider = _registry().load(model, device=device) if wanted else None
@@ -100,7 +107,8 @@ def decode(
     upto_bytes: use only this many bytes from the front: a preview, at full size, unless the stream ends within them.
     model:      needed only for a model that the stream names but that is not bundled.
     max_pixels: refuse larger pictures; 2^28 if None.
-    reconstruction: of lossy codecs; without effect on a lossless one.
+    reconstruction: of a lossy stream: "mean" has the least squared error, "flow" (DiffC-F) and "ancestral" (DiffC-A)
+                look like the picture's kind, at some cost in PSNR. Without effect on a lossless one.
 
     Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream,
     ModelNotFound, ModelMismatch; DecodeMismatch if the pixels are not the ones that were encoded.
@@ -133,7 +141,8 @@ def decode_picture(
         raise InputError(f"expected upto_bytes of at least 1, found {upto_bytes}")
     stream = _bytes(data)[:upto_bytes]
     container = read(stream, limits=_limits(max_pixels), partial=upto_bytes is not None)
-    return _verified(_decode(container, _provider(container, model, device), progress), container)
+    provider = _provider(container, model, device)
+    return _verified(_decode(container, provider, reconstruction, progress), container)
 
 
 @dataclass(frozen=True)
@@ -149,6 +158,7 @@ class Preview:
 def decode_progressive(
     source: Source | Iterable[bytes],
     *,
+    reconstruction: str = "flow",
     device: str = "auto",
     model: Any = None,
     max_pixels: int | None = None,
@@ -162,6 +172,7 @@ def decode_progressive(
     reader = StreamReader(limits)
     chunks: list[Chunk] = []
     provider: Any = None
+    receiver: Any = None
     picture: Picture | None = None
     seen = 0
     for data in _pieces(source):
@@ -171,8 +182,13 @@ def decode_progressive(
             if chunk.type == "P":
                 if len(container.passes) == 1:
                     provider = _provider(container, model, device)
+                    receiver = _receiver(container, provider)
                 try:
-                    picture = _decode(container, provider, None)
+                    if receiver is None:
+                        picture = _decode(container, provider, reconstruction, None)
+                    else:
+                        receiver.take(chunk.payload)
+                        picture = _picture(container, *receiver.show(reconstruction))
                 except Truncated:  # no plane of the photograph yet
                     continue
             elif not container.complete:
@@ -234,6 +250,53 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
 # ---- a picture's forms <-> containers
 
 
+def _encode_lossy(
+    picture: Picture,
+    model: Any,
+    bpp: float | None,
+    psnr: float | None,
+    max_bytes: int | None,
+    device: str,
+    seed: int,
+    progress: Progress | None,
+) -> bytes:
+    from .image import Coded, lossy_planes
+
+    rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
+    given = [name for name, value in rates.items() if value is not None]
+    if len(given) != 1:
+        raise InputError(f"codec diffc needs one of bpp, psnr and max_bytes, found {' and '.join(given) or 'none'}")
+    value = rates[given[0]]
+    if value is None or not 0 < value < float("inf"):
+        raise InputError(f"expected {given[0]} above 0, found {value}")
+    module = _codec("diffc")
+    picture, photo, extra, layout = lossy_planes(picture)
+    form = Coded(photo, extra, layout, None)
+    provider = _registry().load(model, device=device, codec="diffc")
+    pixels = picture.width * picture.height
+    size = max_bytes if bpp is None else round(bpp * pixels / 8)
+    frame = len(_write(picture, form, "diffc", module, provider, seed, bytes(module.PARAMS_BYTES), []))
+    if size is not None and size <= frame + module.FEWEST_BYTES:
+        raise InputError(
+            f"{size} bytes were asked for, and the header of this picture's stream takes {frame}: "
+            f"allow at least {frame + module.FEWEST_BYTES + 1} bytes ({8 * (frame + 33) / pixels:.4f} bpp)"
+        )
+    target = module.Target(None if size is None else size - frame, psnr)
+    params, passes = module.encode(photo, extra, provider, target, seed, _framed, progress=progress)
+    data = _write(picture, form, "diffc", module, provider, seed, params, passes)
+    if bpp is not None and size is not None and len(data) < 0.98 * size:
+        raise InputError(
+            f"the model tells all it can of this picture in {len(data)} bytes ({8 * len(data) / pixels:.3f} bpp), "
+            f"{bpp:g} bpp were asked for: ask for less, or code without loss (codec ardm)"
+        )
+    return data
+
+
+def _framed(length: int) -> int:
+    """Bytes of a chunk with a payload of ``length`` bytes."""
+    return len(write([Chunk("P", b"")])) - len(write([])) - 1 + len(write_varint(length)) + length
+
+
 def _forms(picture: Picture) -> list[Coded]:
     """The ways of coding this picture that may turn out smallest."""
     from .image import Coded, palette, planes
@@ -276,20 +339,43 @@ def _write(
     if picture.exif is not None:
         chunks.append(Chunk("x", picture.exif))
     chunks += [Chunk("P", payload) for payload in passes]
-    return write([*chunks, Chunk("E", picture.digest())])
+    return write([*chunks, Chunk("E", b"" if codec == "diffc" else picture.digest())])
 
 
-def _decode(container: Container, provider: Any, progress: Progress | None) -> Picture:
-    from .image import unpalette, unplanes
-
-    header, mode = container.header, mode_of(container.header.mode)
-    module = _codec(CODECS[header.codec])
-    icc, exif = container.ancillary.get("i"), container.ancillary.get("x")
-    entries, layout, params = _split(container, mode)
-    n_photo, n_extra = layout.counts(mode) if layout else (0, 1)
-    photo, extra, _ = module.decode(
+def _decode(container: Container, provider: Any, reconstruction: str, progress: Progress | None) -> Picture:
+    receiver = _receiver(container, provider)
+    if receiver is not None:
+        receiver.take_all(container.passes, progress)
+        return _picture(container, *receiver.show(reconstruction))
+    header = container.header
+    _, layout, params = _split(container, mode_of(header.mode))
+    n_photo, n_extra = layout.counts(mode_of(header.mode)) if layout else (0, 1)
+    photo, extra, _ = _codec(CODECS[header.codec]).decode(
         params, container.passes, header.height, header.width, n_photo, n_extra, provider, progress=progress
     )
+    return _picture(container, photo, extra)
+
+
+def _receiver(container: Container, provider: Any) -> Any:
+    """What takes the passes of a lossy stream one by one; None for a lossless one."""
+    header, mode = container.header, mode_of(container.header.mode)
+    if CODECS[header.codec] != "diffc":
+        return None
+    _, layout, params = _split(container, mode)
+    if layout is None:
+        raise CorruptStream("a lossy stream has no palette; the file is damaged")
+    n_photo, n_extra = layout.counts(mode)
+    receiver = _codec("diffc").Receiver
+    return receiver(params, header.height, header.width, n_photo, n_extra, provider, header.seed)
+
+
+def _picture(container: Container, photo: Samples, extra: Samples | None) -> Picture:
+    from .image import unpalette, unplanes
+
+    mode = mode_of(container.header.mode)
+    icc, exif = container.ancillary.get("i"), container.ancillary.get("x")
+    entries, layout, _ = _split(container, mode)
+    n_photo, _ = layout.counts(mode) if layout else (0, 1)
     if layout is None:
         if extra is None:
             raise Truncated("the stream ends before the palette indices: fetch more of it")
@@ -302,7 +388,7 @@ def _decode(container: Container, provider: Any, progress: Progress | None) -> P
 
 
 def _verified(picture: Picture, container: Container) -> Picture:
-    if container.digest is not None and picture.digest() != container.digest:
+    if container.digest and picture.digest() != container.digest:
         raise DecodeMismatch(
             "the decoded pixels differ from the digest in the stream: nothing was returned; "
             "the file is damaged or was made by an incompatible build, encode the picture again"
@@ -329,10 +415,10 @@ def _split(container: Container, mode: Mode) -> tuple[Any, Any, bytes]:
 
 def _codec(name: str) -> Any:
     """The codec module of this name. Tests replace this one lookup."""
-    if name in CODECS and name != "ardm":
-        raise InputError(f"codec {name} is not in this version: use ardm (lossless)")
-    if name != "ardm":
-        raise InputError(f"expected codec ardm, found {name!r}")
+    if name == "vdm":
+        raise InputError("codec vdm is not in this version: use ardm (lossless) or diffc (lossy)")
+    if name not in CODECS:
+        raise InputError(f"expected codec ardm or diffc, found {name!r}")
     return importlib.import_module(f"{__package__}.codecs.{name}")
 
 
@@ -345,7 +431,9 @@ def _provider(container: Container, model: Any, device: str) -> Any:
     _, _, params = _split(container, mode_of(header.mode))
     if not _codec(CODECS[header.codec]).needs_model(params):
         return None
-    return _registry().load(model or header.model, device=device, fingerprint=header.fingerprint)
+    return _registry().load(
+        model or header.model, device=device, fingerprint=header.fingerprint, codec=CODECS[header.codec]
+    )
 
 
 def _limits(max_pixels: int | None) -> Limits:

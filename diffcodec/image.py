@@ -242,6 +242,34 @@ def planes(picture: Picture) -> tuple[Bytes, Bytes, Layout]:
     return _chosen(every, layout.coded[:n_photo]), _chosen(every, layout.coded[n_photo:]), layout
 
 
+def lossy_planes(picture: Picture) -> tuple[Picture, Bytes, Bytes, Layout]:
+    """(picture, photo, extra, layout) for a lossy codec: low bytes repeat the high ones, alpha is kept.
+
+    Modes that are no photograph planes are made grey or RGB by Pillow first. Raises InputError for int32 and float32.
+    """
+    if picture.info.sample in ("i4", "f4") or picture.mode == "LAB":
+        raise InputError(f"expected a picture of 8 or 16 bits for a lossy codec, found mode {picture.mode}: convert it")
+    if picture.info.sample == "bit":
+        samples = (picture.samples != 0).astype(np.uint8) * np.uint8(255)
+        mode = _BY_SHAPE["u1", picture.info.channels].name
+        picture = Picture(samples, mode, picture.icc, picture.exif)
+    elif picture.mode in ("CMYK", "HSV", "YCbCr"):
+        samples = np.array(picture.to_pillow().convert("RGB"))
+        # a profile of four inks does not describe RGB
+        picture = Picture(samples, "RGB", None if picture.mode == "CMYK" else picture.icc, picture.exif)
+    info = picture.info
+    photo, extra, layout = planes(picture)
+    if info.planes > info.components:
+        kinds = [
+            (COPY, index - info.components) if index >= info.components else kind
+            for index, kind in enumerate(layout.planes)
+        ]
+        every, layout = to_planes(picture), Layout(tuple(kinds))
+        n_photo, _ = layout.counts(info)
+        photo, extra = _chosen(every, layout.coded[:n_photo]), _chosen(every, layout.coded[n_photo:])
+    return picture, photo, extra, layout
+
+
 def _chosen(every: Bytes, indices: tuple[int, ...]) -> Bytes:
     """These planes, contiguous; the array itself if they are all of it."""
     first, last = (indices[0], indices[-1] + 1) if indices else (0, 0)

@@ -51,6 +51,9 @@ class DfcImageFile(ImageFile.ImageFile):
         return super().load()
 
 
+_OPTIONS = ("codec", "model", "device", "seed", "max_bytes", "bpp", "psnr")
+
+
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     options = dict(image.encoderinfo)
     picture = Picture.from_any(image)
@@ -59,7 +62,9 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     if (exif := options.pop("exif", None)) is not None:
         data = exif.tobytes() if isinstance(exif, Image.Exif) else bytes(exif)
         picture = replace(picture, exif=data.removeprefix(b"Exif\0\0") or None)
-    known = {key: options[key] for key in ("codec", "model", "device", "seed", "max_bytes") if key in options}
+    known = {key: options[key] for key in _OPTIONS if key in options}
+    if "codec" not in known and {"bpp", "psnr"} & known.keys():
+        known["codec"] = "diffc"
     file.write(api.encode(picture, **known))
 
 

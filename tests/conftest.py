@@ -71,7 +71,7 @@ def fake_decode(params, passes, height, width, n_photo, n_extra, model, *, progr
     return photo, extra, 1
 
 
-def _load(model=None, *, device="auto", fingerprint=None):
+def _load(model=None, *, device="auto", fingerprint=None, codec="ardm"):
     if isinstance(model, str) and model != FakeModel.name:
         raise ModelNotFound(f"no model '{model}'")
     provider = FakeModel() if model is None or isinstance(model, str) else model

@@ -1,4 +1,4 @@
-"""Export a training checkpoint as integer weights with their card.
+"""Export a training checkpoint with its card: of an ARDM as integer weights, of a VDM as float16.
 
     python tools/export_model.py RUN_DIR/state.pt OUT.safetensors [--card CARD.json]
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -17,6 +18,22 @@ from safetensors.torch import save
 from diffcodec.models.lattice_net import LatticeConfig, LatticeNet, QuantConv
 from diffcodec.models.lattice_quant import quantize
 from diffcodec.models.registry import fingerprint_of
+from diffcodec.models.unet import UNetConfig
+
+
+def ardm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    config = LatticeConfig(**state["config"])
+    net = LatticeNet(config)
+    net.load_state_dict(state["ema"])
+    for m in net.modules():
+        if isinstance(m, QuantConv) and float(m.step) == 0:
+            raise SystemExit("the checkpoint is not calibrated: resume training until its quantised phase has begun")
+    return save(quantize(net)), {"architecture": "lattice-ardm-1", **config.as_dict()}
+
+
+def vdm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    half = {name: value.half().contiguous() for name, value in state["ema"].items()}
+    return save(half), {"architecture": "vdm-unet-1", **UNetConfig.from_dict(state["config"]).as_dict()}
 
 
 def main() -> None:
@@ -26,18 +43,12 @@ def main() -> None:
     ap.add_argument("--card", type=Path, help="JSON of further fields of the card")
     args = ap.parse_args()
     state = torch.load(args.checkpoint, weights_only=True, map_location="cpu")
-    config = LatticeConfig(**state["config"])
-    net = LatticeNet(config)
-    net.load_state_dict(state["ema"])
-    for m in net.modules():
-        if isinstance(m, QuantConv) and float(m.step) == 0:
-            raise SystemExit("the checkpoint is not calibrated: resume training until its quantised phase has begun")
-    weights = save(quantize(net))
-    described = {"architecture": "lattice-ardm-1", **config.as_dict()}
+    vdm = "logsnr_min" in state["config"]
+    weights, described = (vdm_weights if vdm else ardm_weights)(state)
     card = {
         "name": args.out.stem,
-        "codec": "ardm",
-        "numerics": "exact",
+        "codec": "diffc" if vdm else "ardm",
+        "numerics": "tolerant" if vdm else "exact",
         "config": described,
         "fingerprint": fingerprint_of(weights, described).hex(),
         "bytes": len(weights),

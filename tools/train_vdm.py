@@ -107,7 +107,9 @@ def main() -> None:
     ap.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
     ap.add_argument("--steps", type=int, default=0, help="stop after this many steps (a dry run)")
     ap.add_argument("--resume", action="store_true")
-    ap.add_argument("--init", type=Path, help="start from these weights (tools/weights/photo-vdm-float.safetensors)")
+    ap.add_argument(
+        "--init", type=Path, help="start from these weights (diffcodec/models/weights/photo-vdm.safetensors)"
+    )
     ap.add_argument("--compile", action="store_true")
     ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = ap.parse_args()

@@ -20,7 +20,7 @@ from ..errors import (
     Truncated,
     UnsupportedVersion,
 )
-from .header import Header
+from .header import CODECS, Header
 from .limits import DEFAULT_LIMITS, Limits
 from .varint import read_varint, write_varint
 
@@ -49,7 +49,7 @@ class Container:
     ancillary: payloads of the known ancillary chunks by type; unknown ones are skipped
     passes:    payloads of the 'P' chunks, coarse to fine
     ends:      stream offset behind each pass: that many bytes from the front decode with it
-    digest:    8 bytes, or None while the end chunk is missing
+    digest:    8 bytes, none of a lossy stream, or None while the end chunk is missing
     version:   (major, minor)
     """
 
@@ -221,8 +221,10 @@ class _Parts:
             self.passes.append(chunk.payload)
             self.ends.append(chunk.end)
         elif chunk.type == "E" and last != "E":
-            if len(chunk.payload) != DIGEST_BYTES:
-                raise CorruptStream(f"the end chunk holds {len(chunk.payload)} bytes, its digest {DIGEST_BYTES}")
+            assert self.header is not None
+            expected = 0 if CODECS[self.header.codec] == "diffc" else DIGEST_BYTES  # nothing to check lossy pixels by
+            if len(chunk.payload) != expected:
+                raise CorruptStream(f"the end chunk holds {len(chunk.payload)} bytes, its digest {expected}")
             self.digest = chunk.payload
         elif chunk.type.isupper() and chunk.type not in "HCPE":
             raise UnsupportedVersion(f"critical chunk '{chunk.type}' is unknown here; install a newer diffcodec")

@@ -29,6 +29,7 @@ from ..models.provider import DiffusionModel
 
 Progress = Callable[[float], None]
 
+PARAMS_BYTES, FEWEST_BYTES = 2, 32  #: of the parameters; payload bytes below which a picture is not worth a stream
 TRELLIS = 0  #: channel coding method, first byte of the parameters
 UNIT = 1 / 1024  #: of the steps in log-SNR
 DELTA = 0.1  #: shortest step in log-SNR: a compromise of network calls with KL lost to a stale x_hat
@@ -159,6 +160,7 @@ class _Sender:
         self.open = b""  # the payload that grows
         self.closed = 0  # bytes of the closed ones in the stream
         self.gain = 1.0  # delivered over expected KL, of late
+        self.delivered, self.spent = 0.0, 0  # KL in bits, and the bits of all passes
 
     def put_extra(self, payload: bytes) -> None:
         self.payloads.append(payload)
@@ -222,13 +224,15 @@ class _Sender:
             mu = (chain.step(units).b / chain.step(units).std * error).reshape(-1).cpu().numpy()
             payload, sample = trellis.encode(mu, bits, chain.key(), self.L)
             ratio = float(sample.astype(np.float64) @ mu) / max(float(mu.astype(np.float64) @ mu), 1e-12)
+            self.delivered += ratio * ratio * float(mu.astype(np.float64) @ mu) / (2 * math.log(2))
+            self.spent += bits
             if bits > 64 and not last:
                 self.gain *= min(1.25, max(0.8, ratio)) ** 0.5
         else:
             payload, sample = b"", chain.silent()
         self.open += _varint(bits) + _varint(units) + payload
         chain.advance(units, sample)
-        if len(self.open) >= max(FIRST_PAYLOAD, GROWTH * self.closed):
+        if len(self.open) >= max(FIRST_PAYLOAD, GROWTH * self.closed) and not self._nearly_full():
             self._close()
         return not last
 
@@ -250,6 +254,11 @@ class _Sender:
             size -= 1
         return 0
 
+    def _nearly_full(self) -> bool:
+        """Whether another payload would be too short to pay for its frame."""
+        room = self.target.room
+        return room is not None and room - self.closed - self.framed(len(self.open)) < FIRST_PAYLOAD
+
     def _close(self) -> None:
         self.payloads.append(self.open)
         self.closed += self.framed(len(self.open))
@@ -261,9 +270,7 @@ class _Sender:
         return min(1.0, (self.chain.units - start) / (top - start))
 
 
-def _no_further(
-    units: int, logsnr: float, psnr: float, before: tuple[float, float] | None, wanted: float
-) -> int:
+def _no_further(units: int, logsnr: float, psnr: float, before: tuple[float, float] | None, wanted: float) -> int:
     """Not beyond the log-SNR at which the last pass' slope reaches ``wanted`` dB."""
     slope = 3.0 if before is None else max(0.5, (psnr - before[1]) / max(logsnr - before[0], UNIT))
     return max(1, min(units, math.ceil((wanted - psnr) / slope / UNIT)))
@@ -305,6 +312,18 @@ class Receiver:
             if progress:
                 progress(at / len(payload))
 
+    def take_all(self, payloads: Sequence[bytes], progress: Progress | None = None) -> None:
+        """Walk on by several payloads."""
+        done, total = 0, max(1, sum(map(len, payloads)))
+        for payload in payloads:
+
+            def part(fraction: float, done: int = done, size: int = len(payload)) -> None:
+                if progress:
+                    progress((done + fraction * size) / total)
+
+            self.take(payload, part)
+            done += len(payload)
+
     def show(self, reconstruction: str) -> tuple[np.ndarray, np.ndarray | None]:
         """(photo uint8 (H, W, n_photo), extra or None while its payload is missing). Raises Truncated."""
         if not self.chain.number:
@@ -314,33 +333,6 @@ class Receiver:
         if self.shape[2] == 1:
             photo = np.rint(photo.mean(2, keepdims=True)).astype(np.uint8)
         return np.ascontiguousarray(photo), self.extra
-
-
-def decode(
-    params: bytes,
-    payloads: Sequence[bytes],
-    height: int,
-    width: int,
-    n_photo: int,
-    n_extra: int,
-    model: DiffusionModel,
-    seed: int,
-    reconstruction: str,
-    *,
-    progress: Progress | None = None,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Mirror of :func:`encode`, from all payloads or the first of them: (photo, extra)."""
-    receiver = Receiver(params, height, width, n_photo, n_extra, model, seed)
-    done, total = 0, sum(map(len, payloads))
-    for payload in payloads:
-
-        def part(fraction: float, done: int = done, size: int = len(payload)) -> None:
-            if progress:
-                progress((done + fraction * size) / total)
-
-        receiver.take(payload, part)
-        done += len(payload)
-    return receiver.show(reconstruction)
 
 
 def _as_images(photo: np.ndarray) -> Tensor:

@@ -57,8 +57,7 @@ def _from_path(model: str | Path, device: str, runtime: str) -> Any:
     bundled = FOLDER / f"{model}.safetensors"
     path = bundled if bundled.is_file() else Path(model).with_suffix(".safetensors")
     key = (str(path.resolve()), device, runtime)
-    if key in _NEEDED = {"ardm": "strip", "diffc": "predict"}  #: what tells a model for the codec from others
-_loaded:
+    if key in _loaded:
         return _loaded[key]
     if not path.is_file():
         names = ", ".join(card["name"] for card in cards())
@@ -72,7 +71,9 @@ _loaded:
     try:
         card = json.loads(path.with_suffix(".json").read_text())
         tensors = load_safetensors(weights)
-        provider = _provider(tensors, card["name"], fingerprint_of(weights, card["config"]), card["config"], device, runtime)
+        provider = _provider(
+            tensors, card["name"], fingerprint_of(weights, card["config"]), card["config"], device, runtime
+        )
     except FileNotFoundError:
         raise ModelNotFound(f"'{path.name}' has no card '{path.stem}.json' beside it") from None
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as e:
