@@ -36,7 +36,8 @@ def load(
 ) -> Any:
     """A provider from a bundled name, a path to weights (``X.safetensors`` beside ``X.json``) or a provider object.
 
-    None is the default of ``codec``. ``fingerprint`` is what a stream recorded (a prefix of the SHA-256). Raises ModelNotFound or ModelMismatch.
+    None is the default of ``codec``; ``fingerprint`` is what a stream recorded (a prefix of the SHA-256).
+    Raises ModelNotFound or ModelMismatch.
     """
     if model is None:
         model = DEFAULT[codec]
