@@ -284,7 +284,7 @@ def _encode_lossy(
     target = module.Target(None if size is None else size - frame, psnr)
     params, passes = module.encode(photo, extra, provider, target, seed, _framed, progress=progress)
     data = _write(picture, form, "diffc", module, provider, seed, params, passes)
-    if bpp is not None and size is not None and len(data) < 0.98 * size:
+    if bpp is not None and size is not None and len(data) < min(0.98 * size, size - 8):
         raise InputError(
             f"the model tells all it can of this picture in {len(data)} bytes ({8 * len(data) / pixels:.3f} bpp), "
             f"{bpp:g} bpp were asked for: ask for less, or code without loss (codec ardm)"

@@ -50,6 +50,7 @@ def valid() -> dict[str, bytes]:
     everything = [Chunk("C", bytes(range(6))), Chunk("i", b"icc"), Chunk("x", b"exif"), Chunk("t", "blue ❤".encode())]
     return {
         "smallest": write([Chunk("H", tiny.to_bytes()), E]),
+        "lossy": write([head(codec=2, numerics=2), P, Chunk("E", b"")]),
         "two_passes": write([head(), P, Chunk("P", b"second"), E]),
         "empty_pass": write([head(), Chunk("P", b""), P, E]),
         "every_known_chunk": write([head(), *everything, P, Chunk("P", b"second"), E]),
@@ -139,6 +140,7 @@ def invalid() -> dict[str, tuple[bytes, str]]:
             "unknown_ancillary_after_pass": write([H, P, Chunk("z", b""), E]),
             "ancillary_twice": write([H, Chunk("x", b""), Chunk("x", b"exif"), P, E]),
             "digest_short": write([H, P, Chunk("E", b"1234567")]),
+            "digest_missing": write([H, P, Chunk("E", b"")]),
             "digest_long": write([H, P, Chunk("E", b"123456789")]),
             "chunk_after_end": write([H, P, E, P]),
             "end_twice": write([H, P, E, E]),

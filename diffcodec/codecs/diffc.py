@@ -1,6 +1,6 @@
 """DiffC (arXiv 2206.08889): lossy at any rate, progressive, by reverse-channel coding of a Gaussian diffusion.
 
-Sender and receiver hold the same z_t. A pass brings both to the same z_s ~ q(z_s|z_t, x), s less noisy: the sender says,
+Sender and receiver hold the same z_t. A pass brings both to the same, less noisy z_s ~ q(z_s|z_t, x): the sender says,
 in about KL(q || p) bits, which of the receiver's own unit noises added to p(z_s|z_t) comes out as if x were known.
 How far a pass goes (its step in log-SNR) and how many bits it takes are in the stream, so no number that a network
 computed decides how bits are read, and another device changes the picture by rounding only.

@@ -1,0 +1,38 @@
+"""The package's noise and trellis against the plain Python of bitstream_spec/channel.py."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffcodec.channel import noise, trellis
+
+_spec = importlib.util.spec_from_file_location(
+    "spec_channel", Path(__file__).parents[2] / "bitstream_spec" / "channel.py"
+)
+assert _spec and _spec.loader
+plain = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(plain)
+
+
+@pytest.mark.parametrize("start", [0, 5, 2**20, 2**35 - 3])
+def test_draws(start: int) -> None:
+    key = noise.Key(2**63 + 5, 7, 2**31)
+    assert noise.halves(key, 20, start).tolist() == [plain.half(*key, start + i) for i in range(20)]
+
+
+def test_quantiles() -> None:
+    table = noise.quantiles()
+    for h in (0, 1, 500, 32767, 32768, 40000, 65535):
+        assert table[h] == plain.quantile(h)
+
+
+@pytest.mark.parametrize(("n", "bits", "L"), [(7, 7, 3), (300, 40, 9), (700, 10, 12), (640, 10, 6), (3000, 2100, 5)])
+def test_trellis(n: int, bits: int, L: int) -> None:
+    path = np.random.default_rng(n).integers(0, 2, bits).astype(np.uint8)
+    key = noise.Key(2**40 + 1, 3, 9)
+    sample = trellis.decode(np.packbits(path).tobytes(), n, bits, key, L)
+    assert np.allclose(sample, plain.trellis(path.tolist(), n, *key, L), rtol=3e-7, atol=0)

@@ -1,0 +1,324 @@
+"""DiffC: both sides walk one chain, rates are met to the byte, prefixes decode, bad bytes and wishes are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import needs_weights
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+import diffcodec
+from diffcodec.bitstream import Chunk, read, write
+from diffcodec.codecs import diffc
+from diffcodec.errors import CorruptStream, InputError, ModelMismatch, Truncated
+
+
+class White:
+    """The exact denoiser of pixels that are independent N(0, variance): a network in microseconds."""
+
+    name, numerics, channels = "white", 2, 3
+    fingerprint = hashlib.sha256(b"white").digest()
+    logsnr_min, logsnr_max = -8.0, 13.5
+
+    def __init__(self, variance: float = 0.3):
+        self.variance = variance
+
+    def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
+        a2, s2 = torch.sigmoid(logsnr), torch.sigmoid(-logsnr)
+        return s2.sqrt() * z / (a2 * self.variance + s2)
+
+    def to_latent(self, image: Tensor) -> Tensor:
+        return image.float() / 127.5 - 1
+
+    def from_latent(self, x: Tensor) -> Tensor:
+        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def noise(height: int, width: int, planes: int = 3, seed: int = 0) -> np.ndarray:
+    values = np.random.default_rng(seed).normal(128, 70, (height, width, planes))
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return 10 * math.log10(65025 / max(1e-9, float(np.mean((a.astype(float) - b) ** 2))))
+
+
+def coded(image: np.ndarray, **wish: object) -> bytes:
+    return diffcodec.encode(image, "diffc", White(), **wish)  # type: ignore[arg-type]
+
+
+def shown(data: bytes, reconstruction: str = "mean", **more: object) -> np.ndarray:
+    return diffcodec.decode(data, model=White(), reconstruction=reconstruction, **more)  # type: ignore[arg-type]
+
+
+def test_both_sides_walk_one_chain() -> None:
+    image = noise(20, 30)
+    sender = diffc._Sender(image, White(), diffc.Target(room=2000), 5, lambda n: n + 7, 0.3, 8)
+    sender.run(None)
+    receiver = diffc.Receiver(bytes([diffc.TRELLIS, 8]), 20, 30, 3, 0, White(), 5)
+    receiver.take_all(sender.payloads)
+    assert torch.equal(receiver.chain.z, sender.chain.z)
+    assert receiver.chain.logsnr == sender.chain.logsnr > 0
+    assert 0.8 < sender.delivered / sender.spent < 1.05
+
+
+@given(
+    height=st.integers(1, 40), width=st.integers(1, 40), planes=st.sampled_from([1, 3]), size=st.integers(100, 4000),
+    seed=st.integers(0, 2**64 - 1),
+)  # fmt: skip
+@settings(max_examples=40)
+def test_max_bytes_is_never_exceeded_and_nearly_used(
+    height: int, width: int, planes: int, size: int, seed: int
+) -> None:
+    image = noise(height, width, planes)
+    data = coded(image, max_bytes=size, seed=seed)
+    assert len(data) <= size
+    back = shown(data)
+    assert back.shape[:2] == (height, width)
+    if len(data) < size - 5:  # then the model had no more to tell
+        assert psnr(back.reshape(image.shape), image) > 35
+
+
+@pytest.mark.parametrize("bpp", [1.0, 3.0, 8.0])
+def test_bits_per_pixel_are_hit(bpp: float) -> None:
+    image = noise(48, 40)
+    assert 8 * len(coded(image, bpp=bpp)) / (48 * 40) == pytest.approx(bpp, rel=0.02)
+
+
+@pytest.mark.parametrize("wanted", [12.0, 25.0, 38.0])
+def test_psnr_is_reached_and_not_overshot(wanted: float) -> None:
+    image = noise(48, 40)
+    found = psnr(shown(coded(image, psnr=wanted)), image)
+    assert wanted - 0.15 < found < wanted + 0.4  # from_latent rounds and clamps after the sender has measured
+
+
+def test_more_bytes_are_better_and_reconstructions_differ_as_they_should() -> None:
+    image = noise(40, 40)
+    data = [coded(image, bpp=bpp) for bpp in (1, 2, 4, 8)]
+    by_rate = [psnr(shown(d), image) for d in data]
+    assert by_rate == sorted(by_rate) and by_rate[-1] - by_rate[0] > 8
+    mean, flow, ancestral = (psnr(shown(data[1], kind), image) for kind in ("mean", "flow", "ancestral"))
+    assert mean > flow > ancestral
+    assert mean - flow < 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "kept"),
+    [("L", "L"), ("LA", "LA"), ("RGB", "RGB"), ("RGBA", "RGBA"), ("1", "L"), ("CMYK", "RGB"), ("HSV", "RGB"),
+     ("P", "RGB")],
+)  # fmt: skip
+def test_pillow_modes(mode: str, kept: str) -> None:
+    image = Image.fromarray(noise(24, 17, 4), "RGBA").convert("RGB" if mode in ("P", "HSV", "CMYK") else "RGBA")
+    image = image.convert(mode)
+    data = diffcodec.encode(image, "diffc", White(), max_bytes=3000)
+    picture = diffcodec.api.decode_picture(data, model=White(), reconstruction="mean")
+    assert picture.mode == kept and (picture.width, picture.height) == (17, 24)
+    if mode in ("LA", "RGBA"):
+        assert np.array_equal(picture.samples[..., -1], np.asarray(image)[..., -1])
+
+
+def test_sixteen_bits_come_back_as_sixteen() -> None:
+    image = noise(20, 20).astype(np.uint16) * 257
+    back = shown(diffcodec.encode(image, "diffc", White(), bpp=12))
+    assert back.dtype == np.uint16
+    assert psnr(back >> 8, image >> 8) > 25
+
+
+def test_every_prefix_of_whole_payloads_decodes_and_gets_better() -> None:
+    image = noise(60, 50)
+    data = coded(image, bpp=4)
+    previews = list(diffcodec.decode_progressive(data, model=White(), reconstruction="mean"))
+    assert len(previews) > 5 and previews[-1].complete and not previews[-2].complete
+    quality = [psnr(p.image, image) for p in previews]
+    assert quality[-1] > quality[0] + 4
+    for preview in previews[:: len(previews) // 3]:
+        assert np.array_equal(shown(data, upto_bytes=preview.bytes_read), preview.image)
+    with pytest.raises(Truncated):
+        shown(data, upto_bytes=previews[0].bytes_read - 1)
+
+
+def test_same_seed_same_bytes_and_the_seed_matters() -> None:
+    image = noise(20, 20)
+    assert coded(image, bpp=2, seed=1) == coded(image, bpp=2, seed=1) != coded(image, bpp=2, seed=2)
+
+
+@pytest.mark.parametrize("flat", [0, 77, 255])
+def test_constant_pictures(flat: int) -> None:
+    image = np.full((33, 9, 3), flat, np.uint8)
+    assert psnr(shown(coded(image, max_bytes=2000)), image) > 40
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({}, "one of bpp, psnr and max_bytes"),
+        ({"bpp": 1, "psnr": 30}, "bpp and psnr"),
+        ({"bpp": math.nan}, "above 0"),
+        ({"bpp": -1}, "above 0"),
+        ({"bpp": 0.001}, "allow at least"),
+        ({"max_bytes": 60}, "allow at least"),
+        ({"bpp": 90}, "ask for less"),
+        ({"psnr": 120}, "ask for less"),
+        ({"bpp": 1, "prompt": "a cat"}, "prompt"),
+    ],
+)
+def test_wishes_that_cannot_be_met(wish: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        coded(noise(32, 32), **wish)
+
+
+def test_pictures_that_are_none() -> None:
+    with pytest.raises(InputError, match="mode F"):
+        coded(np.full((8, 8), np.nan, np.float32), bpp=1)
+    with pytest.raises(InputError, match="lossless and takes no bpp"):
+        diffcodec.encode(noise(8, 8), bpp=1)
+
+
+def test_alpha_that_leaves_no_room() -> None:
+    with pytest.raises(InputError, match="alpha"):
+        coded(noise(32, 32, 4), max_bytes=300)
+
+
+@needs_weights
+def test_a_model_without_a_diffusion_interface() -> None:
+    with pytest.raises(ModelMismatch, match="predict"):
+        diffcodec.encode(noise(8, 8), "diffc", "photo-ardm", bpp=10)
+
+
+def rewritten(data: bytes, payload: bytes) -> bytes:
+    """``data`` with one payload, its checksums right."""
+    container = read(data)
+    return write([Chunk("H", container.header.to_bytes()), Chunk("P", payload), Chunk("E", b"")])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\x05", b"\x08\x40", b"\x80\x00\x40\x00", b"\x08\x00\xaa", b"\x00\xff\xff\x7f", b"\x08\x40\xaa\xaa",
+        b"\x05\x40\xff", b"\xff\xff\x03\x40" + bytes(8191), b"\xff" * 9,
+    ],
+)  # fmt: skip
+def test_passes_that_contradict_themselves(payload: bytes) -> None:
+    with pytest.raises(CorruptStream):
+        shown(rewritten(coded(noise(9, 9), max_bytes=300), payload))
+
+
+@given(st.binary(min_size=0, max_size=60))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_payload_decodes_or_is_refused(payload: bytes) -> None:
+    data = rewritten(SMALL, payload)
+    try:
+        assert shown(data).shape == (9, 9, 3)
+    except (CorruptStream, Truncated):
+        pass
+
+
+SMALL = coded(noise(9, 9), max_bytes=200)
+
+
+def test_parameters_of_another_codec_are_refused() -> None:
+    container = read(SMALL)
+    for params in (b"\0\0\0", b"\0\0\0\x01\x0d", b"\0\0\0\x00\x02", b"\0\0\0\x00\x0d\x00"):
+        header = container.header.__class__(**{**vars(container.header), "params": params})
+        chunks = [Chunk("H", header.to_bytes()), *(Chunk("P", p) for p in container.passes), Chunk("E", b"")]
+        with pytest.raises(CorruptStream):
+            shown(write(chunks))
+
+
+def test_golden_stream() -> None:
+    """Noise, trellis and passes keep their meaning: this stream shows this picture for as long as the format stands."""
+    back = shown(GOLDEN.read_bytes())
+    expected = np.asarray(Image.open(GOLDEN.with_suffix(".png")))
+    assert np.abs(back.astype(int) - expected).max() <= 1  # float arithmetic may round another way
+    assert psnr(back, expected) > 60
+
+
+GOLDEN = Path(__file__).parent / "golden" / "white.dfc"
+
+
+@needs_weights
+def test_photo_vdm_on_a_photograph() -> None:
+    data = pytest.importorskip("skimage.data")
+    image = data.astronaut()[96:224, 160:288]
+    stream = diffcodec.encode(image, "diffc", bpp=1.0)
+    assert 0.98 * 2048 <= len(stream) <= 2048
+    mean = diffcodec.decode(stream, reconstruction="mean")
+    flow = diffcodec.decode(stream)
+    best = max(
+        psnr(np.asarray(Image.open(file)), image)
+        for quality in range(5, 60, 5)
+        if len((file := _jpeg(image, quality)).getvalue()) <= 2048
+    )
+    assert psnr(mean, image) > best + 2
+    assert 0 < psnr(mean, image) - psnr(flow, image) < 3
+
+
+def _jpeg(image: np.ndarray, quality: int) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return file
+
+
+@needs_weights
+def test_the_command(run, tmp_path: Path) -> None:
+    import json
+
+    picture = tmp_path / "in.png"
+    Image.fromarray(np.uint8(np.linspace(0, 255, 48 * 40 * 3)).reshape(40, 48, 3)).save(picture)
+    code, out, _ = run("encode", picture, tmp_path / "x.dfc", "--max-bytes", 400, "--seed", 3, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["codec"] == "diffc" and found["model"] == "photo-vdm" and found["bytes"] <= 400
+    assert (tmp_path / "x.dfc").stat().st_size == found["bytes"]
+    for kind in ("flow", "ancestral", "mean"):
+        code, _, _ = run("decode", tmp_path / "x.dfc", tmp_path / f"{kind}.png", "--reconstruction", kind)
+        assert code == 0 and Image.open(tmp_path / f"{kind}.png").size == (48, 40)
+    code, _, error = run("encode", picture, tmp_path / "y.dfc", "--codec", "diffc")
+    assert code == 1 and "bpp" in error and not (tmp_path / "y.dfc").exists()
+
+
+@needs_weights
+def test_other_arithmetic_changes_the_picture_by_rounding_only() -> None:
+    """float32 in place of bfloat16, and other threads, stand in for another device."""
+    from diffcodec.models import registry
+
+    image = noise(8, 8).repeat(12, 0).repeat(12, 1)
+    stream = diffcodec.encode(image, "diffc", bpp=1.0)
+    model = registry.load("photo-vdm", codec="diffc")
+    one = diffcodec.decode(stream, reconstruction="mean", model=model).astype(float)
+    half = model.half
+    try:
+        model.half = False
+        other = diffcodec.decode(stream, reconstruction="mean", model=model).astype(float)
+    finally:
+        model.half = half
+    assert psnr(one, other) > 40
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@needs_weights
+def test_cuda_and_cpu_show_the_same_picture() -> None:
+    data = pytest.importorskip("skimage.data")
+    stream = diffcodec.encode(data.astronaut()[:128, :128], "diffc", bpp=1.0, device="cuda")
+    on_cpu, on_cuda = (diffcodec.decode(stream, reconstruction="mean", device=d) for d in ("cpu", "cuda"))
+    assert psnr(on_cpu, on_cuda) >= 55
+
+
+@needs_weights
+def test_blocks_of_a_large_picture_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffcodec.models import registry, vdm
+
+    model = registry.load("photo-vdm", codec="diffc")
+    monkeypatch.setattr(model, "half", False)
+    z = torch.randn(1, 3, 100, 660, generator=torch.Generator().manual_seed(0))
+    whole = model.predict(z, torch.tensor(2.0))
+    monkeypatch.setattr(vdm, "BLOCK", 320)
+    assert torch.allclose(model.predict(z, torch.tensor(2.0)), whole, atol=1e-4)
