@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Progress = Callable[[float], None]
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
+PINNED = NUMERICS.index("pinned")
 _BOTH_FORMS = 2**20  # pixels up to which a picture of few colours is coded with and without a palette
 
 
@@ -51,7 +53,8 @@ def encode(
                float32), a torch tensor (uint8 or uint16, or floats that are exactly k/255 or k/65535; C×H×W or
                H×W×C), or a `diffcodec.image.Picture`.
     codec:     "ardm", lossless, or "diffc", lossy. model: a bundled name, a path or a provider; None is the default.
-    bpp, psnr, max_bytes: one of them for diffc: bits per pixel of the whole stream, PSNR in dB of the "mean"
+    bpp, psnr, max_bytes: at most one of them for diffc, which without any goes on to the exact picture: bits per
+               pixel of the whole stream, PSNR in dB of the "mean"
                reconstruction, or the most bytes the stream may take. With a lossless codec only max_bytes, which
                refuses (InputError) rather than return more.
     seed:      recorded in the header; names the noise of diffc. prompt: for models guided by text.
@@ -84,7 +87,7 @@ def encode(
     for number, form in enumerate(forms):
         part = _part(progress, number / len(forms), 1 / len(forms))
         params, passes = module.encode(form.photo, form.extra, provider, progress=part)
-        streams.append(_write(picture, form, codec, module, provider, seed, params, passes))
+        streams.append(_write(picture, form, codec, module, provider, seed, params, passes, picture.digest()))
     data = min(streams, key=len)
     if max_bytes is not None and len(data) > max_bytes:
         raise InputError(f"the lossless stream takes {len(data)} bytes, more than max_bytes = {max_bytes}: allow more")
@@ -226,7 +229,7 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
         "complete": container.complete,
         "format": ".".join(map(str, container.version)),
         "codec": CODECS[header.codec],
-        "lossless": CODECS[header.codec] != "diffc",
+        "lossless": CODECS[header.codec] != "diffc" or header.numerics == PINNED,
         "numerics": NUMERICS[header.numerics],
         "model": header.model or None,
         "fingerprint": header.fingerprint.hex() if header.model else None,
@@ -260,22 +263,29 @@ def _encode_lossy(
     seed: int,
     progress: Progress | None,
 ) -> bytes:
-    from .image import Coded, lossy_planes
+    from .image import Coded, lossy_planes, planes
 
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
-    given = [name for name, value in rates.items() if value is not None]
-    if len(given) != 1:
-        raise InputError(f"codec diffc needs one of bpp, psnr and max_bytes, found {' and '.join(given) or 'none'}")
-    value = rates[given[0]]
-    if value is None or not 0 < value < float("inf"):
-        raise InputError(f"expected {given[0]} above 0, found {value}")
+    given = [(name, value) for name, value in rates.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"expected one of bpp, psnr and max_bytes, found {' and '.join(name for name, _ in given)}")
+    for name, value in given:
+        if not 0 < value < float("inf"):
+            raise InputError(f"expected {name} above 0, found {value}")
     module = _codec("diffc")
+    provider = _registry().load(model, device=device, codec="diffc")
+    if not given:
+        photo, extra, layout = planes(picture)
+        if not photo.shape[2]:
+            raise InputError(f"diffc codes no {picture.mode} pictures without loss: use codec ardm")
+        params, passes = module.encode(photo, extra, provider, module.Target(), seed, _framed, progress=progress)
+        form = Coded(photo, extra, layout, None)
+        return _write(picture, form, "diffc", module, provider, seed, params, passes, picture.digest(), PINNED)
     picture, photo, extra, layout = lossy_planes(picture)
     form = Coded(photo, extra, layout, None)
-    provider = _registry().load(model, device=device, codec="diffc")
     pixels = picture.width * picture.height
     size = max_bytes if bpp is None else round(bpp * pixels / 8)
-    frame = len(_write(picture, form, "diffc", module, provider, seed, bytes(module.PARAMS_BYTES), []))
+    frame = len(_write(picture, form, "diffc", module, provider, seed, bytes(module.PARAMS_BYTES), [], b""))
     if size is not None and size <= frame + module.FEWEST_BYTES:
         raise InputError(
             f"{size} bytes were asked for, and the header of this picture's stream takes {frame}: "
@@ -283,7 +293,7 @@ def _encode_lossy(
         )
     target = module.Target(None if size is None else size - frame, psnr)
     params, passes = module.encode(photo, extra, provider, target, seed, _framed, progress=progress)
-    data = _write(picture, form, "diffc", module, provider, seed, params, passes)
+    data = _write(picture, form, "diffc", module, provider, seed, params, passes, b"")
     if bpp is not None and size is not None and len(data) < min(0.98 * size, size - 8):
         raise InputError(
             f"the model tells all it can of this picture in {len(data)} bytes ({8 * len(data) / pixels:.3f} bpp), "
@@ -312,12 +322,21 @@ def _forms(picture: Picture) -> list[Coded]:
 
 
 def _write(
-    picture: Picture, form: Coded, codec: str, module: Any, provider: Any, seed: int, params: bytes, passes: list[bytes]
+    picture: Picture,
+    form: Coded,
+    codec: str,
+    module: Any,
+    provider: Any,
+    seed: int,
+    params: bytes,
+    passes: list[bytes],
+    digest: bytes,
+    numerics: int | None = None,
 ) -> bytes:
     named = module.needs_model(params)  # a stream made without the network asks for no weights
     header = Header(
         codec=CODECS.index(codec),
-        numerics=provider.numerics if named else 0,
+        numerics=(provider.numerics if numerics is None else numerics) if named else 0,
         width=picture.width,
         height=picture.height,
         mode=picture.info.number,
@@ -339,7 +358,7 @@ def _write(
     if picture.exif is not None:
         chunks.append(Chunk("x", picture.exif))
     chunks += [Chunk("P", payload) for payload in passes]
-    return write([*chunks, Chunk("E", b"" if codec == "diffc" else picture.digest())])
+    return write([*chunks, Chunk("E", digest)])
 
 
 def _decode(container: Container, provider: Any, reconstruction: str, progress: Progress | None) -> Picture:
@@ -366,10 +385,16 @@ def _receiver(container: Container, provider: Any) -> Any:
         raise CorruptStream("a lossy stream has no palette; the file is damaged")
     n_photo, n_extra = layout.counts(mode)
     receiver = _codec("diffc").Receiver
+    if header.numerics == PINNED and container.complete:
+        made, here = _environments(container)
+        if made != here:
+            warnings.warn(
+                f"this stream was made with {made}, here is {here}: its last pass may not decode", stacklevel=5
+            )
     return receiver(params, header.height, header.width, n_photo, n_extra, provider, header.seed)
 
 
-def _picture(container: Container, photo: Samples, extra: Samples | None) -> Picture:
+def _picture(container: Container, photo: Any, extra: Any) -> Picture:
     from .image import unpalette, unplanes
 
     mode = mode_of(container.header.mode)
@@ -387,8 +412,22 @@ def _picture(container: Container, photo: Samples, extra: Samples | None) -> Pic
     return picture
 
 
+def _environments(container: Container) -> tuple[str, str]:
+    """Where a pinned stream was made, and the same of here."""
+    _, _, params = _split(container, mode_of(container.header.mode))
+    made = params[_codec("diffc").PARAMS_BYTES :].decode("utf-8", "replace")
+    return made, _codec("diffc").remainder.environment(made.split(", ")[1] if ", " in made else "cpu")
+
+
 def _verified(picture: Picture, container: Container) -> Picture:
     if container.digest and picture.digest() != container.digest:
+        if container.header.numerics == PINNED:
+            made, here = _environments(container)
+            raise DecodeMismatch(
+                "the decoded pixels differ from the digest in the stream: nothing was returned; "
+                f"it was made with {made}, here is {here}: decode it there, "
+                f"or take a preview with upto_bytes = {container.ends[-2:][0]}"
+            )
         raise DecodeMismatch(
             "the decoded pixels differ from the digest in the stream: nothing was returned; "
             "the file is damaged or was made by an incompatible build, encode the picture again"

@@ -1,4 +1,4 @@
-"""A photograph through the codec: what it becomes, pass by pass, beside PNG and WebP."""
+"""A photograph through the codecs: what it becomes, pass by pass, beside PNG, WebP and JPEG."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .errors import InputError
 from .image import Picture
 
 _PANEL, _TEXT, _GAP, _COLUMNS = 256, 34, 8, 4
+_LOSSY_BPP = 0.5
 
 
 def run(
@@ -26,8 +27,9 @@ def run(
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
-    """Encode and decode `image` (a path; None: scikit-image's astronaut), and write photo.dfc, photo.png and
-    previews.png to `directory`, replacing what an earlier demo left there. Returns the figures.
+    """Encode and decode `image` (a path; None: scikit-image's astronaut) without and with loss, and write photo.dfc,
+    photo.png, previews.png, lossy.dfc, lossy.png and lossy-previews.png to `directory`, replacing what an earlier demo
+    left there. ``model`` is for the lossless part. Returns the figures.
     """
     picture = files.read(image) if image is not None else Picture.from_any(_astronaut())
     os.makedirs(directory, exist_ok=True)
@@ -46,6 +48,7 @@ def run(
     output.write(paths["photo.png"], files.write(decoded, "PNG"), True)
     output.write(paths["previews.png"], _png(_strip(previews, decoded)), True)
     info = api.inspect(data)
+    lossy, files_of_lossy = _lossy(directory, picture, device, progress)
     return {
         "picture": image or "scikit-image astronaut",
         "width": picture.width,
@@ -60,8 +63,57 @@ def run(
         "encode_seconds": round(encoded - start, 3),
         "decode_seconds": round(seconds, 3),
         "previews": [{"bytes": p.bytes_read, "bpp": p.bpp} for p in previews],
-        "files": list(paths.values()),
+        "lossy": lossy,
+        "files": [*paths.values(), *files_of_lossy],
     }
+
+
+def _lossy(
+    directory: str, picture: Picture, device: str, progress: Callable[[float], None] | None
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """A stream of DiffC and its previews: (figures, files); (None, []) for pictures that a lossy codec does not take."""
+    if not picture.info.photo or picture.info.sample != "u1":
+        return None, []
+    start = time.perf_counter()
+    data = api.encode(picture, "diffc", bpp=_LOSSY_BPP, device=device, progress=progress)
+    encoded = time.perf_counter()
+    shown = api.decode_picture(data, device=device, progress=progress)
+    decoded = time.perf_counter()
+    previews = list(api.decode_progressive(data, reconstruction="mean", device=device))[:-1]
+    few = previews[:: max(1, -(-len(previews) // 8))]
+    few = [*few, previews[-1]] if few[-1] is not previews[-1] else few
+    paths = {name: os.path.join(directory, name) for name in ("lossy.dfc", "lossy.png", "lossy-previews.png")}
+    output.write(paths["lossy.dfc"], data, True)
+    output.write(paths["lossy.png"], files.write(shown, "PNG"), True)
+    output.write(paths["lossy-previews.png"], _png(_strip(few, shown)), True)
+    jpeg = _jpeg_within(picture, len(data))
+    figures = {
+        "bytes": len(data),
+        "bpp": 8 * len(data) / (picture.width * picture.height),
+        "psnr_mean": round(_psnr(previews[-1].image, picture.samples), 2),
+        "psnr_flow": round(_psnr(shown.samples, picture.samples), 2),
+        "psnr_jpeg": round(_psnr(jpeg, picture.samples), 2) if jpeg is not None else None,
+        "encode_seconds": round(encoded - start, 3),
+        "decode_seconds": round(decoded - encoded, 3),
+        "previews": [{"bytes": p.bytes_read, "bpp": p.bpp} for p in previews],
+    }
+    return figures, list(paths.values())
+
+
+def _psnr(a: Any, b: Any) -> float:
+    return float(10 * np.log10(65025 / max(1e-9, np.mean((a.astype(np.float64) - b) ** 2))))
+
+
+def _jpeg_within(picture: Picture, size: int) -> Any:
+    """Samples of the best JPEG of at most ``size`` bytes; None where there is none."""
+    if picture.mode not in ("L", "RGB"):
+        return None
+    for quality in range(95, 0, -2):
+        out = io.BytesIO()
+        picture.to_pillow().save(out, "JPEG", quality=quality, optimize=True)
+        if len(out.getvalue()) <= size:
+            return np.asarray(Image.open(out))
+    return None
 
 
 def text(result: dict[str, Any]) -> str:
@@ -75,6 +127,13 @@ def text(result: dict[str, Any]) -> str:
             lines.append(f"  {name:16} {value:>10} bytes{ratio}")
     lines.append(f"  encoded in {result['encode_seconds']:.2f} s, decoded in {result['decode_seconds']:.2f} s")
     lines.append("  decoded pixels identical to the original" if result["identical"] else "  PIXELS DIFFER")
+    if (lossy := result["lossy"]) is not None:
+        jpeg = f", JPEG of that size {lossy['psnr_jpeg']:.1f} dB" if lossy["psnr_jpeg"] is not None else ""
+        lines.append(
+            f"  lossy, {lossy['bpp']:.2f} bits per pixel: {lossy['bytes']} bytes, "
+            f"mean {lossy['psnr_mean']:.1f} dB, flow {lossy['psnr_flow']:.1f} dB{jpeg}"
+        )
+        lines.append(f"  encoded in {lossy['encode_seconds']:.1f} s, decoded in {lossy['decode_seconds']:.1f} s")
     return "\n".join([*lines, *(f"  wrote {path}" for path in result["files"])])
 
 

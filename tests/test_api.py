@@ -156,7 +156,7 @@ def test_progress_rises_to_one(rng: np.random.Generator) -> None:
         {"prompt": "a cat"},
         {"max_bytes": 10},
         {"codec": "vdm"},
-        {"codec": "diffc"},
+        {"codec": "diffc", "bpp": 0},
         {"codec": "png"},
         {"seed": -1},
         {"seed": 2**64},

@@ -19,7 +19,7 @@ from torch import Tensor
 import diffcodec
 from diffcodec.bitstream import Chunk, read, write
 from diffcodec.codecs import diffc
-from diffcodec.errors import CorruptStream, InputError, ModelMismatch, Truncated
+from diffcodec.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch, Truncated
 
 
 class White:
@@ -64,7 +64,7 @@ def test_both_sides_walk_one_chain() -> None:
     image = noise(20, 30)
     sender = diffc._Sender(image, White(), diffc.Target(room=2000), 5, lambda n: n + 7, 0.3, 8)
     sender.run(None)
-    receiver = diffc.Receiver(bytes([diffc.TRELLIS, 8]), 20, 30, 3, 0, White(), 5)
+    receiver = diffc.Receiver(bytes([diffc.LOSSY, 8]), 20, 30, 3, 0, White(), 5)
     receiver.take_all(sender.payloads)
     assert torch.equal(receiver.chain.z, sender.chain.z)
     assert receiver.chain.logsnr == sender.chain.logsnr > 0
@@ -160,7 +160,6 @@ def test_constant_pictures(flat: int) -> None:
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ({}, "one of bpp, psnr and max_bytes"),
         ({"bpp": 1, "psnr": 30}, "bpp and psnr"),
         ({"bpp": math.nan}, "above 0"),
         ({"bpp": -1}, "above 0"),
@@ -212,6 +211,36 @@ def test_passes_that_contradict_themselves(payload: bytes) -> None:
         shown(rewritten(coded(noise(9, 9), max_bytes=300), payload))
 
 
+@pytest.mark.parametrize("planes", [1, 3, 4])
+def test_without_a_rate_the_stream_goes_on_to_the_exact_picture(planes: int) -> None:
+    image = noise(30, 21, planes)
+    data = coded(image)
+    info = diffcodec.inspect(data)
+    assert info["lossless"] and info["numerics"] == "pinned" and info["digest"]
+    assert np.array_equal(shown(data).reshape(image.shape), image)
+    *previews, last = diffcodec.decode_progressive(data, model=White())
+    assert len(previews) > 5 and last.complete and np.array_equal(last.image.reshape(image.shape), image)
+    lossy = diffcodec.decode(data, model=White(), upto_bytes=previews[3].bytes_read)
+    assert not np.array_equal(lossy.reshape(image.shape), image)
+
+
+def test_an_exact_stream_from_another_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = coded(noise(30, 21))
+    monkeypatch.setattr(diffc.remainder, "environment", lambda device: "torch 1.0 elsewhere")
+    with pytest.warns(UserWarning, match="torch 1.0 elsewhere"):
+        assert np.array_equal(shown(data), noise(30, 21))
+    monkeypatch.setattr(White, "predict", lambda self, z, t, exact=White.predict: exact(self, z, t) * 1.001)
+    with pytest.warns(UserWarning), pytest.raises(DecodeMismatch, match="torch 1.0 elsewhere"):
+        shown(data)
+
+
+@needs_weights
+def test_photo_vdm_to_the_exact_pixels() -> None:
+    image = np.ascontiguousarray(noise(6, 6).repeat(8, 0).repeat(8, 1))
+    data = diffcodec.encode(image, "diffc")
+    assert np.array_equal(diffcodec.decode(data), image)
+
+
 @given(st.binary(min_size=0, max_size=60))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_payload_decodes_or_is_refused(payload: bytes) -> None:
@@ -227,7 +256,7 @@ SMALL = coded(noise(9, 9), max_bytes=200)
 
 def test_parameters_of_another_codec_are_refused() -> None:
     container = read(SMALL)
-    for params in (b"\0\0\0", b"\0\0\0\x01\x0d", b"\0\0\0\x00\x02", b"\0\0\0\x00\x0d\x00"):
+    for params in (b"\0\0\0", b"\0\0\0\x02\x0d", b"\0\0\0\x00\x02", b"\0\0\0\x00\x0d\x00"):
         header = container.header.__class__(**{**vars(container.header), "params": params})
         chunks = [Chunk("H", header.to_bytes()), *(Chunk("P", p) for p in container.passes), Chunk("E", b"")]
         with pytest.raises(CorruptStream):
@@ -281,8 +310,8 @@ def test_the_command(run, tmp_path: Path) -> None:
     for kind in ("flow", "ancestral", "mean"):
         code, _, _ = run("decode", tmp_path / "x.dfc", tmp_path / f"{kind}.png", "--reconstruction", kind)
         assert code == 0 and Image.open(tmp_path / f"{kind}.png").size == (48, 40)
-    code, _, error = run("encode", picture, tmp_path / "y.dfc", "--codec", "diffc")
-    assert code == 1 and "bpp" in error and not (tmp_path / "y.dfc").exists()
+    code, _, error = run("encode", picture, tmp_path / "y.dfc", "--codec", "diffc", "--bpp", 1000)
+    assert code == 1 and "ask for less" in error and not (tmp_path / "y.dfc").exists()
 
 
 @needs_weights

@@ -26,11 +26,16 @@ from ..diffusion.process import Step
 from ..entropy import context
 from ..errors import CorruptStream, InputError, Truncated
 from ..models.provider import DiffusionModel
+from . import remainder
 
 Progress = Callable[[float], None]
 
-PARAMS_BYTES, FEWEST_BYTES = 2, 32  #: of the parameters; payload bytes below which a picture is not worth a stream
-TRELLIS = 0  #: channel coding method, first byte of the parameters
+PARAMS_BYTES, FEWEST_BYTES = (
+    2,
+    32,
+)  #: of a lossy stream's parameters; payload bytes below which a picture is not worth a stream
+LOSSY, EXACT = 0, 1  #: whether the exact picture follows the last pass: first byte of the parameters
+EXACT_FROM = 10.0  #: log-SNR at which coding x given z_0 is cheaper than going on
 UNIT = 1 / 1024  #: of the steps in log-SNR
 DELTA = 0.1  #: shortest step in log-SNR: a compromise of network calls with KL lost to a stale x_hat
 PASS_COST = 120.0  #: bits; steps grow as sqrt(PASS_COST / KL per unit of log-SNR) where little is to be told
@@ -40,11 +45,12 @@ FIRST_PAYLOAD, GROWTH = 160, 0.2  #: a payload closes at this many bytes and thi
 FLOW_STEPS, ANCESTRAL_STEPS = 8, 40
 _PASSES, _START, _ANCESTRAL = 0, 1, 2  # purposes of noise
 _MAX_PASSES = 100_000
+_REMAINDER = b"\0\0"  # no bits and no step: a pass that cannot be, before the remainder
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where encoding stops: at ``room`` bytes of all payloads with their frames, or at ``psnr`` dB of the mean."""
+    """The end: ``room`` bytes of all payloads and frames, or ``psnr`` dB of the mean; with neither, the exact picture."""
 
     room: int | None = None
     psnr: float | None = None
@@ -130,8 +136,9 @@ def encode(
 ) -> tuple[bytes, list[bytes]]:
     """Parameters and payloads of ``photo`` uint8 (H, W, 1 or 3), and ``extra`` uint8 (H, W, E) without loss.
 
-    ``framed`` gives the bytes that a payload of some length takes in the stream. ``delta`` and ``L`` are effort: the
-    shortest step in log-SNR and the log2 of the trellis' states. Raises InputError if the target cannot be met.
+    With no target the exact picture follows the last pass. ``framed`` gives the bytes that a payload of some length
+    takes in the stream. ``delta``, the shortest step in log-SNR, and ``L``, log2 of the trellis' states, are effort.
+    Raises InputError if the target cannot be met.
     """
     if photo.shape[2] not in (1, 3):
         raise InputError(f"diffc codes 1 or 3 photo planes, found {photo.shape[2]}")
@@ -139,7 +146,11 @@ def encode(
     if extra.shape[2]:
         sender.put_extra(context.encode_planes(extra))
     sender.run(progress)
-    return bytes([TRELLIS, L]), sender.payloads
+    if target != Target():
+        return bytes([LOSSY, L]), sender.payloads
+    x_hat = sender.chain.reconstruct("mean")[0].permute(1, 2, 0).cpu().numpy()
+    sender.payloads.append(_REMAINDER + remainder.encode(photo, x_hat[..., : photo.shape[2]]))
+    return bytes([EXACT, L]) + remainder.environment(sender.chain.z.device.type).encode(), sender.payloads
 
 
 class _Sender:
@@ -173,7 +184,8 @@ class _Sender:
 
     def run(self, progress: Progress | None) -> None:
         chain = self.chain
-        top = round(chain.model.logsnr_max / UNIT)
+        end = min(EXACT_FROM, chain.model.logsnr_max) if self.target == Target() else chain.model.logsnr_max
+        top = round(end / UNIT)
         start = chain.units
         psnr_before: tuple[float, float] | None = None
         while chain.units < top:
@@ -282,19 +294,26 @@ class Receiver:
     def __init__(
         self, params: bytes, height: int, width: int, n_photo: int, n_extra: int, model: DiffusionModel, seed: int
     ):
-        if len(params) != 2 or params[0] != TRELLIS or not 3 <= params[1] <= 14 or n_photo not in (1, 3):
+        whole = len(params) >= 2 and (params[0] == EXACT or (params[0] == LOSSY and len(params) == 2))
+        if not whole or not 3 <= params[1] <= 14 or n_photo not in (1, 3):
             raise CorruptStream(f"codec parameters {params[:4].hex()} are not those of diffc; the file is damaged")
         self.chain = _Chain(model, (height, width), seed, params[1])
         self.shape = (height, width, n_photo)
         self.n_extra = n_extra
         self.extra: np.ndarray | None = None if n_extra else np.empty((height, width, 0), np.uint8)
-        self.taken = 0
+        self.pinned = params[0] == EXACT
+        self.exact: np.ndarray | None = None
 
     def take(self, payload: bytes, progress: Progress | None = None) -> None:
         """Walk on by the passes of one payload. Raises CorruptStream."""
-        self.taken += 1
+        if self.exact is not None:
+            raise CorruptStream("a payload follows the exact picture; the file is damaged")
         if self.n_extra and self.extra is None:
             self.extra = context.decode_planes(payload, self.shape[0], self.shape[1], self.n_extra)
+            return
+        if self.pinned and payload.startswith(_REMAINDER):
+            x_hat = self.chain.reconstruct("mean")[0].permute(1, 2, 0).cpu().numpy()
+            self.exact = remainder.decode(payload[len(_REMAINDER) :], x_hat[..., : self.shape[2]])
             return
         at = 0
         top = round(self.chain.model.logsnr_max / UNIT)
@@ -328,6 +347,8 @@ class Receiver:
         """(photo uint8 (H, W, n_photo), extra or None while its payload is missing). Raises Truncated."""
         if not self.chain.number:
             raise Truncated("the stream ends before its first pass; nothing can be shown yet")
+        if self.exact is not None:
+            return self.exact, self.extra
         images = self.chain.model.from_latent(self.chain.reconstruct(reconstruction))
         photo = images[0].permute(1, 2, 0).cpu().numpy()[: self.shape[0], : self.shape[1]]
         if self.shape[2] == 1:
