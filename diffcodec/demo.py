@@ -71,7 +71,7 @@ def run(
 def _lossy(
     directory: str, picture: Picture, device: str, progress: Callable[[float], None] | None
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """A stream of DiffC and its previews: (figures, files); (None, []) for pictures that a lossy codec does not take."""
+    """A stream of DiffC and its previews: (figures, files); (None, []) for what is no 8-bit photograph."""
     if not picture.info.photo or picture.info.sample != "u1":
         return None, []
     start = time.perf_counter()

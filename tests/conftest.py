@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
+from torch import Tensor
 
 from diffcodec import api, cli
 from diffcodec.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
@@ -25,6 +27,27 @@ needs_weights = pytest.mark.skipif(not list(FOLDER.glob("*.safetensors")), reaso
 class FakeModel:
     name, numerics = "fake", 0
     fingerprint = hashlib.sha256(b"fake").digest()
+
+
+class White:
+    """The exact denoiser of pixels that are independent N(0, variance): a network in microseconds."""
+
+    name, numerics, channels = "white", 2, 3
+    fingerprint = hashlib.sha256(b"white").digest()
+    logsnr_min, logsnr_max = -8.0, 13.5
+
+    def __init__(self, variance: float = 0.3):
+        self.variance = variance
+
+    def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
+        a2, s2 = torch.sigmoid(logsnr), torch.sigmoid(-logsnr)
+        return s2.sqrt() * z / (a2 * self.variance + s2)
+
+    def to_latent(self, image: Tensor) -> Tensor:
+        return image.float() / 127.5 - 1
+
+    def from_latent(self, x: Tensor) -> Tensor:
+        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def _pack(planes: np.ndarray) -> bytes:
@@ -72,9 +95,10 @@ def fake_decode(params, passes, height, width, n_photo, n_extra, model, *, progr
 
 
 def _load(model=None, *, device="auto", fingerprint=None, codec="ardm"):
-    if isinstance(model, str) and model != FakeModel.name:
+    if isinstance(model, str) and model not in (FakeModel.name, White.name):
         raise ModelNotFound(f"no model '{model}'")
-    provider = FakeModel() if model is None or isinstance(model, str) else model
+    named = White if codec == "diffc" else FakeModel
+    provider = named() if model is None or isinstance(model, str) else model
     if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
         raise ModelMismatch("the stream was made with another model")
     return provider

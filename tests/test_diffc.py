@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 from pathlib import Path
@@ -10,37 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import needs_weights
+from conftest import White, needs_weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torch import Tensor
 
 import diffcodec
 from diffcodec.bitstream import Chunk, read, write
 from diffcodec.codecs import diffc
 from diffcodec.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch, Truncated
-
-
-class White:
-    """The exact denoiser of pixels that are independent N(0, variance): a network in microseconds."""
-
-    name, numerics, channels = "white", 2, 3
-    fingerprint = hashlib.sha256(b"white").digest()
-    logsnr_min, logsnr_max = -8.0, 13.5
-
-    def __init__(self, variance: float = 0.3):
-        self.variance = variance
-
-    def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
-        a2, s2 = torch.sigmoid(logsnr), torch.sigmoid(-logsnr)
-        return s2.sqrt() * z / (a2 * self.variance + s2)
-
-    def to_latent(self, image: Tensor) -> Tensor:
-        return image.float() / 127.5 - 1
-
-    def from_latent(self, x: Tensor) -> Tensor:
-        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def noise(height: int, width: int, planes: int = 3, seed: int = 0) -> np.ndarray:

@@ -50,7 +50,7 @@ _REMAINDER = b"\0\0"  # no bits and no step: a pass that cannot be, before the r
 
 @dataclass(frozen=True)
 class Target:
-    """The end: ``room`` bytes of all payloads and frames, or ``psnr`` dB of the mean; with neither, the exact picture."""
+    """The end: ``room`` bytes of payloads and frames, or ``psnr`` dB of the mean; with neither, the exact picture."""
 
     room: int | None = None
     psnr: float | None = None
