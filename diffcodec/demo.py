@@ -75,7 +75,10 @@ def _lossy(
     if not picture.info.photo or picture.info.sample != "u1":
         return None, []
     start = time.perf_counter()
-    data = api.encode(picture, "diffc", bpp=_LOSSY_BPP, device=device, progress=progress)
+    try:
+        data = api.encode(picture, "diffc", bpp=_LOSSY_BPP, device=device, progress=progress)
+    except InputError:  # too small for a stream of that rate
+        return None, []
     encoded = time.perf_counter()
     shown = api.decode_picture(data, device=device, progress=progress)
     decoded = time.perf_counter()
