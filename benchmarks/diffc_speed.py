@@ -1,6 +1,6 @@
 """Seconds to encode and decode one picture by DiffC, and the share that channel coding takes of it.
 
-    python benchmarks/diffc_speed.py PICTURE [--bpp 0.5]
+python benchmarks/diffc_speed.py PICTURE [--bpp 0.5]
 """
 
 from __future__ import annotations
