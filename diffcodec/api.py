@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .bitstream import DEFAULT_LIMITS, Chunk, Container, Header, Limits, StreamReader, read, write
-from .bitstream.container import assemble
+from .bitstream.container import assemble, framed
 from .bitstream.header import CODECS, FINGERPRINT_BYTES, NUMERICS
-from .bitstream.varint import write_varint
 from .errors import CorruptStream, DecodeMismatch, InputError, Truncated
 from .modes import Mode, mode_of, read_layout
 
@@ -54,9 +53,8 @@ def encode(
                H×W×C), or a `diffcodec.image.Picture`.
     codec:     "ardm", lossless, or "diffc", lossy. model: a bundled name, a path or a provider; None is the default.
     bpp, psnr, max_bytes: at most one of them for diffc, which without any goes on to the exact picture: bits per
-               pixel of the whole stream, PSNR in dB of the "mean"
-               reconstruction, or the most bytes the stream may take. With a lossless codec only max_bytes, which
-               refuses (InputError) rather than return more.
+               pixel of the whole stream, PSNR in dB of the "mean" reconstruction, or the most bytes the stream may
+               take. With a lossless codec only max_bytes, which refuses (InputError) rather than return more.
     seed:      recorded in the header; names the noise of diffc. prompt: for models guided by text.
     progress:  called with the fraction done, 0 to 1.
 
@@ -278,7 +276,7 @@ def _encode_lossy(
         photo, extra, layout = planes(picture)
         if not photo.shape[2]:
             raise InputError(f"diffc codes no {picture.mode} pictures without loss: use codec ardm")
-        params, passes = module.encode(photo, extra, provider, module.Target(), seed, _framed, progress=progress)
+        params, passes = module.encode(photo, extra, provider, module.Target(), seed, framed, progress=progress)
         form = Coded(photo, extra, layout, None)
         return _write(picture, form, "diffc", module, provider, seed, params, passes, picture.digest(), PINNED)
     picture, photo, extra, layout = lossy_planes(picture)
@@ -286,13 +284,14 @@ def _encode_lossy(
     pixels = picture.width * picture.height
     size = max_bytes if bpp is None else round(bpp * pixels / 8)
     frame = len(_write(picture, form, "diffc", module, provider, seed, bytes(module.PARAMS_BYTES), [], b""))
-    if size is not None and size <= frame + module.FEWEST_BYTES:
+    least = frame + module.FEWEST_BYTES + 1
+    if size is not None and size < least:
         raise InputError(
             f"{size} bytes were asked for, and the header of this picture's stream takes {frame}: "
-            f"allow at least {frame + module.FEWEST_BYTES + 1} bytes ({8 * (frame + 33) / pixels:.4f} bpp)"
+            f"allow at least {least} bytes ({8 * least / pixels:.4f} bpp)"
         )
     target = module.Target(None if size is None else size - frame, psnr)
-    params, passes = module.encode(photo, extra, provider, target, seed, _framed, progress=progress)
+    params, passes = module.encode(photo, extra, provider, target, seed, framed, progress=progress)
     data = _write(picture, form, "diffc", module, provider, seed, params, passes, b"")
     if bpp is not None and size is not None and len(data) < min(0.98 * size, size - 8):
         raise InputError(
@@ -300,11 +299,6 @@ def _encode_lossy(
             f"{bpp:g} bpp were asked for: ask for less, or code without loss (codec ardm)"
         )
     return data
-
-
-def _framed(length: int) -> int:
-    """Bytes of a chunk with a payload of ``length`` bytes."""
-    return len(write([Chunk("P", b"")])) - len(write([])) - 1 + len(write_varint(length)) + length
 
 
 def _forms(picture: Picture) -> list[Coded]:

@@ -71,6 +71,11 @@ def _seal(before: bytes, start: bytes, payload: bytes) -> bytes:
     return google_crc32c.extend(google_crc32c.value(before + start), payload).to_bytes(_SEAL_BYTES, "little")
 
 
+def framed(length: int) -> int:
+    """Bytes that a chunk with a payload of ``length`` bytes takes in a stream."""
+    return 1 + len(write_varint(length)) + length + _SEAL_BYTES
+
+
 def write(chunks: Iterable[Chunk]) -> bytes:
     """Signature, version 1.0 and ``chunks`` in the order given, which is not checked."""
     seal = bytes(VERSION)

@@ -12,9 +12,8 @@ import math
 import numpy as np
 from numba import njit
 
-from ..errors import CorruptStream
 from .noise import Key, normals
-from .trellis import _gather, _scatter, _stride, _walsh
+from .trellis import _STRIDE, _VALUES, _gather, _parity, _path, _scatter, _stride, _walsh
 
 CHUNK = 16  #: most bits of a chunk
 # useful fraction of the best of 2^c normals: (E max)^2 / (2 c ln 2), c = 1..16
@@ -61,13 +60,7 @@ def _products(mu, values, rows, bits):
 def _signed(values, rows, number):
     out = np.empty(len(values), np.float32)
     for j in range(len(values)):
-        x = rows[j] & number
-        x ^= x >> 16
-        x ^= x >> 8
-        x ^= x >> 4
-        x ^= x >> 2
-        x ^= x >> 1
-        out[j] = -values[j] if x & 1 else values[j]
+        out[j] = -values[j] if _parity(rows[j] & number) else values[j]
     return out
 
 
@@ -83,14 +76,14 @@ def _chunks(n: int, bits: int) -> list[tuple[int, int, int]]:
 def _values(key: Key, bits: int, first: int, end: int) -> np.ndarray:
     """Magnitudes, with the |mu|^2 that a draw of N(mu, I) has beyond the number of dimensions."""
     gain = math.sqrt(1 + 2 * math.log(2) * bits * _USEFUL[bits - 1] / (end - first))
-    return normals(Key(key.seed, key.number, 16 * key.purpose + 2), end - first, first) * np.float32(gain)
+    return normals(key.part(_VALUES), end - first, first) * np.float32(gain)
 
 
 def encode(mu: np.ndarray, bits: int, key: Key) -> tuple[bytes, np.ndarray]:
     """(payload, sample) as :func:`diffcodec.channel.trellis.encode`."""
     mu = np.ascontiguousarray(mu, np.float32)
     sample, path = np.empty(len(mu), np.float32), []
-    walk = _stride(Key(key.seed, key.number, 16 * key.purpose), len(mu))
+    walk = _stride(key.part(_STRIDE), len(mu))
     for c, first, end in _chunks(len(mu), bits):
         part = np.empty(end - first, np.float32)
         _gather(mu, *walk, first, part)
@@ -104,13 +97,9 @@ def encode(mu: np.ndarray, bits: int, key: Key) -> tuple[bytes, np.ndarray]:
 
 def decode(payload: bytes, n: int, bits: int, key: Key) -> np.ndarray:
     """The sample float32 (n,); mirror of :func:`encode`. Raises CorruptStream for a payload that does not fit."""
-    if not 1 <= bits <= n or len(payload) != -(-bits // 8):
-        raise CorruptStream(f"{len(payload)} bytes where {bits} bits of {n} dimensions belong; the file is damaged")
-    path = np.unpackbits(np.frombuffer(payload, np.uint8))
-    if path[bits:].any():
-        raise CorruptStream("the bits after a pass are not zero; the file is damaged")
+    path = _path(payload, n, bits)
     sample, at = np.empty(n, np.float32), 0
-    walk = _stride(Key(key.seed, key.number, 16 * key.purpose), n)
+    walk = _stride(key.part(_STRIDE), n)
     for c, first, end in _chunks(n, bits):
         values = _values(key, c, first, end)
         rows = _spread(end - first, c, first)

@@ -26,6 +26,10 @@ class Key(NamedTuple):
     number: int
     purpose: int
 
+    def part(self, what: int) -> Key:
+        """The key of one of a method's own uses of randomness, ``what`` 0..15."""
+        return Key(self.seed, self.number, 16 * self.purpose + what)
+
     def words(self) -> tuple[int, int, int, int]:
         """(c2, c3, k0, k1) of Philox."""
         return self.number, self.purpose, self.seed & _LOW, self.seed >> 32

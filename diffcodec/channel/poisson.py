@@ -19,7 +19,7 @@ from ..entropy import zipf
 from ..entropy.stack import AnsStack
 from ..errors import CorruptStream
 from .noise import Key, block, quantiles
-from .trellis import _gather, _scatter, _stride
+from .trellis import _STRIDE, _gather, _scatter, _stride
 
 CHUNK = 8.0  #: bits of divergence of a chunk, on average
 _CANDIDATES, _TIMES = 1, 2
@@ -61,16 +61,12 @@ def _cuts(n: int, bits: int) -> list[int]:
     return [n * i // count for i in range(count + 1)]
 
 
-def _words(key: Key, purpose: int) -> tuple[int, int, int, int]:
-    return Key(key.seed, key.number, 16 * key.purpose + purpose).words()
-
-
 def encode(mu: np.ndarray, bits: int, key: Key) -> tuple[bytes, np.ndarray]:
     """(payload, sample float32 (n,)) for mu float32 (n,) of divergence near ``bits`` bits; payloads vary in size."""
     mu = np.ascontiguousarray(mu, np.float32)
     cuts = _cuts(len(mu), bits)
-    walk = _stride(Key(key.seed, key.number, 16 * key.purpose), len(mu))
-    candidates, times = _words(key, _CANDIDATES), _words(key, _TIMES)
+    walk = _stride(key.part(_STRIDE), len(mu))
+    candidates, times = key.part(_CANDIDATES).words(), key.part(_TIMES).words()
     sample, indices = np.empty(len(mu), np.float32), []
     for first, end in zip(cuts[:-1], cuts[1:], strict=True):
         part = np.empty(end - first, np.float32)
@@ -93,8 +89,8 @@ def decode(payload: bytes, n: int, bits: int, key: Key) -> np.ndarray:
     if len(payload) < 2 or not 257 <= a <= 2048:
         raise CorruptStream("the exponent of the Zipf indices is missing or out of range; the file is damaged")
     cuts = _cuts(n, bits)
-    walk = _stride(Key(key.seed, key.number, 16 * key.purpose), n)
-    candidates = _words(key, _CANDIDATES)
+    walk = _stride(key.part(_STRIDE), n)
+    candidates = key.part(_CANDIDATES).words()
     stack = AnsStack.from_bytes(payload[2:])
     indices = zipf.pop(stack, len(cuts) - 1, a)
     stack.finish()

@@ -205,9 +205,8 @@ class _Plan:
             raise ValueError(f"expected 1 to {n} bits for {n} dimensions and L 3..14, found {bits} and {L}")
         self.n, self.bits = n, bits
         self.signs = n >= SIGNS * bits
-        at = [Key(key.seed, key.number, 16 * key.purpose + what) for what in (_STRIDE, _SHUFFLE, _VALUES)]
-        self.walk = _stride(at[0], n)
-        self.draws_key, self.values_key = at[1], at[2]
+        self.walk = _stride(key.part(_STRIDE), n)
+        self.draws_key, self.values_key = key.part(_SHUFFLE), key.part(_VALUES)
         # a codeword of fixed magnitudes lacks the |mu|^2 that a draw of N(mu, I) has beyond n
         self.gain = (
             np.float32(math.sqrt(1 + 2 * math.log(2) * delivered(bits, n, L) / n)) if self.signs else np.float32(1)
@@ -254,11 +253,7 @@ def encode(mu: np.ndarray, bits: int, key: Key, L: int = STATES) -> tuple[bytes,
 
 def decode(payload: bytes, n: int, bits: int, key: Key, L: int = STATES) -> np.ndarray:
     """The sample float32 (n,); mirror of :func:`encode`. Raises CorruptStream for a payload that does not fit."""
-    if not 1 <= bits <= n or len(payload) != -(-bits // 8):
-        raise CorruptStream(f"{len(payload)} bytes where {bits} bits of {n} dimensions belong; the file is damaged")
-    path = np.unpackbits(np.frombuffer(payload, np.uint8))
-    if path[bits:].any():
-        raise CorruptStream("the bits after a pass are not zero; the file is damaged")
+    path = _path(payload, n, bits)
     plan, labels = _Plan(n, bits, key, L), _labels()
     sample = np.empty(n, np.float32)
 
@@ -270,6 +265,16 @@ def decode(payload: bytes, n: int, bits: int, key: Key, L: int = STATES) -> np.n
 
     _run(one, len(plan.cuts) - 1)
     return sample
+
+
+def _path(payload: bytes, n: int, bits: int) -> np.ndarray:
+    """The bits uint8 (bits,) of a payload of fixed rate. Raises CorruptStream."""
+    if not 1 <= bits <= n or len(payload) != -(-bits // 8):
+        raise CorruptStream(f"{len(payload)} bytes where {bits} bits of {n} dimensions belong; the file is damaged")
+    path = np.unpackbits(np.frombuffer(payload, np.uint8))
+    if path[bits:].any():
+        raise CorruptStream("the bits after a pass are not zero; the file is damaged")
+    return path[:bits]
 
 
 def _run(one: Callable[[int], None], count: int) -> None:

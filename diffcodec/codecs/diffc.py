@@ -44,6 +44,7 @@ FEWEST_BITS = 2.0  #: of KL; a pass with less goes without bits
 FIRST_PAYLOAD, GROWTH = 160, 0.2  #: a payload closes at this many bytes and this share of the bytes before it
 FLOW_STEPS, ANCESTRAL_STEPS = 8, 40
 _PASSES, _START, _ANCESTRAL = 0, 1, 2  # purposes of noise
+_SILENT = 3  # part of a pass's key, beside the trellis' own
 _MAX_PASSES = 100_000
 _REMAINDER = b"\0\0"  # no bits and no step: a pass that cannot be, before the remainder
 
@@ -76,13 +77,10 @@ class _Chain:
     def logsnr(self) -> float:
         return self.units * UNIT
 
-    def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
-        return self.model.predict(z, logsnr)
-
     def x_hat(self) -> Tensor:
         """E[x|z_t], one network call per z_t."""
         if self._x_hat is None:
-            self._x_hat = samplers.mean(self.predict, self.z, self.logsnr)
+            self._x_hat = samplers.mean(self.model.predict, self.z, self.logsnr)
         return self._x_hat
 
     def step(self, units: int) -> Step:
@@ -93,7 +91,7 @@ class _Chain:
 
     def silent(self) -> np.ndarray:
         """The sample of a pass without bits: noise that both sides know."""
-        return normals(Key(self.seed, self.number, 16 * _PASSES + 3), self.n)
+        return normals(self.key().part(_SILENT), self.n)
 
     def advance(self, units: int, sample: np.ndarray) -> None:
         """To z_s = mean of p(z_s|z_t) + std sample."""
@@ -112,13 +110,13 @@ class _Chain:
             return self.x_hat()
         if kind == "flow":
             steps = max(1, math.ceil(FLOW_STEPS * min(1.0, left / 8)))
-            return samplers.flow(self.predict, self.z, self.logsnr, end, steps)
+            return samplers.flow(self.model.predict, self.z, self.logsnr, end, steps)
         steps = max(1, math.ceil(ANCESTRAL_STEPS * min(1.0, left / 8)))
-        return samplers.ancestral(self.predict, self.z, self.logsnr, end, steps, self._noises())
+        return samplers.ancestral(self.model.predict, self.z, self.logsnr, end, steps, self._noises())
 
     def _noises(self) -> Iterator[Tensor]:
         for k in range(_MAX_PASSES):
-            noise = normals(Key(self.seed, k, 16 * _ANCESTRAL), self.n)
+            noise = normals(Key(self.seed, k, _ANCESTRAL).part(0), self.n)
             yield torch.from_numpy(noise).reshape(self.z.shape).to(self.z.device)
 
 
@@ -189,8 +187,7 @@ class _Sender:
         start = chain.units
         psnr_before: tuple[float, float] | None = None
         while chain.units < top:
-            error = self.x - chain.x_hat()
-            squared = float(error.double().square().sum())
+            squared = float((self.x - chain.x_hat()).double().square().sum())
             psnr = 10 * math.log10(4 * chain.n / max(squared, 1e-12))
             if self.target.psnr is not None and psnr >= self.target.psnr:
                 break
@@ -198,7 +195,7 @@ class _Sender:
             if self.target.psnr is not None:
                 units = _no_further(units, chain.logsnr, psnr, psnr_before, self.target.psnr)
                 psnr_before = (chain.logsnr, psnr)
-            if not self._pass(error, squared, units):
+            if not self._pass(squared, units):
                 break
             if progress:
                 progress(self._done(start, top))
@@ -218,7 +215,7 @@ class _Sender:
         density = math.exp(self.chain.logsnr) * squared / (2 * math.log(2))
         return round(min(LONGEST, max(self.delta, math.sqrt(PASS_COST / max(density, 1e-9)))) / UNIT)
 
-    def _pass(self, error: Tensor, squared: float, units: int) -> bool:
+    def _pass(self, squared: float, units: int) -> bool:
         """Code one pass; False when it was the last that there is room for."""
         chain, last = self.chain, False
         kl = self._kl(squared, units)
@@ -233,10 +230,11 @@ class _Sender:
             snr = math.exp(chain.logsnr) + expected * 2 * math.log(2) / squared
             units = max(1, min(units, round((math.log(snr) - chain.logsnr) / UNIT)))
         if bits:
-            mu = (chain.step(units).b / chain.step(units).std * error).reshape(-1).cpu().numpy()
+            mu = chain.step(units).shift(self.x, chain.x_hat()).reshape(-1).cpu().numpy()
             payload, sample = trellis.encode(mu, bits, chain.key(), self.L)
-            ratio = float(sample.astype(np.float64) @ mu) / max(float(mu.astype(np.float64) @ mu), 1e-12)
-            self.delivered += ratio * ratio * float(mu.astype(np.float64) @ mu) / (2 * math.log(2))
+            energy = float(mu.astype(np.float64) @ mu)
+            ratio = float(sample.astype(np.float64) @ mu) / max(energy, 1e-12)
+            self.delivered += ratio * ratio * energy / (2 * math.log(2))
             self.spent += bits
             if bits > 64 and not last:
                 self.gain *= min(1.25, max(0.8, ratio)) ** 0.5

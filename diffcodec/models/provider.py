@@ -59,7 +59,7 @@ class DiffusionModel(Protocol):
 
 
 def device_of(device: str) -> str:
-    """ "auto" is CUDA when there is one. Raises InputError for CUDA where there is none."""
+    """The device's name; "auto" is CUDA when there is one. Raises InputError for CUDA where there is none."""
     import torch
 
     if device == "auto":
