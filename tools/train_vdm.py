@@ -1,6 +1,9 @@
-"""Train `photo-vdm`, a variational diffusion model (arXiv 2107.00630), on tiles packed by `tools/prepare_photos.py`.
+"""Train `photo-vdm` or `cifar10-vdm`, variational diffusion models (arXiv 2107.00630).
 
     python tools/train_vdm.py PHOTOS.npz RUN_DIR --minutes 90 [--resume]
+    python tools/train_vdm.py PHOTOS.npz RUN_DIR --cifar SOURCE [--photos 0.4] ...
+
+PHOTOS.npz holds the tiles packed by `tools/prepare_photos.py`; SOURCE is described in `cifar_data.py`.
 
 v-prediction with log-SNR uniform over the trained range and, for a share of the draws, over --focus. Per log-SNR,
 ||v - v_hat||^2 = (1 + SNR) ||x - x_hat||^2, which at high SNR is twice the integrand of the bound (VDM eq. 17), and at
@@ -17,10 +20,12 @@ import copy
 import csv
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from cifar_data import SIDE, SmallPictures, load_cifar
 from photo_data import augment, load_tiles
 from safetensors.torch import load_file as load_safetensors
 from safetensors.torch import save_file as save_safetensors
@@ -70,7 +75,7 @@ def validate(net: UNet, x: Tensor, levels: Tensor, device: str) -> tuple[float, 
     generator = torch.Generator().manual_seed(1)
     for logsnr in levels:
         total = 0.0
-        for part in x.split(8):
+        for part in x.split(8 * 128**2 // x[0, 0].numel()):
             eps = torch.randn(part.shape, generator=generator)
             t = logsnr.expand(len(part))
             z, v = diffuse(part, t, eps)
@@ -90,6 +95,8 @@ def main() -> None:
     ap.add_argument("--minutes", type=float, default=90, help="length of the whole schedule")
     ap.add_argument("--channels", type=int, nargs="+", default=[64, 96, 128, 160])
     ap.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 2, 2])
+    ap.add_argument("--cifar", type=Path, help="train on CIFAR-10 from this folder or .npz")
+    ap.add_argument("--photos", type=float, default=0.4, help="with --cifar: share of downscaled photographs")
     ap.add_argument("--crop", type=int, default=64)
     ap.add_argument("--batch", type=int, default=16)
     ap.add_argument("--wide", type=float, default=0.25, help="share of steps on crops twice as wide")
@@ -137,16 +144,27 @@ def main() -> None:
         opt.load_state_dict(state["opt"])
         step, minutes = state["step"], state["minutes"]
     tiles = load_tiles(args.data, "train")
-    crops = {n: Crops(tiles, n, args.seed + step + n) for n in (args.crop, 2 * args.crop)}
-    val = [t for t in load_tiles(args.data, "val") if min(t.shape[:2]) >= 128][::4]
-    centres = [t[(y := (t.shape[0] - 128) // 2) : y + 128, (x := (t.shape[1] - 128) // 2) : x + 128] for t in val]
-    x_val = torch.from_numpy(np.stack(centres)).permute(0, 3, 1, 2) / 127.5 - 1
+    seed = args.seed + step
+    draw: dict[int, Callable[[int], Tensor]] = {}
+    if args.cifar:
+        args.crop, args.wide = SIDE, 0.0
+        draw[SIDE] = SmallPictures(load_cifar(args.cifar, "train"), tiles, args.photos, seed)
+        held_out = load_cifar(args.cifar, "val")
+    else:
+        draw |= {n: Crops(tiles, n, seed + n) for n in (args.crop, 2 * args.crop)}
+        val = [t for t in load_tiles(args.data, "val") if min(t.shape[:2]) >= 128][::4]
+        centres = [t[(y := (t.shape[0] - 128) // 2) : y + 128, (x := (t.shape[1] - 128) // 2) : x + 128] for t in val]
+        held_out = np.stack(centres)
+    x_val = torch.from_numpy(held_out).permute(0, 3, 1, 2) / 127.5 - 1
     low, high, share = args.focus
     knots = np.array([config.logsnr_min, low, high, config.logsnr_max])
     mass = (1 - share) * np.diff(knots) / (knots[-1] - knots[0]) + [0, share, 0]
     cdf = np.concatenate([[0.0], np.cumsum(mass)])  # of the density of log-SNR draws, constant between the knots
     levels = torch.arange(config.logsnr_min, config.logsnr_max + 0.5)
-    print(f"{sum(p.numel() for p in net.parameters())} parameters, {len(tiles)} tiles, step {step}", flush=True)
+    print(
+        f"{sum(p.numel() for p in net.parameters())} parameters, {len(tiles)} tiles, {len(held_out)} held out, step {step}",
+        flush=True,
+    )
     forward = torch.compile(net) if args.compile else net
     logs = {}
     for name, head in (
@@ -167,7 +185,7 @@ def main() -> None:
             group["lr"] = lr
         wide = pick.random() < args.wide
         batch = max(1, args.batch // 4) if wide else args.batch
-        x = crops[2 * args.crop if wide else args.crop](batch).to(args.device, memory_format=torch.channels_last)
+        x = draw[2 * args.crop if wide else args.crop](batch).to(args.device, memory_format=torch.channels_last)
         # one stratified draw for the batch (VDM app. I.1: low-discrepancy times)
         u = (np.arange(batch) + pick.random()) / batch
         logsnr = torch.from_numpy(np.interp(u, cdf, knots)).float().to(args.device)
