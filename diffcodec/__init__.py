@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .api import Preview, decode, decode_progressive, encode, inspect
+from .archive import decode_archive, encode_archive, inspect_archive
 from .errors import (
     BitstreamError,
     ChecksumMismatch,
@@ -38,7 +39,10 @@ __all__ = [
     "UnsupportedVersion",
     "__version__",
     "decode",
+    "decode_archive",
     "decode_progressive",
     "encode",
+    "encode_archive",
     "inspect",
+    "inspect_archive",
 ]

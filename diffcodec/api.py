@@ -449,7 +449,7 @@ def _split(container: Container, mode: Mode) -> tuple[Any, Any, bytes]:
 def _codec(name: str) -> Any:
     """The codec module of this name. Tests replace this one lookup."""
     if name == "vdm":
-        raise InputError("codec vdm is not in this version: use ardm (lossless) or diffc (lossy)")
+        raise InputError("codec vdm codes many pictures as one archive: use encode_archive, or diffcodec pack")
     if name not in CODECS:
         raise InputError(f"expected codec ardm or diffc, found {name!r}")
     return importlib.import_module(f"{__package__}.codecs.{name}")

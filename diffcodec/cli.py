@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from . import __version__, api, output
+from . import __version__, api, archive, output
 from .errors import DiffcodecError, InputError
 
 app = typer.Typer(
@@ -134,18 +134,106 @@ def info(
     max_pixels: MaxPixels = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a stream holds; needs no weights."""
-    found = api.inspect(_read(source), max_pixels=max_pixels)
+    """Show what a stream or an archive holds; needs no weights."""
+    data = _read(source)
+    is_archive = data.startswith(b"\x8bDFA")
+    found = (archive.inspect_archive if is_archive else api.inspect)(data, max_pixels=max_pixels)
     if as_json:
         print(json.dumps(found))
         return
-    passes = found.pop("passes")
+    passes, groups = found.pop("passes", None), found.pop("groups", None)
+    found.pop("names", None)
     for key, value in found.items():
         if value is not None:
             print(f"{key.replace('_', ' '):16} {f'{value:.4f}' if isinstance(value, float) else value}")
+    if groups is not None:
+        print(f"\n{'group':>6} {'pictures':>9} {'chained':>9} {'bytes':>12}")
+        for one in groups:
+            print(f"{one['number']:6} {one['pictures']:9} {one['chained']:9} {one['bytes']:12}")
+        return
     print(f"{'passes':16} {len(passes)}\n\n{'pass':>6} {'bytes':>12} {'bits/pixel':>12} {'decodes from byte':>18}")
     for number, one in enumerate(passes):
         print(f"{number:6} {one['bytes']:12} {one['bpp']:12.4f} {one['end']:18}")
+
+
+@app.command()
+def pack(
+    source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of pictures, with its subfolders.")],
+    target: Annotated[str, typer.Argument(metavar="OUT.dfca", help="The archive to write.")],
+    model: Model = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Diffusion steps: more are slower, smaller (250).")] = None,
+    group: Annotated[int, typer.Option(min=1, help="Pictures coded, and readable, together.")] = 512,
+    batch: Annotated[int | None, typer.Option(min=1, help="Pictures in a network call at most (by size).")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes (one per core).")] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Pack a folder of pictures into one lossless archive; goes on where an interrupted run stopped."""
+    from . import packing
+
+    _allow_large_pictures()
+    start = time.perf_counter()
+    with _progress("packing") as progress:
+        done = packing.pack(
+            source,
+            target,
+            model,
+            steps=steps,
+            batch=batch,
+            group=group,
+            device=device,
+            jobs=jobs or _cores(),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    done |= {"bpd": 8 * done["bytes"] / done.pop("samples"), "seconds": round(time.perf_counter() - start, 3)}
+    done |= {"codec": "vdm", "device": device}
+    if as_json:
+        print(json.dumps(done))
+        return
+    print(
+        f"{target}: {done['pictures']} pictures in {done['bytes']} bytes, {done['bpd']:.3f} bits per sample, "
+        f"{done['seconds']:.1f} s, left out: {len(done['left_out'])}",
+        file=sys.stderr,
+    )
+
+
+@app.command()
+def unpack(
+    source: Annotated[str, typer.Argument(metavar="IN.dfca", help="An archive.")],
+    target: Annotated[str, typer.Argument(metavar="DIR", help="The folder to write to; made if it is not there.")],
+    only: Annotated[str | None, typer.Option(help="Names to write, such as 'holiday/*'.")] = None,
+    model: Model = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes (one per core).")] = None,
+    device: Device = "auto",
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Unpack an archive; every picture is checked, and a damaged group costs only its own."""
+    from . import packing
+
+    start = time.perf_counter()
+    with _progress("unpacking") as progress:
+        done = packing.unpack(
+            source,
+            target,
+            only=only,
+            model=model,
+            device=device,
+            jobs=jobs or _cores(),
+            overwrite=overwrite,
+            max_pixels=max_pixels,
+            progress=progress,
+        )
+    done["seconds"] = round(time.perf_counter() - start, 3)
+    if as_json:
+        print(json.dumps(done))
+    else:
+        print(f"{target}: {done['pictures']} pictures, {done['seconds']:.1f} s", file=sys.stderr)
+    if done["problems"]:
+        raise DiffcodecError(f"{'; '.join(done['problems'])}; the {done['pictures']} pictures of the rest are written")
 
 
 @app.command()
@@ -277,6 +365,10 @@ def _report(summary: dict[str, Any], target: str, as_json: bool) -> None:
         f"{summary['bpp']:.3f} bits per pixel, {summary['seconds']:.2f} s on {summary['device']}",
         file=sys.stderr,
     )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _allow_large_pictures() -> None:

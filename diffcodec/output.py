@@ -40,11 +40,17 @@ def write(path: str, data: bytes, overwrite: bool) -> None:
             file.flush()
             os.fchmod(file.fileno(), _permissions(target))
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def replace(temporary: str, path: str) -> None:
+    """Give a file that is written and flushed its name."""
+    target = os.path.realpath(path)
+    os.replace(temporary, target)
     _sync_directory(os.path.dirname(target))
 
 

@@ -97,7 +97,7 @@ def fake_decode(params, passes, height, width, n_photo, n_extra, model, *, progr
 def _load(model=None, *, device="auto", fingerprint=None, codec="ardm"):
     if isinstance(model, str) and model not in (FakeModel.name, White.name):
         raise ModelNotFound(f"no model '{model}'")
-    named = White if codec == "diffc" else FakeModel
+    named = FakeModel if codec == "ardm" else White
     provider = named() if model is None or isinstance(model, str) else model
     if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
         raise ModelMismatch("the stream was made with another model")

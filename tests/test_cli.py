@@ -196,7 +196,7 @@ def test_damaged_stream(run: Run, stream: Path, tmp_path: Path) -> None:
 def test_options_that_cannot_be_met(run: Run, photo: Path, stream: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.dfc"
     failed(run("encode", photo, out, "--bpp", 0.01), "asked for", "at least")
-    failed(run("encode", photo, out, "--codec", "vdm"), "not in this version")
+    failed(run("encode", photo, out, "--codec", "vdm"), "diffcodec pack")
     failed(run("encode", photo, out, "--codec", "ardm", "--psnr", 30), "lossless")
     failed(run("encode", photo, out, "--codec", "ardm", "--max-bytes", 9), "max_bytes")
     failed(run("encode", photo, out, "--model", "nothing"), "no model")

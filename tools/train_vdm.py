@@ -161,10 +161,8 @@ def main() -> None:
     mass = (1 - share) * np.diff(knots) / (knots[-1] - knots[0]) + [0, share, 0]
     cdf = np.concatenate([[0.0], np.cumsum(mass)])  # of the density of log-SNR draws, constant between the knots
     levels = torch.arange(config.logsnr_min, config.logsnr_max + 0.5)
-    print(
-        f"{sum(p.numel() for p in net.parameters())} parameters, {len(tiles)} tiles, {len(held_out)} held out, step {step}",
-        flush=True,
-    )
+    size = sum(p.numel() for p in net.parameters())
+    print(f"{size} parameters, {len(tiles)} tiles, {len(held_out)} held out, step {step}", flush=True)
     forward = torch.compile(net) if args.compile else net
     logs = {}
     for name, head in (

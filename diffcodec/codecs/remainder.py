@@ -17,23 +17,28 @@ LEVELS = 256
 
 def environment(device: str) -> str:
     """What the last bits of a float network depend on, recorded in a pinned stream."""
-    return f"torch {torch.__version__}, {device}, {platform.machine()}, {torch.get_num_threads()} threads"
+    kind = torch.backends.cpu.get_cpu_capability() if device == "cpu" else torch.cuda.get_device_name()
+    return f"torch {torch.__version__}, {device}, {platform.machine()} {kind}, {torch.get_num_threads()} threads"
 
 
-def _means(x_hat: np.ndarray) -> np.ndarray:
+def means(x_hat: np.ndarray) -> np.ndarray:
     """Levels in 1/64, int64, of x_hat float32 in [-1, 1]."""
     levels = (np.clip(x_hat.astype(np.float64), -2, 2) + 1) * (127.5 * 64)
     return np.rint(levels).astype(np.int64).ravel()
 
 
+def scale_index(levels: float) -> int:
+    """Index of `entropy.gaussian`'s scale nearest to a standard deviation in levels."""
+    return min(gaussian.MAX_SCALE, max(0, round(32 * (math.log(max(levels, 1e-3)) + 2))))
+
+
 def encode(photo: np.ndarray, x_hat: np.ndarray) -> bytes:
     """``photo`` uint8 (H, W, C) given x_hat float32 (H, W, C): a scale index per channel, then the stack."""
     error = photo - (x_hat.astype(np.float64) + 1) * 127.5
-    spread = np.maximum(error.reshape(-1, photo.shape[2]).std(0), 1e-3)
-    scales = [min(gaussian.MAX_SCALE, max(0, round(32 * (math.log(s) + 2)))) for s in spread]
+    scales = [scale_index(s) for s in error.reshape(-1, photo.shape[2]).std(0)]
     q = np.broadcast_to(np.array(scales, np.int64), photo.shape).ravel()
     stack = AnsStack()
-    stack.push_intervals(*gaussian.intervals(photo.ravel().astype(np.int64), _means(x_hat), q, LEVELS))
+    stack.push_intervals(*gaussian.intervals(photo.ravel().astype(np.int64), means(x_hat), q, LEVELS))
     return np.array(scales, "<u2").tobytes() + stack.to_bytes()
 
 
@@ -45,6 +50,6 @@ def decode(payload: bytes, x_hat: np.ndarray) -> np.ndarray:
         raise CorruptStream("the scales of the remainder are missing or out of range; the file is damaged")
     stack = AnsStack.from_bytes(payload[2 * channels :])
     q = np.broadcast_to(scales, x_hat.shape).ravel()
-    out = gaussian.pop(stack, _means(x_hat), q, LEVELS).astype(np.uint8).reshape(x_hat.shape)
+    out = gaussian.pop(stack, means(x_hat), q, LEVELS).astype(np.uint8).reshape(x_hat.shape)
     stack.finish()
     return out

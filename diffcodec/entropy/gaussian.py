@@ -47,7 +47,8 @@ def tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _cdf(x, size, mean, inverse, phi):
+def cdf(x, size, mean, inverse, phi):
+    """F(x) for a mean in 1/64 of a cell and 1/sigma in Q24."""
     if x <= 0:
         return np.int64(0)
     if x >= size:
@@ -64,9 +65,9 @@ def _cdf(x, size, mean, inverse, phi):
 def _intervals(symbols, size, mean64, q, inverse, phi, starts, freqs):
     for n in range(len(symbols)):
         x, mean, s = np.int64(symbols[n]), np.int64(mean64[n]), inverse[min(max(q[n], 0), MAX_SCALE)]
-        start = _cdf(x, size, mean, s, phi)
+        start = cdf(x, size, mean, s, phi)
         starts[n] = start
-        freqs[n] = _cdf(x + 1, size, mean, s, phi) - start
+        freqs[n] = cdf(x + 1, size, mean, s, phi) - start
 
 
 @njit(nogil=True, cache=True)
@@ -78,7 +79,7 @@ def _pop(size, mean64, q, inverse, phi, state, at, words, symbols):
         start, end = np.int64(0), np.int64(TOTAL)
         while above - x > 1:
             middle = (x + above) >> 1
-            value = _cdf(middle, size, mean, s, phi)
+            value = cdf(middle, size, mean, s, phi)
             if value <= quantile:
                 x, start = middle, value
             else:

@@ -65,11 +65,15 @@ class AnsStack:
         self.words = np.empty(64, np.uint32)
         self.size = 0  #: words in use, besides the state
 
-    def push_intervals(self, starts: np.ndarray, freqs: np.ndarray) -> None:
-        """Push symbols given as intervals of [0, 2^24), uint32 (n,), last first: they pop in the order given."""
-        need = self.size + len(starts) + 2
+    def reserve(self, symbols: int) -> None:
+        """Make room for the words of this many symbols."""
+        need = self.size + symbols + 2
         if need > len(self.words):
             self.words = np.concatenate([self.words[: self.size], np.empty(2 * need - self.size, np.uint32)])
+
+    def push_intervals(self, starts: np.ndarray, freqs: np.ndarray) -> None:
+        """Push symbols given as intervals of [0, 2^24), uint32 (n,), last first: they pop in the order given."""
+        self.reserve(len(starts))
         state, count = _push_reversed(starts, freqs, self.state, self.words[self.size :])
         self.state, self.size = np.uint64(state), self.size + count
 

@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import ModelMismatch, ModelNotFound
 
 FOLDER = Path(__file__).parent / "weights"
-DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-vdm"}
-_NEEDED = {"ardm": "strip", "diffc": "predict"}  #: what tells a model for the codec from others
+DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-vdm", "vdm": "photo-vdm"}
+_NEEDED = {"ardm": "strip", "diffc": "predict", "vdm": "predict"}  #: what tells a model for the codec from others
 _loaded: dict[tuple[str, str, str], Any] = {}
 
 
