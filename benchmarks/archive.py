@@ -133,7 +133,7 @@ def main() -> None:
                 start = time.perf_counter()
                 data = diffcodec.encode_archive(images, args.model, steps=steps, group=group, jobs=args.jobs)
                 middle = time.perf_counter()
-                back = diffcodec.decode_archive(data, jobs=args.jobs)
+                back = diffcodec.decode_archive(data, model=args.model, jobs=args.jobs)
                 seconds = middle - start, time.perf_counter() - middle
                 exact = all(np.array_equal(a, b) for a, b in zip(images, back, strict=True))
                 with diffcodec.archive.open_archive(data) as reader:
