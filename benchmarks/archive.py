@@ -52,14 +52,13 @@ def bound(images: list[np.ndarray], model, schedule: vdm.Schedule) -> tuple[floa
 
         def x_hat(i: int, x: torch.Tensor = x) -> torch.Tensor:
             z = chain.alpha[i] * x + chain.sigma[i] * torch.randn(x.shape, generator=generator)
-            return samplers.mean(model.predict, z, chain.logsnr[i])
+            return samplers.mean(model.predict, z, chain.units[i] * vdm.UNIT)
 
         a2, s2 = chain.alpha[-1] ** 2, chain.sigma[-1] ** 2  # KL(q(z_T|x) || N(0, I))
         prior = float((a2 * x.double().square() + s2 - 1 - math.log(s2)).sum()) / 2
         coded, plain = coded + prior, plain + prior
-        for i, step in enumerate(chain.steps):
-            d2 = float((float(step.b) * (x - x_hat(i + 1))).double().square().sum())
-            std, p = float(step.std), chain.p_std[i]
+        for i, (b, std, p) in enumerate(zip(chain.b, chain.std, chain.p_std, strict=False)):
+            d2 = float((b * (x - x_hat(i + 1))).double().square().sum())
             coded += x.numel() * (math.log(p / std) + std * std / (2 * p * p) - 0.5) + d2 / (2 * p * p)
             plain += d2 / (2 * std * std)
         mean64 = vdm.means(x_hat(0).numpy())

@@ -63,7 +63,7 @@ def speed() -> float:
             times.append(time.perf_counter() - start)
         return sorted(times)[15]
 
-    with vdm.one_thread(), torch.inference_mode():
+    with vdm.numerics_of(registry.load("photo-vdm", codec="vdm")), torch.inference_mode():
         return median(lambda: conv(x)) / median(lambda: torch._int_mm(a, b))
 
 

@@ -31,11 +31,11 @@ def main() -> None:
         root, out, whole = Path(name, "in"), Path(name, "x.dfca"), Path(name, "whole.dfca")
         root.mkdir()
         photo = np.asarray(Image.open(args.photo).convert("RGB"))
-        tiles = [photo[y : y + 32, x : x + 32] for y in range(0, 256, 32) for x in range(0, 384, 32)]
+        tiles = [photo[y : y + 32, x : x + 32] for y in range(0, 192, 32) for x in range(0, 256, 32)]
         for n, tile in enumerate(tiles):
             Image.fromarray(tile).save(root / f"{n:03}.png")
         code = "import sys; from diffcodec.cli import main; main(sys.argv[1:])"
-        command = [sys.executable, "-c", code, "pack", str(root), "--group", "8", "--steps", "60", "--jobs", "1"]
+        command = [sys.executable, "-c", code, "pack", str(root), "--group", "8", "--steps", "20", "--jobs", "1"]
         environment = {**os.environ, "PYTHONPATH": str(Path(diffcodec.__file__).parents[1])}
         start = time.monotonic()
         subprocess.run([*command, str(whole)], env=environment, check=True)
@@ -46,6 +46,7 @@ def main() -> None:
             try:
                 process.wait(draw.uniform(0.2, 1.0) * usual)
                 finished += 1
+                assert process.returncode == 0, process.returncode
                 assert out.read_bytes() == whole.read_bytes()
                 out.unlink()
             except subprocess.TimeoutExpired:

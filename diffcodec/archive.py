@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 GROUP = 512  #: pictures of a group at most
 GROUP_PIXELS = 2**24  #: of all pictures of a group, unless it has only one
 _PROBE = 128  # side of the parts that the schedule is measured on
-_PINNED = NUMERICS.index("pinned")
+_EXACT, _PINNED = NUMERICS.index("exact"), NUMERICS.index("pinned")
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def inspect_archive(data: Any, *, max_pixels: int | None = None) -> dict[str, An
             "model": reader.header.model or None,
             "fingerprint": reader.header.fingerprint.hex(),
             "steps": schedule.steps,
-            "environment": environment,
+            "environment": environment or None,
             "bytes": reader.end,
             "pictures": sum(g["pictures"] for g in groups),
             "bpd": 8 * reader.end / samples if only_chained else None,
@@ -415,8 +415,11 @@ def _vdm() -> Any:
 
 
 def _environment(provider: Any) -> str:
+    """What decoding depends on besides the model: nothing if that is exact."""
     vdm = _vdm()
-    with vdm.one_thread():
+    if provider.numerics == _EXACT:
+        return ""
+    with vdm.numerics_of(provider):
         device = getattr(provider, "device", None)
         where = vdm.environment(device.type if device is not None else "cpu")
     return f"{where}, {'bfloat16' if getattr(provider, 'half', False) else 'float32'}"
@@ -425,7 +428,8 @@ def _environment(provider: Any) -> str:
 def header_of(plan: Plan) -> ArchiveHeader:
     """Raises InputError."""
     provider = plan.provider()
-    header = ArchiveHeader(_PINNED, provider.name, provider.fingerprint[:FINGERPRINT_BYTES], plan.params)
+    numerics = _EXACT if provider.numerics == _EXACT else _PINNED
+    header = ArchiveHeader(numerics, provider.name, provider.fingerprint[:FINGERPRINT_BYTES], plan.params)
     try:
         ArchiveHeader.from_bytes(header.to_bytes())
     except (ValueError, BitstreamError) as error:

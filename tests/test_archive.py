@@ -66,7 +66,7 @@ def test_chain_is_inverted_whatever_lies_under_it(seed: int, shapes: list[tuple[
     rng = np.random.default_rng(seed)
     photos = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in sorted(shapes)]
     initial = rng.bytes(rng.integers(0, 200))
-    schedule = vdm.Schedule(int(rng.integers(1, 9)), (-8192, 0, 11264), (300, 1000, 3000))
+    schedule = vdm.Schedule.placed(int(rng.integers(1, 9)), (-8192, 0, 11264), (300, 1000, 3000))
     sizes = vdm.batches([p.shape[:2] for p in photos], 8 * len(initial))
     data = vdm.encode(photos, sizes, White(), schedule, initial)
     found, left = vdm.decode(data, [p.shape[:2] for p in photos], sizes, White(), schedule)
@@ -92,11 +92,20 @@ def test_schedule_in_bytes_and_in_order() -> None:
     schedule = vdm.measure(PHOTOS[:3], White(), 50)
     again, rest = vdm.Schedule.from_bytes(schedule.to_bytes() + b"rest")
     assert (again, rest) == (schedule, b"rest")
-    logsnrs = schedule.logsnrs()
-    assert len(logsnrs) == 51 and all(a > b for a, b in zip(logsnrs, logsnrs[1:], strict=False))
+    assert schedule.steps == 50 and all(a > b for a, b in zip(schedule.units, schedule.units[1:], strict=False))
+    assert schedule.units[0] == schedule.knots[-1] and schedule.units[-1] == schedule.knots[0]
     for data in (b"", schedule.to_bytes()[:-1], b"\0\0" + schedule.to_bytes()[2:]):
         with pytest.raises(diffcodec.CorruptStream):
             vdm.Schedule.from_bytes(data)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_crash_the_schedule(data: bytes) -> None:
+    for whole in (data, vdm.Schedule.placed(5, (-100, 100), (3, 9)).to_bytes()[:14] + data):
+        try:
+            vdm.Schedule.from_bytes(whole)
+        except diffcodec.CorruptStream:
+            pass
 
 
 def test_batches_grow_with_the_bits_there_are() -> None:

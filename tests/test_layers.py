@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     **{name: PICTURES | {"bitstream", "__init__"} for name in PICTURES},
     **{name: set() for name in LEAVES},
     "channel": {"entropy"},  # Zipf-coded indices
+    "models": {"diffusion"},  # alpha and sigma of an exact network
 }
 HEAVY = {"torch", "numba", "numpy", "PIL", "scipy", "constriction", "safetensors", "rich.console", "rich.progress"}
 

@@ -1,6 +1,9 @@
-"""Export a training checkpoint with its card: of an ARDM as integer weights, of a VDM as float16.
+"""Export a training checkpoint with its card: of an ARDM as integer weights, of a VDM as float16, or as integers too.
 
-    python tools/export_model.py RUN_DIR/state.pt OUT.safetensors [--card CARD.json]
+    python tools/export_model.py RUN_DIR/state.pt OUT.safetensors [--card CARD.json] [--exact PHOTOS.npz|CIFAR.npz]
+
+--exact makes integer weights of a VDM (or of its float16 export, given as the checkpoint), its ranges taken from
+training pictures of that file.
 
 A checkpoint whose activation steps were never calibrated (no quantised training yet) is calibrated on --data tiles.
 """
@@ -12,13 +15,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import save
+from photo_data import load_tiles
+from safetensors.torch import load_file, save
 
+from diffcodec.diffusion import process
 from diffcodec.models.lattice_net import LatticeConfig, LatticeNet, QuantConv
 from diffcodec.models.lattice_quant import quantize
 from diffcodec.models.registry import fingerprint_of
-from diffcodec.models.unet import UNetConfig
+from diffcodec.models.unet import UNet, UNetConfig
+from diffcodec.models.unet_quant import quantise
 
 
 def ardm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
@@ -36,23 +43,58 @@ def vdm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     return save(half), {"architecture": "vdm-unet-1", **UNetConfig.from_dict(state["config"]).as_dict()}
 
 
+def exact_vdm_weights(state: dict[str, Any], pictures: Path) -> tuple[bytes, dict[str, Any]]:
+    config = UNetConfig.from_dict(state["config"])
+    net = UNet(config)
+    net.load_state_dict({name: value.float() for name, value in state["ema"].items()})
+    with np.load(pictures) as file:
+        if "train" in file:
+            images = file["train"][:64]
+        else:
+            tiles = [t for t in load_tiles(pictures, "train") if min(t.shape[:2]) >= 64]
+            images = np.stack([t[:64, :64] for t in tiles[:: len(tiles) // 16][:16]])
+    x = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
+    torch.manual_seed(0)
+
+    def calibrate(net: torch.nn.Module) -> None:
+        for logsnr in np.arange(config.logsnr_min, config.logsnr_max, 1.5):
+            t = torch.full((len(x),), float(logsnr))
+            net(process.diffuse(x, t[:, None, None, None], torch.randn(x.shape)), t)
+
+    tensors = {name: value.contiguous() for name, value in quantise(net, calibrate).items()}
+    return save(tensors), {"architecture": "vdm-unet-exact-1", **config.as_dict()}
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """A training state, or the float16 export of a VDM in the same form."""
+    if path.suffix != ".safetensors":
+        return torch.load(path, weights_only=True, map_location="cpu")
+    card = json.loads(path.with_suffix(".json").read_text())
+    config = {k: v for k, v in card["config"].items() if k != "architecture"}
+    return {"ema": load_file(path), "config": config, "training": card["training"]}
+
+
 def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("checkpoint", type=Path)
     ap.add_argument("out", type=Path)
     ap.add_argument("--card", type=Path, help="JSON of further fields of the card")
+    ap.add_argument("--exact", type=Path, help="integer weights of a VDM, calibrated on pictures of this file")
     args = ap.parse_args()
-    state = torch.load(args.checkpoint, weights_only=True, map_location="cpu")
+    state = load_state(args.checkpoint)
     vdm = "logsnr_min" in state["config"]
-    weights, described = (vdm_weights if vdm else ardm_weights)(state)
+    if args.exact:
+        weights, described = exact_vdm_weights(state, args.exact)
+    else:
+        weights, described = (vdm_weights if vdm else ardm_weights)(state)
     card = {
         "name": args.out.stem,
-        "codec": "diffc" if vdm else "ardm",
-        "numerics": "tolerant" if vdm else "exact",
+        "codec": "vdm" if args.exact else "diffc" if vdm else "ardm",
+        "numerics": "tolerant" if vdm and not args.exact else "exact",
         "config": described,
         "fingerprint": fingerprint_of(weights, described).hex(),
         "bytes": len(weights),
-        "training": {"steps": state["step"], "minutes": round(state["minutes"], 1)},
+        "training": state.get("training") or {"steps": state["step"], "minutes": round(state["minutes"], 1)},
     }
     if args.card:
         card |= json.loads(args.card.read_text())

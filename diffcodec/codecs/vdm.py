@@ -12,16 +12,21 @@ on the stack serves: the caller starts it with pictures that another codec made.
 
 Latents lie on a grid of their own step, 1/4 of the narrower Gaussian they are coded with. p(z_i|z_{i+1}) has the
 variance of q(z_i|z_{i+1}, x) and that of x about x_hat, which a profile of the model's errors in the stream tells:
-what the bound gains by it grows as T falls. Float networks make p, so sender and receiver must be one kind of machine
-(numerics "pinned"): they run on one thread and with the batches that the stream names.
+what the bound gains by it grows as T falls.
+
+With a network in integers (`models.unet_exact`) the codec is exact: any machine decodes what any other encoded. With a
+float network it is pinned: sender and receiver must be one kind of machine, on one thread, with the stream's batches.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import math
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 
 import numpy as np
 import torch
@@ -29,15 +34,15 @@ from torch import Tensor
 
 from ..channel.noise import Key, normals
 from ..diffusion import samplers
-from ..diffusion.process import Step, alpha, sigma
+from ..diffusion.process import signal
 from ..entropy import gaussian, window
 from ..entropy.stack import AnsStack
 from ..errors import CorruptStream, InputError
-from ..models.provider import DiffusionModel
+from ..models.provider import EXACT, DiffusionModel
 from .remainder import LEVELS, environment, means, scale_index
 
 Progress = Callable[[float], None]
-__all__ = ["Schedule", "batches", "decode", "encode", "environment", "measure", "one_thread"]
+__all__ = ["Schedule", "batches", "decode", "encode", "environment", "measure", "numerics_of"]
 
 STEPS = 250
 MAX_STEPS = 2000
@@ -50,6 +55,7 @@ _KNOTS = 24  # of the profile
 _MSE_UNIT = 256  # of log2(mse) in the profile
 _PROBE_PIXELS = 65536  # that the profile is measured on
 _PROBE = 5  # purpose of its noise
+_LN2 = Decimal("0.693147180559945309417232121458")
 _SENTINEL = b"\1"  # above the initial bits, which may end in zeros
 
 
@@ -58,54 +64,77 @@ _SENTINEL = b"\1"  # above the initial bits, which may end in zeros
 
 @dataclass(frozen=True)
 class Schedule:
-    """T steps between the log-SNRs of a profile of the model's errors; both go into the stream.
+    """The log-SNRs of z_0, ..., z_T and a profile of the model's errors; both go into the stream.
 
-    knots: log-SNRs in units, rising.  mse: -256 log2 E (x - x_hat)^2 at each, x in [-1, 1].
+    units: log-SNRs in units, falling.  knots: log-SNRs in units, rising.
+    mse: -256 log2 E (x - x_hat)^2 at each knot, x in [-1, 1].
     """
 
-    steps: int
+    units: tuple[int, ...]
     knots: tuple[int, ...]
     mse: tuple[int, ...]
 
-    def log_mse(self, logsnr: np.ndarray) -> np.ndarray:
-        """ln E (x - x_hat)^2, linear between the knots."""
-        log = -math.log(2) / _MSE_UNIT * np.array(self.mse, np.float64)
-        return np.interp(logsnr, UNIT * np.array(self.knots, np.float64), log)
+    @property
+    def steps(self) -> int:
+        return len(self.units) - 1
 
-    def logsnrs(self) -> list[float]:
-        """Those of z_0, ..., z_T, falling, multiples of the unit.
+    @classmethod
+    def placed(cls, steps: int, knots: tuple[int, ...], mse: tuple[int, ...]) -> Schedule:
+        """Steps from the first to the last knot, where the profile says that they are worth most.
 
         A step of width d from t loses d^2 SNR |d mse / d logsnr| / 2 nats against the integral of VDM eq. 17, so the
         density of steps goes with the root of that.
         """
-        fine = np.linspace(self.knots[0], self.knots[-1], 4096) * UNIT
-        log = self.log_mse(fine)
+        fine = np.linspace(knots[0], knots[-1], 4096) * UNIT
+        errors = np.exp2(np.interp(fine, UNIT * np.array(knots), np.array(mse) / -_MSE_UNIT))
         middle = (fine[1:] + fine[:-1]) / 2
-        slope = np.maximum(np.exp(log[:-1]) - np.exp(log[1:]), 1e-12) / np.diff(fine)
+        slope = np.maximum(errors[:-1] - errors[1:], 1e-12) / np.diff(fine)
         density = np.sqrt(np.exp(middle) * slope)
         density = np.maximum(density, 0.02 * density.max())
         mass = np.concatenate([[0.0], np.cumsum(density * np.diff(fine))])
-        placed = np.interp(np.linspace(0, mass[-1], self.steps + 1), mass, fine)
-        units = np.rint(placed / UNIT).astype(np.int64)
-        units = np.maximum.accumulate(units - np.arange(self.steps + 1)) + np.arange(self.steps + 1)  # distinct
-        return [UNIT * int(u) for u in units[::-1]]
+        even = np.interp(np.linspace(0, mass[-1], steps + 1), mass, fine)
+        units = np.rint(even / UNIT).astype(np.int64)
+        units = np.maximum.accumulate(units - np.arange(steps + 1)) + np.arange(steps + 1)  # distinct
+        return cls(tuple(int(u) for u in units[::-1]), knots, mse)
+
+    def log2_mse(self, units: int) -> int:
+        """-256 log2 of the error at a log-SNR, linear between the knots, in integers."""
+        k = min(max(bisect.bisect_right(self.knots, units) - 1, 0), len(self.knots) - 2)
+        (a, b), (low, high) = self.knots[k : k + 2], self.mse[k : k + 2]
+        return low + (high - low) * (min(max(units, a), b) - a) // (b - a)
 
     def to_bytes(self) -> bytes:
-        """T, the number of knots, then knots and errors, 16 bits each."""
-        fields = np.array([*self.knots, *self.mse], "<i2")
-        return np.array([self.steps, len(self.knots)], "<u2").tobytes() + fields.tobytes()
+        """T and the number of knots, knots and errors, 16 bits each; z_0's log-SNR, 32 bits; deflated steps."""
+        head = np.array([self.steps, len(self.knots)], "<u2").tobytes()
+        profile = np.array([*self.knots, *self.mse], "<i2").tobytes()
+        steps = zlib.compress((-np.diff(self.units)).astype("<u2").tobytes(), 9)
+        first = np.array([self.units[0], len(steps)], "<i4").tobytes()
+        return head + profile + first + steps
 
     @classmethod
     def from_bytes(cls, data: bytes) -> tuple[Schedule, bytes]:
         """(schedule, bytes behind it). Raises CorruptStream."""
-        head = [int(v) for v in np.frombuffer(data[:4], "<u2")] if len(data) >= 4 else [0, 0]
-        size = 4 + 4 * head[1]
-        fields = [int(v) for v in np.frombuffer(data[4:size], "<i2")] if len(data) >= size else []
-        knots, mse = tuple(fields[: head[1]]), tuple(fields[head[1] :])
+        damaged = CorruptStream("the diffusion schedule of the archive is damaged")
+        if len(data) < 4:
+            raise damaged
+        T, n = (int(v) for v in np.frombuffer(data[:4], "<u2"))
+        at = 4 + 4 * n
+        if not 1 <= T <= MAX_STEPS or not 2 <= n <= 256 or len(data) < at + 8:
+            raise damaged
+        fields = [int(v) for v in np.frombuffer(data[4:at], "<i2")]
+        knots, mse = tuple(fields[:n]), tuple(fields[n:])
+        first, size = (int(v) for v in np.frombuffer(data[at : at + 8], "<i4"))
+        engine = zlib.decompressobj()
+        try:
+            raw = engine.decompress(data[at + 8 : at + 8 + max(0, size)], 2 * T + 1)
+        except zlib.error:
+            raise damaged from None
+        steps = np.frombuffer(raw, "<u2").astype(np.int64) if len(raw) == 2 * T else np.zeros(1, np.int64)
         rising = all(a < b for a, b in zip(knots, knots[1:], strict=False))
-        if not fields or not 2 <= head[1] <= 256 or not 1 <= head[0] <= MAX_STEPS or not rising:
-            raise CorruptStream("the diffusion schedule of the archive is damaged")
-        return cls(head[0], knots, mse), data[size:]
+        if not engine.eof or steps.min() < 1 or not rising or abs(first) > 2**20 or min(mse) < -2560:
+            raise damaged
+        units = first - np.concatenate([[0], np.cumsum(steps)])
+        return cls(tuple(int(u) for u in units), knots, mse), data[at + 8 + size :]
 
 
 def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> Schedule:
@@ -115,7 +144,7 @@ def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> 
     top = min(LAST, model.logsnr_max)
     knots = np.unique(np.rint(np.linspace(model.logsnr_min, top, _KNOTS) / UNIT).astype(int))
     squared, count = np.zeros(len(knots)), 0
-    with one_thread():
+    with numerics_of(model):
         for number, photo in enumerate(photos):
             if count and count + photo.size > 3 * _PROBE_PIXELS:
                 break
@@ -123,30 +152,36 @@ def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> 
             x = model.to_latent(_as_images(photo[None]))
             eps = torch.from_numpy(normals(Key(number, 0, _PROBE), x.numel())).reshape(x.shape).to(x.device)
             for k, knot in enumerate(knots):
-                t = x.new_tensor(float(knot) * UNIT)
-                x_hat = samplers.mean(model.predict, alpha(t) * x + sigma(t) * eps, float(t))
+                a, s = signal(int(knot))
+                x_hat = samplers.mean(model.predict, a * x + s * eps, float(knot) * UNIT)
                 squared[k] += float((x - x_hat).double().square().sum())
     mse = np.minimum.accumulate(np.maximum(squared / max(count, 1), 1e-9))
-    return Schedule(steps, tuple(int(k) for k in knots), tuple(int(v) for v in np.rint(-_MSE_UNIT * np.log2(mse))))
+    profile = tuple(int(v) for v in np.rint(-_MSE_UNIT * np.log2(mse)))
+    return Schedule.placed(steps, tuple(int(k) for k in knots), profile)
 
 
 class _Chain:
-    """The Gaussians of every step, on the latents' grids: q for the sender's pops, p for its pushes."""
+    """The Gaussians of every step, on the latents' grids: q for the sender's pops, p for its pushes.
+
+    Its numbers come from `decimal`, square roots and single operations in double, so an exact network makes an exact
+    codec.
+    """
 
     def __init__(self, model: DiffusionModel, schedule: Schedule):
-        self.model, self.T = model, schedule.steps
-        self.logsnr = schedule.logsnrs()
-        t = torch.tensor(self.logsnr, dtype=torch.float64)
-        self.alpha, self.sigma = alpha(t).tolist(), sigma(t).tolist()
-        mse = np.exp(schedule.log_mse(np.array(self.logsnr)))
-        self.steps = [Step.between(t[i + 1], t[i]) for i in range(self.T)]
+        self.model, self.T, self.units = model, schedule.steps, schedule.units
+        self.alpha, self.sigma = zip(*(signal(u) for u in self.units), strict=True)
+        mse = [_exp(-schedule.log2_mse(u) * _LN2 / _MSE_UNIT) for u in self.units]
+        # z_{i+1} -> z_i, VDM eqs. 24-28 (`diffusion.process.Step`); keep = SNR_{i+1} / SNR_i
+        pairs = [(i, _exp(Decimal(self.units[i + 1] - self.units[i]) / 1024)) for i in range(self.T)]
+        self.a = [keep * self.alpha[i] / self.alpha[i + 1] for i, keep in pairs]
+        self.b = [(1 - keep) * self.alpha[i] for i, keep in pairs]
+        self.std = [math.sqrt(1 - keep) * self.sigma[i] for i, keep in pairs]
         # standard deviations of p(z_i|z_{i+1}) with that of x, and of p(z_T)
-        self.p_std = [math.hypot(float(s.std), float(s.b) * mse[i + 1] ** 0.5) for i, s in enumerate(self.steps)] + [1]
-        self.scale = scale_index(127.5 * mse[0] ** 0.5)
-        # q(z_{i+1}|z_i) = N(keep z_i, std^2), VDM eq. 20 and 22
-        keep = (t[1:] - t[:-1]).exp()
-        self.keep = (alpha(t[1:]) / alpha(t[:-1])).tolist()
-        self.q_std = [self.sigma[0], *((1 - keep).sqrt() * sigma(t[1:])).tolist()]
+        wide = zip(self.std, self.b, mse[1:], strict=True)
+        self.p_std = [*(math.sqrt(std * std + b * b * e) for std, b, e in wide), 1.0]
+        self.scale = scale_index(127.5 * math.sqrt(mse[0]))
+        # q(z_{i+1}|z_i) = N(keep z_i, std^2), VDM eqs. 20 and 22
+        self.q_std = [self.sigma[0], *(math.sqrt(1 - keep) * self.sigma[i + 1] for i, keep in pairs)]
         self.cell = [min(q, p) / FINENESS for q, p in zip(self.q_std, self.p_std, strict=True)]
         if max(self.p_std[-1] / self.cell[-1], self.q_std[0] / self.cell[0]) > window.WIDEST:
             raise InputError(f"{self.T} diffusion steps lie too close: take fewer")
@@ -157,28 +192,35 @@ class _Chain:
 
     def q_next(self, z: np.ndarray, i: int) -> np.ndarray:
         """Means of q(z_{i+1}|z_i)."""
-        return np.rint(z * (64 * self.keep[i] * self.cell[i] / self.cell[i + 1])).astype(np.int64)
+        factor = 64 * self.alpha[i + 1] / self.alpha[i] * self.cell[i] / self.cell[i + 1]
+        return np.rint(z * factor).astype(np.int64)
 
-    def x_hat(self, z: np.ndarray, i: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """(z_i, E[x|z_i]), float32 tensors of ``shape``, of grid points."""
-        real = torch.from_numpy((z * self.cell[i]).astype(np.float32)).reshape(shape).to(self.device)
-        return real, samplers.mean(self.model.predict, real, self.logsnr[i])
+    def x_hat(self, z: np.ndarray, i: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """(z_i, E[x|z_i]), float64, of grid points."""
+        real = (z * self.cell[i]).astype(np.float32)
+        given = torch.from_numpy(real).reshape(shape).to(getattr(self.model, "device", "cpu"))
+        if self.model.numerics == EXACT:
+            x_hat = self.model.x_hat(given, self.units[i])
+        else:
+            x_hat = samplers.mean(self.model.predict, given, self.units[i] * UNIT)
+        return real.astype(np.float64), x_hat.double().cpu().numpy().ravel()
 
     def p(self, z: np.ndarray, i: int, shape: tuple[int, ...]) -> np.ndarray:
         """Means of p(z_i|z_{i+1}) in 1/64 of a cell."""
-        step = self.steps[i]
         real, x_hat = self.x_hat(z, i + 1, shape)
-        mean = (float(step.a) * real + float(step.b) * x_hat).cpu().numpy().astype(np.float64)
-        return np.rint(np.clip(mean, -1e3, 1e3) * (64 / self.cell[i])).astype(np.int64).ravel()
+        mean = self.a[i] * real + self.b[i] * x_hat
+        return np.rint(np.clip(mean, -1e3, 1e3) * (64 / self.cell[i])).astype(np.int64)
 
     def px(self, z: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Means in 1/64 of a level, and scales, of p(x|z_0) for `entropy.gaussian`."""
-        mean64 = means(self.x_hat(z, 0, shape)[1].cpu().numpy())
+        mean64 = means(self.x_hat(z, 0, shape)[1])
         return mean64, np.full(mean64.size, self.scale)
 
-    @property
-    def device(self) -> torch.device:
-        return getattr(self.model, "device", torch.device("cpu"))
+
+def _exp(value: Decimal) -> float:
+    with localcontext() as context:
+        context.prec = 30
+        return float(value.exp())
 
 
 # ---- pictures <-> payload
@@ -215,7 +257,7 @@ def encode(
     """The stack after ``photos`` uint8 (H, W, 3), on top of ``initial``; ``sizes`` as from :func:`batches`."""
     chain = _Chain(model, schedule)
     stack = AnsStack.from_bytes(initial + _SENTINEL)
-    with one_thread():
+    with numerics_of(model):
         at = 0
         for number, size in enumerate(sizes):
             _push_batch(stack, chain, np.stack(photos[at : at + size]), _part(progress, number, len(sizes)))
@@ -236,7 +278,7 @@ def decode(
     chain = _Chain(model, schedule)
     stack = AnsStack.from_bytes(payload)
     photos: list[np.ndarray] = []
-    with one_thread():
+    with numerics_of(model):
         at = len(shapes)
         for number, size in enumerate(reversed(sizes)):
             at -= size
@@ -277,10 +319,11 @@ def _pop_batch(stack: AnsStack, chain: _Chain, shape: tuple[int, ...], progress:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Networks within run on one thread: sums come out the same however many cores there are."""
+def numerics_of(model: DiffusionModel) -> Iterator[None]:
+    """A float network runs on one thread within: its sums come out the same however many cores there are."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if model.numerics != EXACT:
+        torch.set_num_threads(1)
     try:
         yield
     finally:

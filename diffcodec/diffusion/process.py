@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,6 +25,15 @@ def alpha(logsnr: Tensor) -> Tensor:
 def sigma(logsnr: Tensor) -> Tensor:
     """sigma_t = sqrt(sigmoid(-logsnr)) (VDM eq. 3)."""
     return torch.sigmoid(-logsnr).sqrt()
+
+
+@lru_cache(maxsize=4096)
+def signal(units: int) -> tuple[float, float]:
+    """(alpha, sigma) at log-SNR ``units``/1024, the same doubles on any machine."""
+    with localcontext() as context:
+        context.prec = 40
+        e = (Decimal(units) / 1024).exp()
+        return float((e / (1 + e)).sqrt()), float((1 / (1 + e)).sqrt())
 
 
 def diffuse(x: Tensor, logsnr: Tensor, eps: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ModelMismatch, ModelNotFound
 
 FOLDER = Path(__file__).parent / "weights"
-DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-vdm", "vdm": "photo-vdm"}
+DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-vdm", "vdm": "photo-vdm-exact"}
 _NEEDED = {"ardm": "strip", "diffc": "predict", "vdm": "predict"}  #: what tells a model for the codec from others
 _loaded: dict[tuple[str, str, str], Any] = {}
 
@@ -87,10 +87,11 @@ def _provider(tensors: Any, name: str, fingerprint: bytes, config: dict[str, Any
     architecture, *_ = config["architecture"].split("-")
     if architecture == "vdm":
         from .unet import UNetConfig
-        from .vdm import VDMModel
+        from .vdm import ExactVDMModel, VDMModel
 
         fields = {k: v for k, v in config.items() if k != "architecture"}
-        return VDMModel(tensors, UNetConfig.from_dict(fields), name, fingerprint, device)
+        kind = ExactVDMModel if config["architecture"] == "vdm-unet-exact-1" else VDMModel
+        return kind(tensors, UNetConfig.from_dict(fields), name, fingerprint, device)
     from .lattice import LatticeModel
 
     return LatticeModel(tensors, name, fingerprint, device=device, runtime=runtime)

@@ -1,13 +1,17 @@
-"""The provider of `photo-vdm` and its like: the U-Net as a DiffusionModel of pictures of any size."""
+"""The providers of `photo-vdm` and its like: the U-Net, in floats or integers, as a model of pictures of any size."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .provider import TOLERANT, device_of
+from ..diffusion.process import signal
+from .provider import EXACT, TOLERANT, device_of
 from .unet import UNet, UNetConfig
+from .unet_exact import ExactUNet
 
 BLOCK = 1024  #: side of the blocks that larger pictures are evaluated in
 MARGIN = 192  #: points beyond a block that its outputs depend on, with four levels of two residual blocks
@@ -38,14 +42,7 @@ class VDMModel:
         z = z.to(self.device)
         t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(1).expand(len(z))
         alpha, sigma = torch.sigmoid(t[:1]).sqrt(), torch.sigmoid(-t[:1]).sqrt()
-        v = torch.empty_like(z)
-        H, W = z.shape[2:]
-        for y in range(0, H, BLOCK):
-            for x in range(0, W, BLOCK):
-                top, left = max(0, y - MARGIN), max(0, x - MARGIN)
-                part = self._v(z[..., top : y + BLOCK + MARGIN, left : x + BLOCK + MARGIN], t)
-                v[..., y : y + BLOCK, x : x + BLOCK] = part[..., y - top : y - top + BLOCK, x - left : x - left + BLOCK]
-        return sigma * z + alpha * v  # Salimans & Ho 2022, §4
+        return sigma * z + alpha * _in_blocks(lambda part: self._v(part, t), z)  # Salimans & Ho 2022, §4
 
     def _v(self, z: Tensor, t: Tensor) -> Tensor:
         H, W = z.shape[2:]
@@ -61,3 +58,50 @@ class VDMModel:
     def from_latent(self, x: Tensor) -> Tensor:
         """Mirror of :meth:`to_latent`, rounded and clamped to uint8."""
         return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def _in_blocks(network: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """``network`` of z (N, C, H, W) in blocks with a margin."""
+    out = torch.empty_like(z)
+    H, W = z.shape[2:]
+    for y in range(0, H, BLOCK):
+        for x in range(0, W, BLOCK):
+            top, left = max(0, y - MARGIN), max(0, x - MARGIN)
+            part = network(z[..., top : y + BLOCK + MARGIN, left : x + BLOCK + MARGIN])
+            out[..., y : y + BLOCK, x : x + BLOCK] = part[..., y - top : y - top + BLOCK, x - left : x - left + BLOCK]
+    return out
+
+
+class ExactVDMModel:
+    """The U-Net in integers (`unet_exact`): the same x_hat on any machine."""
+
+    numerics = EXACT
+    channels = 3
+    to_latent, from_latent = VDMModel.to_latent, VDMModel.from_latent
+
+    def __init__(self, tensors: dict[str, Tensor], config: UNetConfig, name: str, fingerprint: bytes, device: str):
+        self.name, self.fingerprint = name, fingerprint
+        self.logsnr_min, self.logsnr_max = config.logsnr_min, config.logsnr_max
+        self.device = torch.device(device_of(device))
+        self.net = ExactUNet(tensors, config, self.device)
+
+    def x_hat(self, z: Tensor, units: int) -> Tensor:
+        """E[x|z_t] float64, exact, from z float32 (N, 3, H, W) and the log-SNR in 1/1024."""
+        alpha, sigma = signal(units)
+        return alpha * z.to(self.device).double() - sigma * self._v(z, units).double()
+
+    def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
+        """eps_hat float32, as of VDMModel, at the log-SNR's nearest multiple of 1/1024."""
+        units = round(float(logsnr) * 1024)
+        alpha, sigma = signal(units)
+        return sigma * z.to(self.device) + alpha * self._v(z, units)
+
+    @torch.inference_mode()
+    def _v(self, z: Tensor, units: int) -> Tensor:
+        m, noise = self.net.config.multiple, signal(units)[1]
+
+        def network(part: Tensor) -> Tensor:
+            H, W = part.shape[2:]
+            return self.net(F.pad(part, (0, -W % m, 0, -H % m), mode="replicate"), units, noise)[..., :H, :W]
+
+        return _in_blocks(network, z.to(self.device))
