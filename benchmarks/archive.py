@@ -124,6 +124,8 @@ def main() -> None:
     model = registry.load(args.model, codec="vdm")
     rows = []
     for name, images in sets.items():
+        if not images:
+            continue
         dims = sum(i.size for i in images)
         jxl = 8 * jpeg_xl(images) / dims
         for steps in args.steps:

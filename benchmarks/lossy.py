@@ -18,11 +18,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import realism
 from PIL import Image
 
 import diffcodec
 from diffcodec import api
+from diffcodec.bench import realism
 from diffcodec.bitstream import read
 
 FIELDS = ["image", "codec", "bpp", "psnr", "swd", "encode_s", "decode_s", "passes"]

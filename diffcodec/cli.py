@@ -237,6 +237,31 @@ def unpack(
 
 
 @app.command()
+def bench(
+    source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    out: Annotated[str, typer.Option(help="Folder of the report; rows already there are kept.")],
+    codec: Annotated[list[str] | None, typer.Option(help="Measure only this codec; may be repeated.")] = None,
+    rate: Annotated[list[float] | None, typer.Option(min=0, help="Bits per pixel; may be repeated.")] = None,
+    first: Annotated[int | None, typer.Option(min=1, help="Only this many pictures.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure codecs on a folder: real bytes, quality, seconds; a table, plots and an HTML page."""
+    try:
+        from .bench import run
+    except ImportError as error:
+        raise InputError(f"bench needs {error.name}: pip install 'diffcodec[bench]'") from None
+    _allow_large_pictures()
+    with _progress("measuring") as progress:
+        done = run.run(source, out, codec, rate or run.RATES, first, progress)
+    if as_json:
+        print(json.dumps(done))
+        return
+    for line in [*done["errors"], *(f"{name} {reason}" for name, reason in done["skipped"].items())]:
+        print(f"left out: {line}", file=sys.stderr)
+    print(f"{done['report']}: {done['rows']} files of {done['images']} pictures", file=sys.stderr)
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """List the bundled models."""
     from .models import registry

@@ -112,4 +112,3 @@ def test_bundled_exact_model_is_pinned_to_these_numbers() -> None:
     for units in (-8000, -77, 3000, 11000):
         digest.update(exact.x_hat(z, units).numpy().astype("<f8").tobytes())
     assert digest.hexdigest()[:16] == "1d171b7107bbc79f"
-
