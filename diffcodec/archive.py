@@ -84,7 +84,7 @@ def encode_archive(
     """Code pictures as a `.dfca` archive, without loss.
 
     images: anything `encode` takes, of any sizes and modes; at least one. names: a relative path for each, or none.
-    model:  of diffusion, a bundled name, a path or a provider. steps: T of its chain, 250 if None: more are slower and
+    model:  of diffusion, a bundled name, a path or a provider. steps: T of its chain, 100 if None: more are slower and
             smaller. group: pictures that are coded, and can be read, together.
     batch:  pictures of one network call at most; changes the bytes, never what they decode to.
     jobs:   processes that code groups side by side (with more than 1, ``model`` must be a name or a path, and the

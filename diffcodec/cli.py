@@ -161,7 +161,7 @@ def pack(
     source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of pictures, with its subfolders.")],
     target: Annotated[str, typer.Argument(metavar="OUT.dfca", help="The archive to write.")],
     model: Model = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Diffusion steps: more are slower, smaller (250).")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Diffusion steps: more are slower, smaller (100).")] = None,
     group: Annotated[int, typer.Option(min=1, help="Pictures coded, and readable, together.")] = 512,
     batch: Annotated[int | None, typer.Option(min=1, help="Pictures in a network call at most (by size).")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes (one per core).")] = None,

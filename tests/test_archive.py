@@ -66,7 +66,7 @@ def test_chain_is_inverted_whatever_lies_under_it(seed: int, shapes: list[tuple[
     rng = np.random.default_rng(seed)
     photos = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in sorted(shapes)]
     initial = rng.bytes(rng.integers(0, 200))
-    schedule = vdm.Schedule.placed(int(rng.integers(1, 9)), (-8192, 0, 11264), (300, 1000, 3000))
+    schedule = vdm.Schedule.placed(int(rng.integers(1, 9)), (-8192, 0, 11264), (300, 1000, 3000), int(rng.integers(0, 200)))
     sizes = vdm.batches([p.shape[:2] for p in photos], 8 * len(initial))
     data = vdm.encode(photos, sizes, White(), schedule, initial)
     found, left = vdm.decode(data, [p.shape[:2] for p in photos], sizes, White(), schedule)
@@ -101,7 +101,7 @@ def test_schedule_in_bytes_and_in_order() -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_crash_the_schedule(data: bytes) -> None:
-    for whole in (data, vdm.Schedule.placed(5, (-100, 100), (3, 9)).to_bytes()[:14] + data):
+    for whole in (data, vdm.Schedule.placed(5, (-100, 100), (3, 9), 7).to_bytes()[:16] + data):
         try:
             vdm.Schedule.from_bytes(whole)
         except diffcodec.CorruptStream:

@@ -44,9 +44,9 @@ from .remainder import LEVELS, environment, means, scale_index
 Progress = Callable[[float], None]
 __all__ = ["Schedule", "batches", "decode", "encode", "environment", "measure", "numerics_of"]
 
-STEPS = 250
+STEPS = 100
 MAX_STEPS = 2000
-LAST = 11.0  #: log-SNR of z_0: where telling x by a Gaussian about x_hat is about as cheap as going on
+LAST = 11.5  #: log-SNR of z_0: where telling x by a Gaussian about x_hat is about as cheap as going on
 UNIT = 1 / 1024  #: of log-SNRs
 FINENESS = 4.0  #: cells of a latent's grid per standard deviation
 BATCH_PIXELS = 8192  #: of a network call
@@ -64,22 +64,23 @@ _SENTINEL = b"\1"  # above the initial bits, which may end in zeros
 
 @dataclass(frozen=True)
 class Schedule:
-    """The log-SNRs of z_0, ..., z_T and a profile of the model's errors; both go into the stream.
+    """The log-SNRs of z_0, ..., z_T, a profile of the model's errors, p(x|z_0)'s scale; all go into the stream.
 
     units: log-SNRs in units, falling.  knots: log-SNRs in units, rising.
-    mse: -256 log2 E (x - x_hat)^2 at each knot, x in [-1, 1].
+    mse: -256 log2 E (x - x_hat)^2 at each knot, x in [-1, 1].  scale: of p(x|z_0), an index of `entropy.gaussian`.
     """
 
     units: tuple[int, ...]
     knots: tuple[int, ...]
     mse: tuple[int, ...]
+    scale: int
 
     @property
     def steps(self) -> int:
         return len(self.units) - 1
 
     @classmethod
-    def placed(cls, steps: int, knots: tuple[int, ...], mse: tuple[int, ...]) -> Schedule:
+    def placed(cls, steps: int, knots: tuple[int, ...], mse: tuple[int, ...], scale: int) -> Schedule:
         """Steps from the first to the last knot, where the profile says that they are worth most.
 
         A step of width d from t loses d^2 SNR |d mse / d logsnr| / 2 nats against the integral of VDM eq. 17, so the
@@ -95,7 +96,7 @@ class Schedule:
         even = np.interp(np.linspace(0, mass[-1], steps + 1), mass, fine)
         units = np.rint(even / UNIT).astype(np.int64)
         units = np.maximum.accumulate(units - np.arange(steps + 1)) + np.arange(steps + 1)  # distinct
-        return cls(tuple(int(u) for u in units[::-1]), knots, mse)
+        return cls(tuple(int(u) for u in units[::-1]), knots, mse, scale)
 
     def log2_mse(self, units: int) -> int:
         """-256 log2 of the error at a log-SNR, linear between the knots, in integers."""
@@ -104,8 +105,8 @@ class Schedule:
         return low + (high - low) * (min(max(units, a), b) - a) // (b - a)
 
     def to_bytes(self) -> bytes:
-        """T and the number of knots, knots and errors, 16 bits each; z_0's log-SNR, 32 bits; deflated steps."""
-        head = np.array([self.steps, len(self.knots)], "<u2").tobytes()
+        """T, scale, number of knots, knots and errors, 16 bits each; z_0's log-SNR, 32 bits; deflated steps."""
+        head = np.array([self.steps, self.scale, len(self.knots)], "<u2").tobytes()
         profile = np.array([*self.knots, *self.mse], "<i2").tobytes()
         steps = zlib.compress((-np.diff(self.units)).astype("<u2").tobytes(), 9)
         first = np.array([self.units[0], len(steps)], "<i4").tobytes()
@@ -115,13 +116,13 @@ class Schedule:
     def from_bytes(cls, data: bytes) -> tuple[Schedule, bytes]:
         """(schedule, bytes behind it). Raises CorruptStream."""
         damaged = CorruptStream("the diffusion schedule of the archive is damaged")
-        if len(data) < 4:
+        if len(data) < 6:
             raise damaged
-        T, n = (int(v) for v in np.frombuffer(data[:4], "<u2"))
-        at = 4 + 4 * n
-        if not 1 <= T <= MAX_STEPS or not 2 <= n <= 256 or len(data) < at + 8:
+        T, scale, n = (int(v) for v in np.frombuffer(data[:6], "<u2"))
+        at = 6 + 4 * n
+        if not 1 <= T <= MAX_STEPS or scale > gaussian.MAX_SCALE or not 2 <= n <= 256 or len(data) < at + 8:
             raise damaged
-        fields = [int(v) for v in np.frombuffer(data[4:at], "<i2")]
+        fields = [int(v) for v in np.frombuffer(data[6:at], "<i2")]
         knots, mse = tuple(fields[:n]), tuple(fields[n:])
         first, size = (int(v) for v in np.frombuffer(data[at : at + 8], "<i4"))
         engine = zlib.decompressobj()
@@ -134,7 +135,7 @@ class Schedule:
         if not engine.eof or steps.min() < 1 or not rising or abs(first) > 2**20 or min(mse) < -2560:
             raise damaged
         units = first - np.concatenate([[0], np.cumsum(steps)])
-        return cls(tuple(int(u) for u in units), knots, mse), data[at + 8 + size :]
+        return cls(tuple(int(u) for u in units), knots, mse, scale), data[at + 8 + size :]
 
 
 def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> Schedule:
@@ -144,6 +145,7 @@ def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> 
     top = min(LAST, model.logsnr_max)
     knots = np.unique(np.rint(np.linspace(model.logsnr_min, top, _KNOTS) / UNIT).astype(int))
     squared, count = np.zeros(len(knots)), 0
+    last: list[tuple[np.ndarray, np.ndarray]] = []  # levels, and means at z_0
     with numerics_of(model):
         for number, photo in enumerate(photos):
             if count and count + photo.size > 3 * _PROBE_PIXELS:
@@ -155,9 +157,26 @@ def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> 
                 a, s = signal(int(knot))
                 x_hat = samplers.mean(model.predict, a * x + s * eps, float(knot) * UNIT)
                 squared[k] += float((x - x_hat).double().square().sum())
+            last.append((photo.transpose(2, 0, 1).ravel(), means(x_hat.double().cpu().numpy())))
     mse = np.minimum.accumulate(np.maximum(squared / max(count, 1), 1e-9))
     profile = tuple(int(v) for v in np.rint(-_MSE_UNIT * np.log2(mse)))
-    return Schedule.placed(steps, tuple(int(k) for k in knots), profile)
+    scale = best_scale(*(np.concatenate(part) for part in zip(*last, strict=True)))
+    return Schedule.placed(steps, tuple(int(k) for k in knots), profile, scale)
+
+
+def best_scale(levels: np.ndarray, mean64: np.ndarray) -> int:
+    """The scale that codes uint8 (n,) for the fewest bits, given means (n,) in 1/64 of a level.
+
+    Smaller than their distance tells: levels are whole, and the mass of a cell counts the width of the cell as well.
+    """
+    symbols = levels.astype(np.int64)
+    widest = scale_index(float(np.sqrt(np.square(symbols - mean64 / 64).mean())))
+
+    def bits(scale: int) -> float:
+        freqs = gaussian.intervals(symbols, mean64, np.full(len(symbols), scale), LEVELS)[1]
+        return -float(np.log2(freqs / 2.0**24).sum())
+
+    return min(range(max(0, widest - 48), widest + 1), key=bits)
 
 
 class _Chain:
@@ -179,7 +198,7 @@ class _Chain:
         # standard deviations of p(z_i|z_{i+1}) with that of x, and of p(z_T)
         wide = zip(self.std, self.b, mse[1:], strict=True)
         self.p_std = [*(math.sqrt(std * std + b * b * e) for std, b, e in wide), 1.0]
-        self.scale = scale_index(127.5 * math.sqrt(mse[0]))
+        self.scale = schedule.scale
         # q(z_{i+1}|z_i) = N(keep z_i, std^2), VDM eqs. 20 and 22
         self.q_std = [self.sigma[0], *(math.sqrt(1 - keep) * self.sigma[i + 1] for i, keep in pairs)]
         self.cell = [min(q, p) / FINENESS for q, p in zip(self.q_std, self.p_std, strict=True)]
