@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ from .api import Progress
 from .bitstream.archive import (
     CHAINED,
     COPY,
+    MAX_GROUP_PIXELS,
     STREAM,
     ArchiveHeader,
     Entry,
@@ -34,7 +36,15 @@ from .bitstream.archive import (
 from .bitstream.header import FINGERPRINT_BYTES, NUMERICS
 from .bitstream.limits import Limits
 from .bitstream.varint import read_varint, write_varint
-from .errors import BitstreamError, CorruptStream, DecodeMismatch, DiffcodecError, InputError, Truncated
+from .errors import (
+    BitstreamError,
+    CorruptStream,
+    DecodeMismatch,
+    DiffcodecError,
+    InputError,
+    LimitExceeded,
+    Truncated,
+)
 from .workers import Workers
 from .workers import check as check_workers
 
@@ -43,7 +53,7 @@ if TYPE_CHECKING:
     from .image import Picture
 
 GROUP = 512  #: pictures of a group at most
-GROUP_PIXELS = 2**24  #: of all pictures of a group, unless it has only one
+GROUP_PIXELS = MAX_GROUP_PIXELS  #: of all pictures of a group, unless it has only one, which is never chained
 _PROBE = 128  # side of the parts that the schedule is measured on
 _EXACT, _PINNED = NUMERICS.index("exact"), NUMERICS.index("pinned")
 
@@ -52,13 +62,15 @@ _EXACT, _PINNED = NUMERICS.index("exact"), NUMERICS.index("pinned")
 class Plan:
     """What a group's coding takes besides its pictures; sent to worker processes.
 
-    batch: pictures a network call takes at most, None by their size.
+    batch: pictures a network call takes at most, None by their size. max_pixels: of a picture to decode, None for the
+    default.
     """
 
     model: Any
     device: str
     params: bytes
     batch: int | None = None
+    max_pixels: int | None = None
 
     def provider(self) -> Any:
         return api._registry().load(self.model, device=self.device, codec="vdm")
@@ -115,6 +127,7 @@ def decode_archive(
     data: Any,
     *,
     model: Any = None,
+    groups: Sequence[int] | None = None,
     device: str = "auto",
     jobs: int = 1,
     damaged: str = "raise",
@@ -123,15 +136,22 @@ def decode_archive(
 ) -> list[Samples | None]:
     """The pictures of an archive (bytes or a path), arrays as from `decode`, in their order.
 
+    groups:  numbers of the groups to read, None for all; the others are not looked at.
     damaged: "raise", or "skip": None stands for each picture of a group that cannot be read (a warning names it).
 
-    Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream,
+    Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream, InputError,
     ModelNotFound, ModelMismatch; DecodeMismatch if pixels are not the ones that were encoded.
     """
     out: list[Samples | None] = []
     with open_archive(data, max_pixels) as reader:
         _require_index(reader, damaged)
-        for place, result in decoded(reader, reader.places, model, device, jobs, progress):
+        places = reader.places
+        if groups is not None:
+            wrong = next((g for g in groups if not 0 <= g < len(places)), None)
+            if wrong is not None:
+                raise InputError(f"expected groups from 0 to {len(places) - 1}, found {wrong}")
+            places = [places[g] for g in groups]
+        for place, result in decoded(reader, places, model, device, jobs, progress):
             if not isinstance(result, DiffcodecError):
                 out += [picture.samples for _, picture in result]
             elif damaged == "raise":
@@ -254,7 +274,7 @@ def decode_group(task: tuple[Plan, Group], progress: Progress | None = None) -> 
     at = 0
     for i, entry in enumerate(entries):
         if entry.kind == STREAM:
-            pictures[i] = api.decode_picture(initial[at : at + entry.size])
+            pictures[i] = api.decode_picture(initial[at : at + entry.size], max_pixels=plan.max_pixels)
             at += entry.size
     if at != len(initial):
         raise CorruptStream("bytes follow the last picture of a group; the file is damaged")
@@ -273,15 +293,16 @@ def decoded(
     """For each place its pictures with their names, or the error that lost them."""
     check_workers(jobs, model)
     header = reader.header
-    plan = Plan(model or header.model, device, header.params)
+    plan = Plan(model or header.model, device, header.params, max_pixels=reader.limits.max_pixels)
     _, environment = plan.schedule()
     made_on = environment.split(", ")[1] if ", " in environment else "cpu"
     plan = replace(plan, device=made_on if device == "auto" and made_on == "cpu" else device)
     provider = api._registry().load(plan.model, device=plan.device, fingerprint=header.fingerprint, codec="vdm")
     here = _environment(provider)
     if environment != here:
-        warnings.warn(f"this archive was made with {environment}, here is {here}: it may not decode", stacklevel=3)
+        warnings.warn(f"this archive was made with {differing(environment, here)}: it may not decode", stacklevel=3)
     names: dict[int, list[str]] = {}
+    digests: dict[int, bytes] = {}
     broken: dict[int, DiffcodecError] = {}
 
     def tasks() -> Iterator[tuple[Plan, Group]]:
@@ -292,6 +313,7 @@ def decoded(
                 broken[place.number] = error
                 group = Group((), b"", digest_of([]))
             names[place.number] = [entry.name for entry in group.entries]
+            digests[place.number] = group.digest
             yield plan, group
 
     with Workers(jobs) as workers:
@@ -303,6 +325,9 @@ def decoded(
                 yield place, result
             else:
                 yield place, list(zip(names[place.number], result, strict=True))
+    if not broken and list(digests) == list(range(len(reader.places))) and reader.complete:
+        if digest_of(list(digests.values())) != reader.digest:
+            raise DecodeMismatch("the groups of the archive differ from its digest: some are not its own")
 
 
 def _originals(pictures: Sequence[Picture], digests: Sequence[bytes]) -> dict[int, int]:
@@ -357,17 +382,25 @@ def _read_sizes(payload: bytes, pictures: int) -> tuple[list[int], bytes]:
 
 
 def _check_sizes(sizes: Sequence[int], shapes: Sequence[tuple[int, int]]) -> None:
-    at = 0
+    at, most = 0, _vdm().MAX_BATCH_PIXELS
     for size in sizes:
         if len(set(shapes[at : at + size])) > 1:
             raise CorruptStream("a batch of a group has pictures of several sizes; the file is damaged")
+        if size > 1 and size * shapes[at][0] * shapes[at][1] > most:
+            raise LimitExceeded(f"a batch of a group has {size} pictures of {shapes[at]}, over {most} pixels")
         at += size
 
 
 def _mismatch(plan: Plan, environment: str, what: str) -> DecodeMismatch:
-    here = _environment(plan.provider())
-    remedy = f"it was made with {environment}, here is {here}: decode it there" if environment != here else ""
+    facts = differing(environment, _environment(plan.provider()))
+    remedy = f"it was made with {facts}: decode it there" if facts else ""
     return DecodeMismatch(f"{what}: nothing of its group was returned; {remedy or 'the file is damaged'}")
+
+
+def differing(made: str, here: str) -> str:
+    """The facts of an environment that differ from those of another: "torch 2.9 (here torch 2.13), ..."."""
+    pairs = itertools.zip_longest(made.split(", "), here.split(", "), fillvalue="nothing")
+    return ", ".join(f"{a} (here {b})" for a, b in pairs if a != b)
 
 
 # ---- plans, headers, files

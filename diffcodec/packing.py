@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import archive, output
 from .api import Progress
-from .bitstream.archive import Place, Reader, Writer, digest_of, valid_name
+from .bitstream.archive import CHAINED, Place, Reader, Writer, digest_of, valid_name
 from .errors import BitstreamError, DiffcodecError, InputError
 from .workers import Workers
 from .workers import check as check_workers
@@ -106,7 +106,8 @@ def unpack(
 ) -> dict[str, Any]:
     """The pictures of an archive as files below ``folder``, which is made if it is not there.
 
-    Each keeps its name where that stands for a lossless format that holds it; else ".png" (or ".tif", ".npy") is added.
+    Each keeps its name where that stands for a lossless format that holds it; else ".png" (or ".tif", ".npy") is added,
+    and added again where another picture of the archive has that name.
     only: a pattern such as "holiday/*"; groups without such a name are not decoded.
     A damaged group is reported, and the others are written.
 
@@ -115,7 +116,8 @@ def unpack(
     """
     check_workers(jobs, model)
     problems: list[str] = []
-    written = lost = 0
+    lost = 0
+    written: set[str] = set()
     with archive.open_archive(source, max_pixels) as reader:
         if not reader.complete:
             problems.append(f"{reader.problem}; whole groups before that: {len(reader.places)}")
@@ -131,12 +133,12 @@ def unpack(
             start = sum(p.pictures or 0 for p in reader.places[: place.number])
             for number, (name, picture) in enumerate(result, start):
                 if only is None or fnmatch.fnmatchcase(name, only):
-                    _write(folder, name or f"{number:06}", picture, overwrite)
-                    written += 1
-    return {"pictures": written, "groups": len(places), "lost": lost, "problems": problems}
+                    _write(folder, name or f"{number:06}", picture, overwrite, written)
+    return {"pictures": len(written), "groups": len(places), "lost": lost, "problems": problems}
 
 
-def _write(folder: str, name: str, picture: Picture, overwrite: bool) -> None:
+def _write(folder: str, name: str, picture: Picture, overwrite: bool, written: set[str]) -> None:
+    """Write a picture under its name, or one that is none of those ``written`` before; adds that to them."""
     from . import files
 
     try:
@@ -146,6 +148,9 @@ def _write(folder: str, name: str, picture: Picture, overwrite: bool) -> None:
         mode = picture.mode.removesuffix("[1]")
         format = next(f for f in _LOSSLESS if f == "NPY" or mode in files.FORMATS[f])
         name += {"PNG": ".png", "TIFF": ".tif", "NPY": ".npy"}[format]
+    while name in written:
+        name += os.path.splitext(name)[1]
+    written.add(name)
     path = os.path.join(folder, *name.split("/"))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     output.write(path, files.write(picture, format), overwrite)
@@ -162,11 +167,18 @@ def _has(reader: Reader, place: Place, only: str) -> bool:
 
 
 def _files(folder: str, besides: set[str]) -> list[str]:
-    """Relative paths with '/' of all files below, sorted."""
+    """Relative paths with '/' of all files below, sorted. Warns of folders that cannot be read."""
+
+    def unreadable(error: OSError) -> None:
+        name = os.path.relpath(error.filename, folder)
+        warnings.warn(f"left out {ascii(name)[1:-1]}: {error.strerror}", stacklevel=4)
+
     found = []
-    for path in Path(folder).rglob("*"):
-        if path.is_file() and os.path.realpath(path) not in besides:
-            found.append(path.relative_to(folder).as_posix())
+    for parent, _, files in os.walk(folder, onerror=unreadable):
+        for file in files:
+            path = Path(parent, file)
+            if path.is_file() and os.path.realpath(path) not in besides:
+                found.append(path.relative_to(folder).as_posix())
     return sorted(found)
 
 
@@ -258,6 +270,11 @@ def _resume(file: BinaryIO, plan: archive.Plan, groups: _Ahead) -> tuple[archive
                     break
                 if digest_of([picture.digest() for picture in ahead[1]]) != group.digest:
                     break
+                if any(
+                    entry.kind == CHAINED and (entry.icc, entry.exif) != (picture.icc or b"", picture.exif or b"")
+                    for entry, picture in zip(group.entries, ahead[1], strict=True)
+                ):
+                    break  # equal pixels with another profile
                 next(groups)
                 places.append(place)
                 digests.append(group.digest)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -53,7 +56,8 @@ class Workers:
             return
         context = multiprocessing.get_context("spawn")
         reports = context.Queue()
-        self.pool = ProcessPoolExecutor(min(self.jobs, count), context, _begin, (reports,))
+        jobs = min(self.jobs, count)
+        self.pool = ProcessPoolExecutor(jobs, context, _begin, (reports, jobs))
         waiting: deque[Future[Any]] = deque()
         done = 0
         fractions: dict[int, float] = {}
@@ -110,9 +114,21 @@ def _part(progress: Progress, number: int, count: int) -> Progress:
     return lambda fraction: progress((number + fraction) / count)
 
 
-def _begin(reports: Any) -> None:
+def _begin(reports: Any, jobs: int) -> None:
+    """In a worker: its share of the cores, and an end of its own should the parent be killed, which it cannot tell."""
     global _reports
     _reports = reports
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+
+
+def _end_with(sentinel: Any) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 def _work(function: Callable[[Any, Progress | None], Any], task: Any, number: int) -> Any:

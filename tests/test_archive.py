@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,9 +23,16 @@ from PIL import Image
 
 import diffcodec
 from diffcodec import archive, packing
-from diffcodec.bitstream.archive import Reader
+from diffcodec.bitstream.archive import CHAINED, Entry, Group, Reader, Writer
 from diffcodec.codecs import vdm
-from diffcodec.errors import ChecksumMismatch, DecodeMismatch, InputError, NotADiffcodecFile, Truncated
+from diffcodec.errors import (
+    ChecksumMismatch,
+    DecodeMismatch,
+    InputError,
+    LimitExceeded,
+    NotADiffcodecFile,
+    Truncated,
+)
 
 STEPS = 6
 
@@ -66,7 +74,9 @@ def test_chain_is_inverted_whatever_lies_under_it(seed: int, shapes: list[tuple[
     rng = np.random.default_rng(seed)
     photos = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in sorted(shapes)]
     initial = rng.bytes(rng.integers(0, 200))
-    schedule = vdm.Schedule.placed(int(rng.integers(1, 9)), (-8192, 0, 11264), (300, 1000, 3000), int(rng.integers(0, 200)))
+    schedule = vdm.Schedule.placed(
+        int(rng.integers(1, 9)), (-8192, 0, 11264), (300, 1000, 3000), int(rng.integers(0, 200))
+    )
     sizes = vdm.batches([p.shape[:2] for p in photos], 8 * len(initial))
     data = vdm.encode(photos, sizes, White(), schedule, initial)
     found, left = vdm.decode(data, [p.shape[:2] for p in photos], sizes, White(), schedule)
@@ -174,6 +184,40 @@ def test_damaged_group_loses_itself(fake_codec: None) -> None:
     same([p for p in found if p is not None], PHOTOS[:7] + PHOTOS[14:])
 
 
+def test_one_group_without_the_others(fake_codec: None) -> None:
+    data = bytearray(diffcodec.encode_archive(PHOTOS, White(), steps=STEPS, group=7))
+    with archive.open_archive(bytes(data)) as reader:
+        data[reader.places[1].offset + 40] ^= 1
+    same(diffcodec.decode_archive(bytes(data), model=White(), groups=[2, 0]), PHOTOS[14:] + PHOTOS[:7])
+    with pytest.raises(InputError, match="groups from 0 to 2"):
+        diffcodec.decode_archive(bytes(data), model=White(), groups=[3])
+
+
+def test_groups_of_another_archive_are_told(fake_codec: None) -> None:
+    """Its digest is over the groups in order: a forger who mends every checksum is found out as well."""
+    out = io.BytesIO()
+    data = diffcodec.encode_archive(PHOTOS, White(), steps=STEPS, group=7)
+    with archive.open_archive(data) as reader:
+        writer = Writer(out, reader.header)
+        for place in (reader.places[1], reader.places[0], reader.places[2]):
+            writer.add(reader.group(place))
+        writer.digests = [writer.digests[1], writer.digests[0], writer.digests[2]]
+        writer.finish()
+    with pytest.raises(DecodeMismatch, match="the groups of the archive differ"):
+        diffcodec.decode_archive(out.getvalue(), model=White())
+
+
+def test_what_a_reader_must_have_memory_for_is_bounded() -> None:
+    """A few bytes may not claim pictures without end."""
+    entries = tuple(Entry("", CHAINED, 0, 4096, 2048, b"1234") for _ in range(3))
+    with pytest.raises(LimitExceeded, match="chained pictures"):
+        Group.from_bytes(Group(entries, b"", bytes(8)).to_bytes())
+    assert len(Group.from_bytes(Group(entries[:2], b"", bytes(8)).to_bytes()).entries) == 2
+    with pytest.raises(LimitExceeded, match="batch"):
+        archive._check_sizes([2], [(4096, 2048)] * 2)
+    assert vdm.batches([(4096, 2048)] * 2 + [(1024, 1024)] * 4, 10**12, 99) == [1, 1, 2, 2]
+
+
 def test_cut_archive(fake_codec: None) -> None:
     data = diffcodec.encode_archive(PHOTOS, White(), steps=STEPS, group=7)[:-200]
     with pytest.raises(Truncated, match="whole groups"):
@@ -192,8 +236,11 @@ def test_another_machine_is_named_and_returns_nothing(fake_codec: None, monkeypa
     data = diffcodec.encode_archive(PHOTOS, White(), steps=STEPS)
     with pytest.raises(DecodeMismatch, match="nothing of its group"):
         diffcodec.decode_archive(data, model=Shaky())
-    monkeypatch.setattr(vdm, "environment", lambda device: "torch 9, cpu, abacus")
-    with pytest.raises(DecodeMismatch, match="torch 9, cpu, abacus"), pytest.warns(UserWarning, match="abacus"):
+    made = diffcodec.inspect_archive(data)["environment"]
+    assert made == archive._environment(White()) and len(made.split(", ")) == 5
+    monkeypatch.setattr(vdm, "environment", lambda device: f"torch 9, {made.split(', ', 1)[1].rpartition(', ')[0]}")
+    fact = re.escape(f"made with torch {torch.__version__} (here torch 9)")
+    with pytest.raises(DecodeMismatch, match=f"{fact}: decode it there"), pytest.warns(UserWarning, match=fact):
         diffcodec.decode_archive(data, model=Shaky())
 
 
@@ -268,6 +315,45 @@ def test_damaged_archive_writes_the_rest(fake_codec: None, folder: Path, tmp_pat
     code, _, stderr = run("unpack", out, tmp_path / "back", "--jobs", 1)
     assert code == 1 and "group 0 is lost" in stderr and "13 pictures of the rest" in stderr
     assert len(list((tmp_path / "back").rglob("*.png"))) == 13
+
+
+def test_no_picture_takes_the_name_of_another(fake_codec: None, tmp_path: Path, run) -> None:
+    """A lossy picture becomes a PNG, whose name another picture may have."""
+    root = tmp_path / "in"
+    root.mkdir()
+    Image.fromarray(PHOTOS[0]).save(root / "a.bmp.png")
+    Image.fromarray(noise(5, 8, 8, 4)).save(root / "b.png")
+    (root / "b.png").rename(root / "a.bmp")  # a name that holds no alpha
+    assert run("pack", root, tmp_path / "x.dfca", "--steps", STEPS, "--jobs", 1)[0] == 0
+    assert run("unpack", tmp_path / "x.dfca", tmp_path / "back", "--jobs", 1, "--overwrite")[0] == 0
+    found = {p.name: np.asarray(Image.open(p)) for p in (tmp_path / "back").iterdir()}
+    assert sorted(found) == ["a.bmp.png", "a.bmp.png.png"]
+    same([found["a.bmp.png"], found["a.bmp.png.png"]], [noise(5, 8, 8, 4), PHOTOS[0]])
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    fake_codec: None, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder or a file: what is left out of an archive is named."""
+    real_list, real_open = os.scandir, open
+
+    def scandir(path):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_list(path)
+
+    def opened(path, *rest, **more):
+        if Path(str(path)).name == "00.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_open(path, *rest, **more)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr("builtins.open", opened)
+    with pytest.warns(UserWarning) as found:
+        done = packing.pack(str(folder), str(tmp_path / "x.dfca"), White(), steps=STEPS)
+    told = [str(w.message) for w in found]
+    assert "left out sub: Permission denied" in told and "left out 00.png: Permission denied" in told
+    assert done["pictures"] == 7 and "00.png" in done["left_out"]
 
 
 class Interrupted(Exception):

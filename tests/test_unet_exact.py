@@ -48,6 +48,8 @@ def test_threads_batches_and_algorithms_change_nothing(tensors: dict[str, torch.
     whole = v(net, Z, units)
     assert whole.shape == Z.shape and bool(whole.isfinite().all())
     assert torch.equal(torch.cat([v(net, z[None], units) for z in Z]), whole)
+    with torch.autocast("cpu", torch.bfloat16):  # a caller's
+        assert torch.equal(v(net, Z, units), whole)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(3 - min(threads, 2))

@@ -16,7 +16,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ..errors import BitstreamError, ChecksumMismatch, CorruptStream, NotADiffcodecFile, Truncated, UnsupportedVersion
+from ..errors import (
+    BitstreamError,
+    ChecksumMismatch,
+    CorruptStream,
+    LimitExceeded,
+    NotADiffcodecFile,
+    Truncated,
+    UnsupportedVersion,
+)
 from .container import _SEAL_BYTES, VERSION, _seal
 from .header import FINGERPRINT_BYTES, NUMERICS, _Fields, _known, _limited
 from .limits import DEFAULT_LIMITS, Limits
@@ -25,6 +33,7 @@ from .varint import read_varint, write_varint
 SIGNATURE = b"\x8bDFA\r\n\x1a\n"
 DIGEST_BYTES = 4  #: of a picture
 GROUP_DIGEST_BYTES = 8
+MAX_GROUP_PIXELS = 2**24  #: of all chained pictures of a group: what a reader must have the memory for
 STREAM, CHAINED, COPY = 0, 1, 2  #: how a picture is kept: a .dfc stream, in the group's chain, as an earlier one
 _START = len(SIGNATURE) + len(VERSION)
 _MAX_DIRECTORY = 2**26  # bytes of a group's directory, inflated
@@ -125,6 +134,9 @@ class Group:
         sizes = [fields.varint(32) if kind != CHAINED else 0 for kind in kinds]
         shapes = [(fields.varint(32), fields.varint(32)) if kind == CHAINED else (0, 0) for kind in kinds]
         lengths = [(fields.varint(32), fields.varint(32)) if kind == CHAINED else (0, 0) for kind in kinds]
+        chained = sum(w * h for w, h in shapes)
+        if chained > MAX_GROUP_PIXELS:
+            raise LimitExceeded(f"the chained pictures of a group have {chained} pixels, over {MAX_GROUP_PIXELS}")
         entries = []
         for n, (name, kind, size, (w, h), (i, x)) in enumerate(zip(names, kinds, sizes, shapes, lengths, strict=True)):
             wrong = (
@@ -215,7 +227,7 @@ class Writer:
 
     def finish(self) -> bytes:
         """Write the index; returns the archive's digest."""
-        digest = hashlib.sha256(b"".join(self.digests)).digest()[:GROUP_DIGEST_BYTES]
+        digest = digest_of(self.digests)
         fields = [write_varint(len(self.places))]
         fields += [write_varint(v) for p in self.places for v in (p.size, p.pictures or 0)]
         at = self.file.tell()
@@ -332,5 +344,5 @@ class Reader:
 
 
 def digest_of(digests: Sequence[bytes]) -> bytes:
-    """The digest of a group: of its pictures' digests, 8 bytes each, in order."""
+    """The digest of a group, of its pictures' digests, or of an archive, of its groups': 8 bytes each, in order."""
     return hashlib.sha256(b"".join(digests)).digest()[:GROUP_DIGEST_BYTES]

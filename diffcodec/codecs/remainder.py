@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,9 +18,20 @@ LEVELS = 256
 
 
 def environment(device: str) -> str:
-    """What the last bits of a float network depend on, recorded in a pinned stream."""
-    kind = torch.backends.cpu.get_cpu_capability() if device == "cpu" else torch.cuda.get_device_name()
+    """What the last bits of a float network depend on, recorded in a pinned stream: facts, parted by ", "."""
+    kind = f"{torch.backends.cpu.get_cpu_capability()} {_processor()}" if device == "cpu" else ""
+    kind = (kind or torch.cuda.get_device_name()).replace(",", "")
     return f"torch {torch.__version__}, {device}, {platform.machine()} {kind}, {torch.get_num_threads()} threads"
+
+
+@cache
+def _processor() -> str:
+    """The processor's name: libraries choose their kernels by more than its vector width."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def means(x_hat: np.ndarray) -> np.ndarray:

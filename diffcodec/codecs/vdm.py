@@ -50,6 +50,7 @@ LAST = 11.5  #: log-SNR of z_0: where telling x by a Gaussian about x_hat is abo
 UNIT = 1 / 1024  #: of log-SNRs
 FINENESS = 4.0  #: cells of a latent's grid per standard deviation
 BATCH_PIXELS = 8192  #: of a network call
+MAX_BATCH_PIXELS = 2**21  #: of a network call, unless it is of one picture: what a reader must have the memory for
 INITIAL_BITS = 11.0  #: per sample, with which a chain may begin
 _KNOTS = 24  # of the profile
 _MSE_UNIT = 256  # of log2(mse) in the profile
@@ -248,7 +249,8 @@ def _exp(value: Decimal) -> float:
 def batches(shapes: Sequence[tuple[int, int]], initial_bits: int, largest: int | None = None) -> list[int]:
     """How many pictures each call takes: as many neighbours of one size as the bits before them can begin a chain for.
 
-    ``shapes`` (height, width) in coding order; ``largest`` is the most, None by BATCH_PIXELS. A chain of few pictures
+    ``shapes`` (height, width) in coding order; ``largest`` is the most, None by BATCH_PIXELS; a format's limit is
+    MAX_BATCH_PIXELS. A chain of few pictures
     grows by what each adds, taken as 2 bits per sample. Returns the sizes, whose sum is the number of pictures.
     """
     out: list[int] = []
@@ -256,6 +258,7 @@ def batches(shapes: Sequence[tuple[int, int]], initial_bits: int, largest: int |
     while at < len(shapes):
         samples = 3 * shapes[at][0] * shapes[at][1]
         most = max(1, BATCH_PIXELS * 3 // samples) if largest is None else largest
+        most = min(most, max(1, MAX_BATCH_PIXELS * 3 // samples))
         fits = max(1, int(bits / (INITIAL_BITS * samples)))
         same = next((k for k in range(at, len(shapes)) if shapes[k] != shapes[at]), len(shapes)) - at
         out.append(min(most, fits, same))

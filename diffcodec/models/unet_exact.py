@@ -140,12 +140,13 @@ class ExactUNet:
         return sums.mul_(self.t[f"{name}.multiplier"]).add_(self.t[f"{name}.bias"])
 
     def _sums(self, w: Tensor, codes: Tensor, stride: int, padding: int) -> Tensor:
-        if self.device.type == "cpu":
-            with torch.backends.nnpack.flags(enabled=False):  # it knows Winograd
-                return F.conv2d(codes, w, stride=stride, padding=padding)
-        n, _, H, W = codes.shape  # elsewhere a library may choose Winograd or FFT for a convolution, not for a product
-        columns = F.unfold(codes, w.shape[2], padding=padding, stride=stride)
-        return (w.flatten(1) @ columns).view(n, len(w), H // stride, W // stride)
+        with torch.autocast(codes.device.type, enabled=False):  # the caller's; bfloat16 holds no code above 256
+            if self.device.type == "cpu":
+                with torch.backends.nnpack.flags(enabled=False):  # it knows Winograd
+                    return F.conv2d(codes, w, stride=stride, padding=padding)
+            n, _, H, W = codes.shape  # elsewhere a library may take Winograd or FFT for a convolution, not a product
+            columns = F.unfold(codes, w.shape[2], padding=padding, stride=stride)
+            return (w.flatten(1) @ columns).view(n, len(w), H // stride, W // stride)
 
     def _film(self, units: int) -> list[tuple[Tensor, Tensor]]:
         """(1 + scale, shift) of every block in units of 1/FINE, float32 (C,)."""
