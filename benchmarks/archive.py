@@ -14,20 +14,24 @@ import argparse
 import csv
 import io
 import math
+import multiprocessing
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 
-import diffcodec
+from diffcodec import archive
+from diffcodec.bitstream.archive import Group, Writer
 from diffcodec.codecs import vdm
 from diffcodec.diffusion import samplers
 from diffcodec.entropy import gaussian
+from diffcodec.image import Picture
 from diffcodec.models import registry
 
 
@@ -88,10 +92,10 @@ def bound(images: Sequence[np.ndarray], model, schedule: vdm.Schedule) -> tuple[
 
 
 class Watch:
-    """While an archive is made in this process: the bound at the latents that were drawn, and time in the network."""
+    """While a group is coded in this process: the bound, in nats, at the latents that were drawn."""
 
     def __init__(self) -> None:
-        self.coded = self.plain = self.dims = self.inside = 0.0
+        self.coded = self.plain = 0.0
 
     def __enter__(self) -> Watch:
         self._push, self._x_hat = vdm._push_batch, vdm._Chain.x_hat
@@ -99,15 +103,12 @@ class Watch:
         def push(stack, chain, photos, progress):
             self.levels = photos.transpose(0, 3, 1, 2).ravel()
             self.x = self.levels / 127.5 - 1
-            self.dims += self.x.size
             fixed = prior(chain, torch.from_numpy(self.x))
             self.coded, self.plain = self.coded + fixed, self.plain + fixed
             self._push(stack, chain, photos, progress)
 
         def x_hat(chain, z, i, shape):
-            start = time.perf_counter()
             real, found = self._x_hat(chain, z, i, shape)
-            self.inside += time.perf_counter() - start
             terms = step(chain, i - 1, self.x, found) if i else (told(chain, self.levels, found),) * 2
             self.coded, self.plain = self.coded + terms[0], self.plain + terms[1]
             return real, found
@@ -117,6 +118,29 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         vdm._push_batch, vdm._Chain.x_hat = self._push, self._x_hat
+
+
+def watched(task: tuple) -> tuple[Group, float, float]:
+    """`archive.encode_group` of a task: the group and the bound of its chain (coded, plain) in nats."""
+    with Watch() as watch:
+        group = archive.encode_group(task)
+    return group, watch.coded, watch.plain
+
+
+def coded(images: list[np.ndarray], model: str | None, steps: int, size: int, jobs: int) -> tuple[bytes, np.ndarray]:
+    """(archive as `encode_archive` makes it, bounds of its chains in bits, summed)."""
+    pictures = [Picture.from_any(image) for image in images]
+    parts = [pictures[at : at + size] for at in range(0, len(pictures), size)]
+    plan = archive.make_plan(model, "auto", steps, None, lambda: parts[0])
+    out = io.BytesIO()
+    writer = Writer(out, archive.header_of(plan))
+    bits = np.zeros(2)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        for group, *nats in pool.map(watched, [(plan, [""] * len(part), part) for part in parts]):
+            writer.add(group)
+            bits += np.array(nats) / math.log(2)
+    writer.finish()
+    return out.getvalue(), bits
 
 
 def jpeg_xl(images: list[np.ndarray]) -> float:
@@ -157,18 +181,21 @@ def share_outside(images: list[np.ndarray], model, schedule: vdm.Schedule) -> fl
         vdm._Chain.x_hat = x_hat
 
 
-def same(path: Path, images: list[np.ndarray], model: str | None) -> bool:
-    """Whether another process decodes the archive to these pictures."""
+def same(path: Path, images: list[np.ndarray], model: str | None, jobs: int) -> bool:
+    """Whether other processes decode the archive to these pictures."""
     np.savez(path.with_suffix(".npz"), *images)
     code = (
         "import sys, numpy as np, diffcodec\n"
-        "found = diffcodec.decode_archive(sys.argv[1], model=sys.argv[3] or None)\n"
-        "with np.load(sys.argv[2]) as wanted:\n"
-        "    wanted = list(wanted.values())\n"
-        "alike = [np.array_equal(a, b) for a, b in zip(found, wanted, strict=True)]\n"
-        "sys.exit(0 if all(alike) else 3)"
+        "if __name__ == '__main__':\n"
+        "    found = diffcodec.decode_archive(sys.argv[1], model=sys.argv[3] or None, jobs=int(sys.argv[4]))\n"
+        "    with np.load(sys.argv[2]) as wanted:\n"
+        "        wanted = list(wanted.values())\n"
+        "    alike = [np.array_equal(a, b) for a, b in zip(found, wanted, strict=True)]\n"
+        "    sys.exit(0 if all(alike) else 3)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path), str(path.with_suffix(".npz")), model or ""])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(path.with_suffix(".npz")), model or "", str(jobs)]
+    )
     return done.returncode == 0
 
 
@@ -178,7 +205,8 @@ def main() -> None:
     ap.add_argument("--photos", type=Path)
     ap.add_argument("--model")
     ap.add_argument("--steps", type=int, nargs="+", default=[vdm.STEPS])
-    ap.add_argument("--group", type=int, nargs="+", default=[512])
+    ap.add_argument("--group", type=int, nargs="+", default=[archive.GROUP])
+    ap.add_argument("--jobs", type=int, default=1, help="processes")
     ap.add_argument("--count", type=int, default=10**6, help="pictures of each set at most")
     ap.add_argument("--out", type=Path)
     args = ap.parse_args()
@@ -198,21 +226,19 @@ def main() -> None:
         for steps in args.steps:
             for group in args.group:
                 start = time.perf_counter()
-                with Watch() as watch:
-                    data = diffcodec.encode_archive(images, args.model, steps=steps, group=group)
+                data, bits = coded(images, args.model, steps, group, args.jobs)
                 middle = time.perf_counter()
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder, "x.dfca")
                     path.write_bytes(data)
-                    exact = same(path, images, args.model)
+                    exact = same(path, images, args.model, args.jobs)
                 seconds = middle - start, time.perf_counter() - middle
-                with diffcodec.archive.open_archive(data) as reader:
+                with archive.open_archive(data) as reader:
                     schedule = vdm.Schedule.from_bytes(reader.header.params)[0]
                     entries = [entry for place in reader.places for entry in reader.group(place).entries]
-                apart = [i for i, e in zip(images, entries, strict=True) if e.kind != diffcodec.archive.CHAINED]
+                apart = [i for i, e in zip(images, entries, strict=True) if e.kind != archive.CHAINED]
                 rest = np.array(bound(apart, model, schedule)) * sum(i.size for i in apart) if apart else np.zeros(2)
-                ours, plain = (np.array([watch.coded, watch.plain]) / math.log(2) + rest) / dims
-                assert watch.dims + sum(i.size for i in apart) == dims
+                ours, plain = (bits + rest) / dims
                 outside = share_outside(images, model, schedule)
                 bpd = 8 * len(data) / dims
                 rows.append(

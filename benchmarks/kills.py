@@ -1,6 +1,8 @@
 """Kill `diffcodec pack` with SIGKILL at random moments, let it go on, compare with an undisturbed archive.
 
-python benchmarks/kills.py PHOTO.png [--kills 20]
+    python benchmarks/kills.py PHOTO.png [--kills 20] [--jobs 2]
+
+Each time what stands on the disk is decoded: it may be short, never wrong. No worker process may outlive its parent.
 """
 
 from __future__ import annotations
@@ -21,10 +23,16 @@ from PIL import Image
 import diffcodec
 
 
+def children(pid: int) -> list[int]:
+    """Processes that this one started (Linux; elsewhere none are found)."""
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+
+
 def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("photo", type=Path)
     ap.add_argument("--kills", type=int, default=20)
+    ap.add_argument("--jobs", type=int, default=1)
     args = ap.parse_args()
     draw = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
@@ -35,7 +43,8 @@ def main() -> None:
         for n, tile in enumerate(tiles):
             Image.fromarray(tile).save(root / f"{n:03}.png")
         code = "import sys; from diffcodec.cli import main; main(sys.argv[1:])"
-        command = [sys.executable, "-c", code, "pack", str(root), "--group", "8", "--steps", "20", "--jobs", "1"]
+        command = [sys.executable, "-c", code, "pack", str(root), "--group", "8", "--steps", "20"]
+        command += ["--jobs", str(args.jobs)]
         environment = {**os.environ, "PYTHONPATH": str(Path(diffcodec.__file__).parents[1])}
         start = time.monotonic()
         subprocess.run([*command, str(whole)], env=environment, check=True)
@@ -50,9 +59,14 @@ def main() -> None:
                 assert out.read_bytes() == whole.read_bytes()
                 out.unlink()
             except subprocess.TimeoutExpired:
+                workers = children(process.pid)
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 killed += 1
+                end = time.monotonic() + 30
+                while any(Path(f"/proc/{pid}").exists() for pid in workers):
+                    assert time.monotonic() < end, "a worker outlives its parent"
+                    time.sleep(0.1)
                 if Path(f"{out}.part").exists():  # what is there decodes to the right pictures or not at all
                     data = Path(f"{out}.part").read_bytes()
                     try:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .api import Samples
     from .image import Picture
 
-GROUP = 512  #: pictures of a group at most
+GROUP = 256  #: pictures of a group at most
 GROUP_PIXELS = MAX_GROUP_PIXELS  #: of all pictures of a group, unless it has only one, which is never chained
 _PROBE = 128  # side of the parts that the schedule is measured on
 _EXACT, _PINNED = NUMERICS.index("exact"), NUMERICS.index("pinned")

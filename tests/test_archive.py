@@ -438,6 +438,42 @@ def test_photo_vdm_over_processes(tmp_path: Path) -> None:
     same(diffcodec.decode_archive(one, jobs=2), images)
 
 
+def _slow(task: int, progress=None) -> int:
+    time.sleep(task)
+    return os.getpid()
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    """Killed, it cannot tell them; they must not stay behind, waiting for ever."""
+    code = (
+        "import os, sys, test_archive\n"
+        "from diffcodec.workers import Workers\n"
+        "if __name__ == '__main__':\n"
+        "    with Workers(2) as workers:\n"
+        "        for pid in workers.map(test_archive._slow, [0, 0, 600, 600], 4):\n"
+        "            print(pid, flush=True)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = {int(parent.stdout.readline()) for _ in range(2)}
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 60
+    while any(_runs(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(_runs(pid) for pid in pids)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")  # one that ended stays listed until someone waits for it
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 @needs_weights
 def test_killed_pack_goes_on(tmp_path: Path) -> None:
     """The process itself is killed, at three moments; what it leaves never decodes to a wrong picture."""
