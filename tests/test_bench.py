@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import White
+import torch
 from PIL import Image
 
 import diffcodec
@@ -18,7 +18,7 @@ import diffcodec
 for package in ("matplotlib", "torchmetrics", "bjontegaard", "scipy"):
     pytest.importorskip(package, reason="needs the extra bench")
 
-from diffcodec.bench import codecs, metrics, report  # noqa: E402
+from diffcodec.bench import classical, codecs, features, metrics, ours, report  # noqa: E402
 from diffcodec.bench import run as suite  # noqa: E402
 from diffcodec.bitstream import read  # noqa: E402
 
@@ -65,6 +65,35 @@ def test_rows_report_and_resume(folder: Path, tmp_path: Path, run, monkeypatch: 
     assert table(out / "rows.csv") == rows
 
 
+def test_goes_on_where_it_was_cut_off(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an interrupt, and after a write that was cut off: what is there is kept, what is torn is made again."""
+    measured, real = [], suite._measured
+
+    def interrupted(path, codec, *rest):
+        measured.append((path.name, codec.name))
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        return real(path, codec, *rest)
+
+    monkeypatch.setattr(suite, "_measured", interrupted)
+    run = [str(folder), str(tmp_path), CLASSICAL, [1, 2]]
+    with pytest.raises(KeyboardInterrupt):
+        suite.run(*run)
+    assert len(table(tmp_path / "rows.csv")) == 1 + 2 + 2
+    suite.run(*run)
+    every = [(image, codec) for image in ("a.png", "b.png") for codec in CLASSICAL]
+    assert measured == every[:4] + every[3:]
+
+    text = (tmp_path / "rows.csv").read_text()
+    (tmp_path / "rows.csv").write_text(text[:-20])
+    suite.run(*run)
+    assert measured[7:] == every[-1:]
+    rows = table(tmp_path / "rows.csv")
+    assert len(rows) == 2 * 5 and {(r["image"], r["codec"]) for r in rows} == set(every)
+    with pytest.raises(diffcodec.InputError, match="holds rows at 1, 2 bpp"):
+        suite.run(*run[:3], [1, 4])
+
+
 def test_errors_of_one_codec_cost_only_its_rows(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(original, rates):
         raise RuntimeError("a codec fell over")
@@ -98,15 +127,44 @@ def test_bad_input(folder: Path, tmp_path: Path, run) -> None:
 def test_diffc_files_at_lower_rates_are_whole(fake_codec: None) -> None:
     rng = np.random.default_rng(0)
     image = np.clip(rng.normal(127, 60, (48, 64, 3)), 0, 255).astype(np.uint8)
-    data = diffcodec.encode(image, "diffc", White(), bpp=2)
-    container = read(data)
-    for k in range(1, len(container.passes) + 1):
-        short = codecs.shortened(data, k)
-        assert read(short).passes == container.passes[:k] and read(short).complete
-        wanted = diffcodec.decode(data, upto_bytes=container.ends[k - 1], reconstruction="mean", model=White())
-        assert (diffcodec.decode(short, reconstruction="mean", model=White()) == wanted).all()
-    points = list(codecs.BY_NAME["diffc-mean"].points(image, [0.5, 1, 2]))
-    assert [p.target for p in points] == [0.5, 1, 2] and points[-1].size <= 2 * 48 * 64 / 8
+    rates = [0.5, 1, 2]
+    data = diffcodec.encode(image, "diffc", bpp=2)
+    found = ours.cuts(data)
+    assert found[-1].size == len(data) and len(found) == found[-1].passes > len(read(data).passes)
+    for cut in found:
+        short = ours.shortened(data, cut.payloads, cut.last)
+        assert len(short) == cut.size and read(short).complete
+    by_size = {cut.size: ours.shortened(data, cut.payloads, cut.last) for cut in found}
+    for kind in ("mean", "flow"):
+        points = list(codecs.BY_NAME[f"diffc-{kind}"].points(image, rates))
+        assert [p.target for p in points] == rates
+        assert [p.encode_s for p in points] == sorted(p.encode_s for p in points)
+        for point, rate in zip(points, rates, strict=True):
+            room = 1.02 * rate * 48 * 64 / 8
+            assert point.size <= room and not any(point.size < size <= room for size in by_size)
+            assert (diffcodec.decode(by_size[point.size], reconstruction=kind) == point.image).all()
+
+
+def test_the_highest_quality_that_fits() -> None:
+    for room in (5, 40, 41, 999, 10_000):
+        asked: list[int] = []
+
+        def size(quality: int, asked: list[int] = asked) -> int:
+            asked.append(quality)
+            return int(10 * 1.07**quality)
+
+        found = classical.highest(size, room, 1, 98, [])
+        fit = [q for q in range(1, 99) if int(10 * 1.07**q) <= room]
+        assert found == (fit[-1] if fit else None) and len(set(asked)) < 15
+        assert classical.highest(size, room, 1, 98, [1, 50, 97]) == found
+
+
+def test_a_model_by_name() -> None:
+    codec = codecs.find("ardm:no-such-model")
+    assert codec is not None and codec.name == "ardm:no-such-model" and codec.lossless
+    with pytest.raises(diffcodec.DiffcodecError, match="no-such-model"):
+        list(codec.points(np.zeros((8, 8, 3), np.uint8), []))
+    assert codecs.find("jpeg:x") is codecs.find("nothing") is codecs.find("ardm:") is None
 
 
 def test_metrics_know_equal_and_worse(folder: Path) -> None:
@@ -114,18 +172,108 @@ def test_metrics_know_equal_and_worse(folder: Path) -> None:
     rng = np.random.default_rng(0)
     noisy = [np.clip(original + rng.normal(0, s, original.shape), 0, 255).astype(np.uint8) for s in (5, 20)]
     same, near, far = (metrics.measure(image, original) for image in (original, *noisy))
-    assert same == {"psnr": 100, "ms_ssim": pytest.approx(1), "swd": 0}
-    for key, higher in metrics.HIGHER_IS_BETTER.items():
+    assert same == metrics.EQUAL
+    for key in ("psnr", "ms_ssim", "swd"):  # which need no weights
+        higher = metrics.HIGHER_IS_BETTER[key]
         assert (near[key] > far[key]) == higher and (same[key] > near[key]) == higher
-    assert math.isnan(metrics.measure(original[:100], original[:100])["ms_ssim"])
+    assert math.isnan(metrics.measure(noisy[0][:100], original[:100])["ms_ssim"])
+    assert math.isnan(metrics.measure(noisy[0][:27], original[:27])["swd"])
     with pytest.raises(ValueError, match="expected a picture"):
         metrics.measure(original[:100], original)
 
 
+def test_networks_get_pictures_in_their_range(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LPIPS is made for [-1, 1]; given [0, 1] it returns a number all the same, and a wrong one."""
+    seen: dict[str, list[float]] = {}
+
+    class Network:
+        def __init__(self, name: str):
+            self.name = name
+
+        def __call__(self, image, original):
+            seen[self.name] = [float(f(x)) for x in (image, original) for f in (torch.min, torch.max)]
+            return torch.tensor(0.25)
+
+        def reset(self) -> None: ...
+
+    monkeypatch.setattr(metrics, "missing", lambda name: "")
+    monkeypatch.setattr(metrics, "_network", Network)
+    black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
+    found = metrics.measure(black, white)
+    assert found["lpips"] == found["dists"] == 0.25
+    assert seen == {"lpips": [-1, -1, 1, 1], "dists": [0, 0, 1, 1]}
+
+
+def test_what_has_no_weights_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-weights"))
+    found = suite.run(str(folder), str(tmp_path / "r"), ["jpeg"], [2])
+    for name in ("lpips", "dists", "fid", "kid"):
+        assert "not measured: " in found["skipped"][f"metric {name}"]
+    assert all(row["lpips"] == "nan" for row in table(tmp_path / "r" / "rows.csv"))
+    assert "metric lpips not measured" in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_fid_and_kid_of_features(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two Gaussians of equal spread, apart by 3: FID is the square of that. Then in the suite."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(4_000, 4)).astype(np.float32) for _ in range(2))
+    far = features.distances([a], [b[:900] + np.float32([3, 0, 0, 0]), b[900:] + np.float32([3, 0, 0, 0])])
+    same = features.distances([a], [b])
+    assert far["fid"] == pytest.approx(9, rel=0.1) and same["fid"] < 0.05
+    assert far["kid"] > 100 * abs(same["kid"])
+    assert math.isnan(features.distances([a[:8]], [b])["fid"]) and math.isnan(features.distances([], [])["kid"])
+    ramp = np.arange(300, dtype=np.int64)[:, None, None] + np.zeros((300, 270, 3), np.int64)
+    cut = features.patches(ramp.astype(np.uint8))
+    assert cut.shape == (4, 3, 128, 128) and (cut[2] == ramp[128:256, :128].transpose(2, 0, 1)).all()
+
+    monkeypatch.setattr(features, "missing", lambda: "")
+    monkeypatch.setattr(features, "of", lambda x: x.reshape(-1, 200)[:100, :2].astype(np.float32))
+    out = tmp_path / "r"
+    assert "metric fid" not in suite.run(str(folder), str(out), ["jpeg"], [1, 2])["skipped"]
+    near, nearer = (row for row in table(out / "summary.csv"))
+    assert float(near["fid"]) > float(nearer["fid"]) > 0 and near["kid"] != ""
+    assert features.NETWORK in json.loads((out / "about.json").read_text())["FID and KID"]
+
+
+def test_an_archive_is_one_row(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def points(originals, rates):
+        yield codecs.Point(1000, np.empty((0, 0, 3), np.uint8), 4.0, 2.0, "lossless")
+
+    monkeypatch.setitem(codecs.BY_NAME, "vdm-archive", codecs.Codec("vdm-archive", True, points, archive=True))
+    found = suite.run(str(folder), str(tmp_path), ["png", "vdm-archive"])
+    assert found["rows"] == 3 and found["images"] == 2
+    (row,) = [r for r in table(tmp_path / "rows.csv") if r["codec"] == "vdm-archive"]
+    assert float(row["bpd"]) == pytest.approx(8000 / (3 * 74_200), abs=1e-5) and float(row["encode_s"]) == 2
+
+
+@pytest.mark.parametrize("name", [c.name for c in codecs.CODECS if c.modules or c.lossless and c.with_model is None])
+def test_classical_codecs(folder: Path, name: str) -> None:
+    codec = codecs.BY_NAME[name]
+    if codec.missing():
+        pytest.skip(codec.missing())
+    original = np.ascontiguousarray(np.asarray(Image.open(folder / "a.png"))[:96, :128])
+    points = list(codec.points(original, [1, 2, 4]))
+    if codec.lossless:
+        assert len(points) == 1 and (points[0].image == original).all() and points[0].target is None
+    else:
+        assert points and all(p.image.shape == original.shape for p in points)
+        assert all(8 * p.size <= 1.02 * (p.target or 0) * 96 * 128 for p in points)
+
+
+def test_parquet_holds_the_rows(folder: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
+    suite.run(str(folder), str(tmp_path), ["png", "jpeg"], [2])
+    found, rows = parquet.read_table(tmp_path / "rows.parquet").to_pylist(), table(tmp_path / "rows.csv")
+    assert [(r["image"], r["codec"], int(r["bytes"])) for r in found] == [
+        (r["image"], r["codec"], int(r["bytes"])) for r in rows
+    ]
+
+
 def test_bd_rate_of_half_the_bytes() -> None:
-    full = [{"bpp": r, "psnr": 30 + 6 * math.log2(r), "ms_ssim": 0.9, "swd": 1.0} for r in (0.25, 0.5, 1, 2, 4)]
+    full = [{"bpp": r, "psnr": 30 + 6 * math.log2(r), "swd": 1 / r} for r in (0.25, 0.5, 1, 2, 4)]
     half = [{**p, "bpp": p["bpp"] / 2} for p in full]
     assert report.bd_rate(full, half, "psnr") == pytest.approx(-50, abs=0.1)
+    assert report.bd_rate(full, half, "swd") == pytest.approx(-50, abs=0.1)
     assert math.isnan(report.bd_rate(full[:3], half, "psnr"))
 
 
@@ -135,10 +283,11 @@ def test_a_missing_rate_makes_no_mean() -> None:
         "target_bpp": "1",
         **dict.fromkeys(("bpp", "bpd", *metrics.METRICS, "encode_s", "decode_s"), "1"),
     }
-    lossy, _ = report.summarise(
+    lossy, _, missed = report.summarise(
         [{**row, "image": "a"}, {**row, "image": "b"}, {**row, "image": "a", "target_bpp": "2"}]
     )
     assert [p["target"] for p in lossy["x"]] == [1.0]
+    assert missed == ["x has no mean at 2 bpp (1 of 2 pictures)"]
 
 
 def test_the_page_works_in_a_browser(folder: Path, tmp_path: Path) -> None:
@@ -151,7 +300,7 @@ def test_the_page_works_in_a_browser(folder: Path, tmp_path: Path) -> None:
     with playwright.sync_playwright() as p:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
         browser = p.chromium.launch(executable_path=browser_path, args=flags)
-        page = browser.new_page()
+        page = browser.new_page(viewport={"width": 1280, "height": 1800})
         page.on("request", lambda request: asked.append(request.url))
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -166,11 +315,29 @@ def test_the_page_works_in_a_browser(folder: Path, tmp_path: Path) -> None:
         page.locator("#slider").click(position={"x": 0.8 * box["width"], "y": box["height"] / 2})
         after = page.locator("#right").evaluate("e => getComputedStyle(e).clipPath")
         assert before != after and "8" in after, (before, after)
+        assert 75 < float(page.locator("#slider").input_value()) < 85
+        page.locator("#slider").press("ArrowRight")
+        assert page.locator("#right").evaluate("e => getComputedStyle(e).clipPath") != after
+        stage = page.locator("#stage").bounding_box()
+        assert stage is not None
+        page.mouse.move(stage["x"] + 0.5 * stage["width"], stage["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(stage["x"] + 0.25 * stage["width"], stage["y"] + 20)
+        page.mouse.up()
+        assert float(page.locator("#slider").input_value()) == pytest.approx(25, abs=0.5)
+        assert "dB" in page.locator("#tag-a").inner_text()
         source = page.locator("#right").get_attribute("src")
         page.select_option("#b", "jpeg")
         assert page.locator("#right").get_attribute("src") != source
-        page.select_option("#picture", "b")
+        page.select_option("#picture", "b.png")
         page.select_option("#rate", "2")
         page.wait_for_function("document.querySelector('#left').naturalHeight === 180")
+        assert page.locator("#left").evaluate("e => e.clientWidth") == 5 * 190  # magnified by a whole number
+        head = page.locator("th", has_text="1 bpp")
+        first = []
+        for _ in range(2):
+            head.click()
+            first.append(page.locator("tbody tr td").first.inner_text())
+        assert set(first) == {"jpeg", "webp"}
         browser.close()
     assert not problems and not [url for url in asked if not url.startswith(("file:", "data:"))]

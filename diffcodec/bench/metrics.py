@@ -2,37 +2,105 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from . import realism
 
-METRICS = ("psnr", "ms_ssim", "swd")
-HIGHER_IS_BETTER = {"psnr": True, "ms_ssim": True, "swd": False}
+METRICS = ("psnr", "ms_ssim", "lpips", "dists", "swd")
+SETS = ("fid", "kid")  #: of all pictures together: see `features`
+HIGHER_IS_BETTER = {"psnr": True, "ms_ssim": True, "lpips": False, "dists": False, "swd": False}
 UNITS = {
     "psnr": "PSNR, dB",
     "ms_ssim": "MS-SSIM",
+    "lpips": "LPIPS (AlexNet)",
+    "dists": "DISTS (VGG-16)",
     "swd": "sliced Wasserstein distance of patches",
-    "bpd": "bits per sample",
+    "fid": "FID of patches",
+    "kid": "KID of patches",
 }
+EQUAL = {"psnr": 100.0, "ms_ssim": 1.0, "lpips": 0.0, "dists": 0.0, "swd": 0.0}  #: for the same pixels
+BACKBONES = {"lpips": "alexnet-owt-7be5be79.pth", "dists": "vgg16-397923af.pth"}  #: torchvision's files
 _SMALLEST = 161  # side, for the five scales of MS-SSIM
+_SMALLEST_NET = 64  # side, for the deepest features to have more than a few places
 
 
 def measure(image: np.ndarray, original: np.ndarray) -> dict[str, float]:
-    """psnr in dB (100 for equal pictures), ms_ssim (NaN below 161 pixels a side), swd (see `realism`)."""
+    """A number for each of METRICS: psnr in dB; NaN where the picture is too small or a metric is not `available`."""
     if image.shape != original.shape:
         raise ValueError(f"expected a picture of {original.shape}, found {image.shape}")
     error = float(np.mean((image.astype(np.float64) - original) ** 2))
-    psnr = 100.0 if error == 0 else 10 * math.log10(65025 / error)
-    return {"psnr": psnr, "ms_ssim": _ms_ssim(image, original), "swd": realism.distance(image, original)}
+    if error == 0:
+        return dict(EQUAL)
+    out = {
+        "psnr": 10 * math.log10(65025 / error),
+        "ms_ssim": _ms_ssim(image, original),
+        "swd": realism.distance(image, original),
+    }
+    for name in BACKBONES:
+        small = min(original.shape[:2]) < _SMALLEST_NET
+        out[name] = math.nan if small or missing(name) else _by_network(name, image, original)
+    return out
+
+
+def checkpoints() -> Path:
+    """Where torch keeps downloaded weights: TORCH_HOME/hub/checkpoints. The suite itself never downloads."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def missing(name: str) -> str:
+    """Why a metric is not measured here; empty if it is."""
+    if name not in BACKBONES:
+        return ""
+    if importlib.util.find_spec("torchvision") is None:
+        return "needs torchvision"
+    if not (checkpoints() / BACKBONES[name]).is_file():
+        return f"no weights on disk: {BACKBONES[name]} in torch's folder hub/checkpoints"
+    return ""
 
 
 def _ms_ssim(image: np.ndarray, original: np.ndarray) -> float:
     if min(original.shape[:2]) < _SMALLEST:
         return math.nan
-    import torch
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-    a, b = (torch.from_numpy(np.array(x)).permute(2, 0, 1)[None].float() for x in (image, original))
-    return float(multiscale_structural_similarity_index_measure(a, b, data_range=255.0))
+    return float(
+        multiscale_structural_similarity_index_measure(_batch(image), _batch(original), data_range=255.0)  # type: ignore[arg-type]
+    )
+
+
+def _batch(image: np.ndarray) -> Any:
+    """float32 (1, 3, H, W), 0 to 255."""
+    import torch
+
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+
+
+@functools.cache
+def _network(name: str) -> Any:
+    if name == "lpips":
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+        return LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=False)
+    from torchmetrics.image.dists import DeepImageStructureAndTextureSimilarity
+
+    return DeepImageStructureAndTextureSimilarity()
+
+
+def _by_network(name: str, image: np.ndarray, original: np.ndarray) -> float:
+    """LPIPS takes pictures in [-1, 1], DISTS in [0, 1]."""
+    import torch
+
+    scale, shift = (127.5, -1.0) if name == "lpips" else (255.0, 0.0)
+    network = _network(name)
+    with torch.no_grad():
+        value = float(network(*(_batch(x) / scale + shift for x in (image, original))))
+    network.reset()
+    return value

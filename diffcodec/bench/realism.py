@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.ndimage import convolve1d
 
@@ -27,8 +29,11 @@ def distance(image: np.ndarray, original: np.ndarray) -> float:
     """Mean over levels of the sliced Wasserstein-1 distance between their 7x7x3 patches, times 1000.
 
     Patches come from the same random places of both, are scaled by the original's spread per level and channel, and
-    are compared as sets, each over random directions: where something is does not count, what there is does.
+    are compared as sets, each over random directions: where something is does not count, what there is does. NaN for
+    pictures whose coarsest level is smaller than a patch.
     """
+    if min(image.shape[:2]) < PATCH << (LEVELS - 1):
+        return math.nan
     rng = np.random.default_rng(0)
     total = 0.0
     for a, b in zip(pyramid(image), pyramid(original), strict=True):

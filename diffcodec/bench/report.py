@@ -1,56 +1,88 @@
-"""Rows -> means, BD-rates, plots (PNG, SVG) and one HTML page that needs no network."""
+"""Rows -> means, BD-rates, plots (PNG, SVG), tables (CSV, Parquet) and one HTML page that needs no network."""
 
 from __future__ import annotations
 
-import base64
 import csv
-import html
 import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import metrics
+from . import features, metrics, page
 
 ANCHOR = "jpeg"  #: of the BD-rates
+ALL_METRICS = (*metrics.METRICS, *metrics.SETS)
+LOWER_IS_BETTER = {m for m in ALL_METRICS if not metrics.HIGHER_IS_BETTER.get(m, False)}
+FIDELITY = ("psnr", "ms_ssim")  #: the others stand for realism
 Row = dict[str, Any]
+Mean = dict[str, float]
+Lossy = dict[str, list[Mean]]  #: codec -> a mean per rate, lowest rate first
 
 
 def write(
     out: Path, rows: Sequence[Row], about: dict[str, str], errors: Sequence[str], skipped: dict[str, str]
 ) -> Path:
-    """Write summary.csv, curves.png, curves.svg and report.html below ``out``; returns the page's path."""
-    lossy, lossless = summarise(rows)
-    with (out / "summary.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["codec", "target_bpp", "images", "bpp", *metrics.METRICS, "encode_s", "decode_s"])
-        for codec, points in lossy.items():
-            for p in points:
-                values = (f"{p[key]:.4f}" for key in ("bpp", *metrics.METRICS, "encode_s", "decode_s"))
-                writer.writerow([codec, f"{p['target']:g}", p["images"], *values])
-        for codec, p in lossless.items():
-            nothing = [""] * len(metrics.METRICS)
-            writer.writerow(
-                [codec, "", p["images"], f"{p['bpp']:.4f}", *nothing, f"{p['encode_s']:.4f}", f"{p['decode_s']:.4f}"]
+    """Write summary.csv, bd-rate.csv, about.json, curves.png, curves.svg and report.html below ``out``; its path.
+
+    Where pyarrow is installed, rows.parquet holds the rows of rows.csv.
+    """
+    lossy, lossless, partial = summarise(rows)
+    add_sets(out, rows, lossy)
+    _summary(out / "summary.csv", lossy, lossless)
+    (out / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    _parquet(out / "rows.parquet", rows)
+    rates = bd_rates(lossy)
+    if rates:
+        with (out / "bd-rate.csv").open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["codec", *(f"{m}, % to {ANCHOR}" for m in metrics.METRICS)])
+            writer.writerows(
+                [codec, *(page.number(found[m], 1) for m in metrics.METRICS)] for codec, found in rates.items()
             )
     if lossy:
         draw(lossy, out)
-    page = out / "report.html"
-    page.write_text(render(out, lossy, lossless, about, errors, skipped), encoding="utf-8")
-    return page
+    left_out = [*errors, *(f"{name} {why}" for name, why in skipped.items()), *partial]
+    path = out / "report.html"
+    path.write_text(page.render(out, rows, lossy, lossless, rates, about, left_out), encoding="utf-8")
+    return path
 
 
-def summarise(rows: Sequence[Row]) -> tuple[dict[str, list[dict[str, float]]], dict[str, dict[str, float]]]:
-    """Means by codec and rate over the pictures that every lossy codec has at that rate; of lossless ones over all.
+def _summary(path: Path, lossy: Lossy, lossless: dict[str, Mean]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["codec", "target_bpp", "images", "bpp", "bpd", *ALL_METRICS, "encode_s", "decode_s"])
+        for codec, points in lossy.items():
+            for p in points:
+                values = (page.number(p[key], 4) for key in ("bpp", "bpd", *ALL_METRICS, "encode_s", "decode_s"))
+                writer.writerow([codec, f"{p['target']:g}", int(p["images"]), *values])
+        for codec, p in lossless.items():
+            rate, time = ([page.number(p[k], 4) for k in keys] for keys in (("bpp", "bpd"), ("encode_s", "decode_s")))
+            writer.writerow([codec, "", int(p["images"]), *rate, *[""] * len(ALL_METRICS), *time])
+
+
+def _parquet(path: Path, rows: Sequence[Row]) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        return
+    text = ("image", "codec", "setting")
+    columns = {
+        key: [row[key] if key in text else math.nan if row[key] == "" else float(row[key]) for row in rows]
+        for key in rows[0]
+    }
+    parquet.write_table(pyarrow.table(columns), path)
+
+
+def summarise(rows: Sequence[Row]) -> tuple[Lossy, dict[str, Mean], list[str]]:
+    """Means by codec and rate over all pictures; of lossless codecs; and what has no mean, a line each.
 
     A codec that misses a rate on some picture has no point there, rather than a mean over the easier ones.
     """
-    images = {r["image"] for r in rows}
     by_point: dict[tuple[str, float], list[Row]] = defaultdict(list)
     by_codec: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -58,23 +90,48 @@ def summarise(rows: Sequence[Row]) -> tuple[dict[str, list[dict[str, float]]], d
             by_codec[row["codec"]].append(row)
         else:
             by_point[row["codec"], float(row["target_bpp"])].append(row)
-    lossy: dict[str, list[dict[str, float]]] = defaultdict(list)
+    images = {r["image"] for some in by_point.values() for r in some}
+    lossy: Lossy = defaultdict(list)
+    partial: dict[str, list[str]] = defaultdict(list)
     for (codec, target), some in sorted(by_point.items()):
         if len({r["image"] for r in some}) == len(images):
             lossy[codec].append({"target": target, **_means(some)})
-    return dict(lossy), {codec: _means(some) for codec, some in by_codec.items()}
+        else:
+            partial[codec].append(f"{target:g} bpp ({len(some)} of {len(images)} pictures)")
+    lines = [f"{codec} has no mean at {', '.join(missed)}" for codec, missed in partial.items()]
+    return dict(lossy), {codec: _means(some) for codec, some in by_codec.items()}, lines
 
 
-def _means(rows: Sequence[Row]) -> dict[str, float]:
+def _means(rows: Sequence[Row]) -> Mean:
     keys = ("bpp", "bpd", *metrics.METRICS, "encode_s", "decode_s")
-    return {"images": len(rows), **{key: float(np.mean([float(r[key]) for r in rows])) for key in keys}}
+    nothing = dict.fromkeys(metrics.SETS, math.nan)
+    return {"images": len(rows), **nothing, **{key: float(np.mean([float(r[key]) for r in rows])) for key in keys}}
 
 
-def bd_rate(anchor: Sequence[dict[str, float]], test: Sequence[dict[str, float]], metric: str) -> float:
+def add_sets(out: Path, rows: Sequence[Row], lossy: Lossy) -> None:
+    """fid and kid of every point whose pictures' features are all there."""
+    images = sorted({r["image"] for r in rows if r["target_bpp"] != ""})
+    for codec, points in lossy.items():
+        for p in points:
+            names = (("original", ""), (codec, f"{p['target']:g}"))
+            paths = [[features.file(out, image, *name) for image in images] for name in names]
+            if all(path.is_file() for some in paths for path in some):
+                p.update(features.distances(*([np.load(path) for path in some] for some in paths)))
+
+
+def bd_rates(lossy: Lossy) -> dict[str, dict[str, float]]:
+    """codec -> metric -> BD-rate to ANCHOR in percent; NaN where the curves do not overlap enough."""
+    if ANCHOR not in lossy:
+        return {}
+    others = {codec: points for codec, points in lossy.items() if codec != ANCHOR}
+    return {c: {m: bd_rate(lossy[ANCHOR], points, m) for m in metrics.METRICS} for c, points in others.items()}
+
+
+def bd_rate(anchor: Sequence[Mean], test: Sequence[Mean], metric: str) -> float:
     """Mean difference in rate at equal quality, in percent (negative is better); NaN without enough overlap."""
     curves = []
     for points in (anchor, test):
-        sign = 1 if metrics.HIGHER_IS_BETTER[metric] else -1
+        sign = -1 if metric in LOWER_IS_BETTER else 1
         pairs = sorted((p["bpp"], sign * p[metric]) for p in points if not math.isnan(p[metric]))
         curves.append(([r for r, _ in pairs], [q for _, q in pairs]))
     (r1, q1), (r2, q2) = curves
@@ -87,106 +144,62 @@ def bd_rate(anchor: Sequence[dict[str, float]], test: Sequence[dict[str, float]]
     return float(bjontegaard.bd_rate(r1, q1, r2, q2, method="pchip", require_matching_points=False, min_overlap=0))
 
 
-def draw(lossy: dict[str, list[dict[str, float]]], out: Path) -> None:
+def draw(lossy: Lossy, out: Path) -> None:
+    """curves.png and curves.svg: a panel per metric that was measured, fidelity first, then realism."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(metrics.METRICS), figsize=(5 * len(metrics.METRICS), 4.2))
-    for axis, metric in zip(axes, metrics.METRICS, strict=True):
+    every = [p for points in lossy.values() for p in points]
+    shown = [m for m in ALL_METRICS if any(not math.isnan(p[m]) for p in every)]
+    columns = min(3, len(shown))
+    lines = -(-len(shown) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(4.8 * columns, 4 * lines + 0.5), squeeze=False)
+    for axis, metric in zip(axes.flat, shown, strict=False):
         for codec, points in lossy.items():
-            ours = codec.startswith("diffc")
             x, y = [p["bpp"] for p in points], [p[metric] for p in points]
-            axis.plot(x, y, "-o" if ours else "--", markersize=3, linewidth=2 if ours else 1.2, label=codec)
-        axis.set(xscale="log", xlabel="bits per pixel, whole files", ylabel=metrics.UNITS[metric])
-        if metric == "swd":
+            axis.plot(x, y, label=codec, **style(codec))
+        better = "lower" if metric in LOWER_IS_BETTER else "higher"
+        name = f"{metrics.UNITS[metric]} ({better} is better)"
+        axis.set(xscale="log", xlabel="bits per pixel, whole files", ylabel=name)
+        ticks = sorted({p["target"] for p in every})
+        axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        axis.minorticks_off()
+        if metric in ("swd", "fid"):
             axis.set_yscale("log")
-        axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=8)
-    figure.tight_layout()
+        axis.set_title("rate–distortion" if metric in FIDELITY else "rate–realism", fontsize=10)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncols=min(8, len(labels)), frameon=False, fontsize=9)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / (4 * lines + 0.5)))
     for suffix in ("png", "svg"):
         figure.savefig(out / f"curves.{suffix}", dpi=110)
     plt.close(figure)
 
 
-# ---- the page
+_COLOURS = {
+    "jpeg": "#8c8c8c",
+    "webp": "#2a9d8f",
+    "jpeg2000": "#b5651d",
+    "avif": "#e09f3e",
+    "heic": "#8ab17d",
+    "jxl": "#7b5ea7",
+    "diffc-mean": "#1f6fb2",
+    "diffc-flow": "#c1272d",
+}
 
 
-def render(
-    out: Path,
-    lossy: dict[str, list[dict[str, float]]],
-    lossless: dict[str, dict[str, float]],
-    about: dict[str, str],
-    errors: Sequence[str],
-    skipped: dict[str, str],
-) -> str:
-    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    notes = [f"<li>{html.escape(line)}</li>" for line in [*errors, *(f"{k} {v}" for k, v in skipped.items())]]
-    curves = ""
-    if (out / "curves.svg").exists() and lossy:
-        curves = f'<img class="plot" alt="rate curves" src="{_data(out / "curves.svg", "image/svg+xml")}">'
-    parts = {
-        "about": "<br>".join(html.escape(f"{k}: {v}") for k, v in about.items()),
-        "lossy": _lossy_table(lossy),
-        "lossless": _lossless_table(lossless),
-        "curves": curves,
-        "notes": f"<h2>Left out</h2><ul>{''.join(notes)}</ul>" if notes else "",
-        "views": json.dumps(_views(out / "pictures")).replace("</", "<\\/"),
-    }
-    for name, value in parts.items():
-        template = template.replace(f"@{name}@", value)
-    return template
-
-
-def _views(folder: Path) -> dict[str, Any]:
-    """picture -> {"original": data URL, "rates": {rate: {codec: data URL}}}."""
-    found: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.webp")) if folder.is_dir() else ():
-        picture, *rest = path.stem.rsplit("~", 2) if path.stem.count("~") > 1 else path.stem.rsplit("~", 1)
-        view = found.setdefault(picture, {"original": "", "rates": {}})
-        if rest == ["original"]:
-            view["original"] = _data(path, "image/webp")
-        else:
-            codec, rate = rest
-            view["rates"].setdefault(rate, {})[codec] = _data(path, "image/webp")
-    return {k: v for k, v in found.items() if v["original"] and v["rates"]}
-
-
-def _data(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    if not body:
-        return "<p>none</p>"
-    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
-    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    return f"<table><tr>{top}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
-
-
-def _number(value: float, digits: int = 2) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _lossy_table(lossy: dict[str, list[dict[str, float]]]) -> str:
-    targets = sorted({p["target"] for points in lossy.values() for p in points})
-    head = ["codec", *(f"PSNR at {t:g} bpp" for t in targets), f"BD-rate to {ANCHOR}, %", "encode s", "decode s"]
-    body = []
-    for codec, points in lossy.items():
-        at = {p["target"]: p for p in points}
-        anchor = lossy.get(ANCHOR)
-        change = bd_rate(anchor, points, "psnr") if anchor and codec != ANCHOR else math.nan
-        last = points[-1]
-        cells = [_number(at[t]["psnr"]) if t in at else "" for t in targets]
-        body.append([codec, *cells, _number(change, 1), _number(last["encode_s"]), _number(last["decode_s"])])
-    return _table(head, body)
-
-
-def _lossless_table(lossless: dict[str, dict[str, float]]) -> str:
-    ranked = sorted(lossless.items(), key=lambda item: item[1]["bpd"])
-    cells = [
-        [codec, _number(p["bpd"], 3), _number(p["encode_s"]), _number(p["decode_s"]), str(int(p["images"]))]
-        for codec, p in ranked
-    ]
-    return _table(["codec", "bits per sample", "encode s", "decode s", "pictures"], cells)
+def style(codec: str) -> dict[str, Any]:
+    """Of a codec's line: the same colour in every report, ours thick."""
+    ours = codec.startswith("diffc")
+    known = {"color": _COLOURS[codec]} if codec in _COLOURS else {}
+    return {
+        "linestyle": "-" if ours else "--",
+        "marker": "o",
+        "markersize": 3,
+        "linewidth": 2.2 if ours else 1.3,
+    } | known

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
+import os
 import platform
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,12 @@ import numpy as np
 
 from .. import __version__, files
 from ..errors import InputError
-from . import codecs, metrics
+from . import codecs, features, metrics
+from .point import view_file
 
 FIELDS = ("image", "codec", "target_bpp", "setting", "bytes", "bpp", "bpd", *metrics.METRICS, "encode_s", "decode_s")
 RATES = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0)
+ALL = "(all in one file)"  #: in place of a picture's name in an archive's row
 VIEWED = 3  #: pictures whose decoded versions the report shows
 _VIEW = (384, 256)  # width and height of the part that is shown, without further loss
 Progress = Callable[[float], None]
@@ -31,45 +37,62 @@ def run(
     rates: Sequence[float] = RATES,
     first: int | None = None,
     progress: Progress | None = None,
+    *,
+    viewed: int = VIEWED,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Measure, then write the report. Rows stand in OUT/rows.csv as they come; those there are not measured again.
 
-    names: codecs, all that can run here if None. first: only this many pictures.
-    Returns rows, images, codecs, errors (lines), skipped (codecs that cannot run here, with the reason), report.
-    Raises InputError.
+    names: codecs, NAME or NAME:MODEL, all that can run here if None. first: only this many pictures. viewed: of how
+    many the page shows the decoded versions. command: what the report says it was made with.
+    Returns rows, images, codecs, errors (lines), skipped (codecs and metrics that cannot run here, with the reason),
+    report. Raises InputError.
     """
     from . import report
 
     chosen, skipped = _chosen(names)
-    if not rates or min(rates) <= 0:
+    rates = sorted(set(rates))
+    if not rates or rates[0] <= 0:
         raise InputError("expected rates above 0 bits per pixel")
     pictures, errors = _pictures(folder, first)
     target = Path(out)
     target.mkdir(parents=True, exist_ok=True)
-    rows = _Rows(target / "rows.csv")
-    jobs = [(path, codec) for path in pictures for codec in chosen]
-    viewed = {path.name for path in pictures[:VIEWED]}
+    rows = _Rows(target, rates)
+    kept = {path.name for path in pictures[:viewed]}
+    sets = [codec for codec in chosen if codec.archive]
+    jobs: list[tuple[Path | None, codecs.Codec]] = [(p, c) for p in pictures for c in chosen if not c.archive]
+    jobs += [(None, codec) for codec in sets]
     for number, (path, codec) in enumerate(jobs):
-        if (path.name, codec.name) not in rows.done:
+        name = path.name if path else ALL
+        if (name, codec.name) not in rows.done:
             try:
-                rows.add(_measured(path, codec, rates, target / "pictures" if path.name in viewed else None))
+                if path is None:
+                    rows.add([_archived(pictures, codec)])
+                else:
+                    rows.add(_measured(path, codec, rates, target, path.name in kept))
             except Exception as error:  # of any codec: the others go on
                 line = " ".join(str(error).split()) or type(error).__name__
-                errors.append(f"{path.name}, {codec.name}: {line}")
+                errors.append(f"{name}, {codec.name}: {line}")
         if progress:
             progress((number + 1) / len(jobs))
     if not rows.rows:
         raise InputError(f"nothing could be measured: {errors[-1] if errors else 'no codec'}")
+    if any(not codec.lossless for codec in chosen):
+        unmeasured = {name: metrics.missing(name) for name in metrics.METRICS}
+        unmeasured |= dict.fromkeys(metrics.SETS, features.missing())
+        skipped |= {f"metric {name}": f"not measured: {why}" for name, why in unmeasured.items() if why}
     about = {
-        "command": " ".join(["diffcodec", *sys.argv[1:]]) if sys.argv[0].endswith("diffcodec") else "diffcodec bench",
+        "command": command or _command(),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {platform.system()}, {_processor()}",
-        "versions": f"diffcodec {__version__}, {_versions()}",
+        "machine": f"{_processor()}, {os.cpu_count()} CPUs, {platform.machine()} {platform.system()}",
+        "versions": f"diffcodec {__version__}, Python {platform.python_version()}, {_versions()}",
     }
+    if not features.missing():
+        about["FID and KID"] = features.NETWORK
     page = report.write(target, rows.rows, about, errors, skipped)
     return {
         "rows": len(rows.rows),
-        "images": len({r["image"] for r in rows.rows}),
+        "images": len({r["image"] for r in rows.rows} - {ALL}) or len(pictures),
         "codecs": [codec.name for codec in chosen],
         "errors": errors,
         "skipped": skipped,
@@ -77,11 +100,19 @@ def run(
     }
 
 
+def _command() -> str:
+    """As it was typed, of folders only the last part."""
+    if not sys.argv[0].endswith("diffcodec"):
+        return "diffcodec bench"
+    return " ".join(["diffcodec", *(Path(word).name if os.sep in word else word for word in sys.argv[1:])])
+
+
 def _chosen(names: Sequence[str] | None) -> tuple[list[codecs.Codec], dict[str, str]]:
-    unknown = [name for name in names or () if name not in codecs.BY_NAME]
+    found = {name: codecs.find(name) for name in names or codecs.BY_NAME}
+    unknown = [name for name, codec in found.items() if codec is None]
     if unknown:
         raise InputError(f"expected codecs among {', '.join(codecs.BY_NAME)}, found {', '.join(unknown)}")
-    wanted = [codecs.BY_NAME[name] for name in names] if names else list(codecs.CODECS)
+    wanted = [codec for codec in found.values() if codec is not None]
     skipped = {codec.name: reason for codec in wanted if (reason := codec.missing())}
     if names and skipped:
         raise InputError("; ".join(f"{name} {reason}" for name, reason in skipped.items()))
@@ -91,7 +122,8 @@ def _chosen(names: Sequence[str] | None) -> tuple[list[codecs.Codec], dict[str, 
 def _pictures(folder: str, first: int | None) -> tuple[list[Path], list[str]]:
     if not Path(folder).is_dir():
         raise InputError(f"expected a folder of pictures, found {folder}")
-    found, errors = [], []
+    found: list[Path] = []
+    errors: list[str] = []
     for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and not p.name.startswith(".")):
         if first is not None and len(found) == first:
             break
@@ -105,73 +137,125 @@ def _pictures(folder: str, first: int | None) -> tuple[list[Path], list[str]]:
     return found, errors
 
 
-def _measured(path: Path, codec: codecs.Codec, rates: Sequence[float], kept: Path | None) -> list[dict[str, Any]]:
+def _original(path: Path) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         picture = files.read(path)
-    original = np.asarray(picture.to_pillow().convert("RGB"))
-    pixels = original.shape[0] * original.shape[1]
+    return np.ascontiguousarray(np.asarray(picture.to_pillow().convert("RGB")))
+
+
+def _measured(path: Path, codec: codecs.Codec, rates: Sequence[float], out: Path, viewed: bool) -> list[dict[str, Any]]:
+    original = _original(path)
     rows = []
-    for point in codec.points(original, sorted(rates)):
-        found = metrics.measure(point.image, original)
-        if codec.lossless and found["psnr"] < 100:
+    with_features = not codec.lossless and not features.missing()
+    for point in codec.points(original, rates):
+        if codec.lossless and not np.array_equal(point.image, original):
             raise ValueError("a lossless codec returned other pixels")
-        row = {
-            "image": path.name,
-            "codec": codec.name,
-            "target_bpp": "" if point.target is None else f"{point.target:g}",
-            "setting": point.setting,
-            "bytes": point.size,
-            "bpp": f"{8 * point.size / pixels:.5f}",
-            "bpd": f"{8 * point.size / pixels / 3:.5f}",
-            "encode_s": f"{point.encode_s:.4f}",
-            "decode_s": f"{point.decode_s:.4f}",
-        }
-        rows.append({**row, **{key: f"{value:.5f}" for key, value in found.items()}})
-        if kept is not None and not codec.lossless:
-            kept.mkdir(exist_ok=True)
-            _keep(point.image, kept / f"{path.stem}~{codec.name}~{point.target:g}.webp")
-    if kept is not None:
-        kept.mkdir(exist_ok=True)
-        _keep(original, kept / f"{path.stem}~original.webp")
+        found = metrics.measure(point.image, original)
+        rows.append(_row(path.name, codec.name, point, original.size, found))
+        if with_features:
+            _feature(point.image, features.file(out, path.name, codec.name, f"{point.target:g}"))
+        if viewed and not codec.lossless:
+            _keep(point.image, view_file(out, path.name, codec.name, f"{point.target:g}"))
+    if with_features:
+        _feature(original, features.file(out, path.name, "original", ""))
+    if viewed:
+        _keep(original, view_file(out, path.name, "original", ""))
     return rows
 
 
+def _archived(paths: Sequence[Path], codec: codecs.Codec) -> dict[str, Any]:
+    """One row for all pictures; its seconds are a picture's share."""
+    originals = [_original(path) for path in paths]
+    (point,) = codec.points(originals, ())
+    share = replace(point, encode_s=point.encode_s / len(paths), decode_s=point.decode_s / len(paths))
+    return _row(ALL, codec.name, share, sum(x.size for x in originals), metrics.EQUAL)
+
+
+def _row(image: str, codec: str, point: codecs.Point, samples: int, found: dict[str, float]) -> dict[str, Any]:
+    row = {
+        "image": image,
+        "codec": codec,
+        "target_bpp": "" if point.target is None else f"{point.target:g}",
+        "setting": point.setting,
+        "bytes": point.size,
+        "bpp": f"{8 * point.size / samples * 3:.5f}",
+        "bpd": f"{8 * point.size / samples:.5f}",
+        "encode_s": f"{point.encode_s:.4f}",
+        "decode_s": f"{point.decode_s:.4f}",
+    }
+    return {**row, **{key: f"{value:.5f}" for key, value in found.items()}}
+
+
 def _keep(image: np.ndarray, path: Path) -> None:
+    """The middle of a picture, for the page's viewer; without further loss."""
     from PIL import Image
 
+    path.parent.mkdir(exist_ok=True)
     x, y = (max(0, (n - m) // 2) for n, m in zip(image.shape[1::-1], _VIEW, strict=True))
-    Image.fromarray(np.ascontiguousarray(image[y : y + _VIEW[1], x : x + _VIEW[0]])).save(path, lossless=True, method=4)
+    part = Image.fromarray(np.ascontiguousarray(image[y : y + _VIEW[1], x : x + _VIEW[0]]))
+    part.save(path, lossless=True, method=4)
+
+
+def _feature(image: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, features.of(image), allow_pickle=False)
 
 
 class _Rows:
-    """Rows in a CSV file, appended a codec and picture at a time."""
+    """Rows in a CSV file, appended a codec and picture at a time, in one write."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, folder: Path, rates: Sequence[float]):
+        self.path = folder / "rows.csv"
         self.rows: list[dict[str, Any]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                if tuple(reader.fieldnames or ()) != FIELDS:
-                    raise InputError(f"{path} is not a table of this suite: choose another --out")
-                self.rows = [row for row in reader if None not in row.values()]  # a torn last line is measured again
+        self._same_rates(folder / "rates.json", rates)
+        if self.path.exists():
+            self._read()
         self.done = {(row["image"], row["codec"]) for row in self.rows}
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
-        fresh = not self.path.exists()
+    def _same_rates(self, path: Path, rates: Sequence[float]) -> None:
+        """A codec counts as done on a picture whatever the rates were: so they must not change."""
+        if path.exists() and self.path.exists():
+            before = json.loads(path.read_text())
+            if before != list(rates):
+                there = ", ".join(f"{rate:g}" for rate in before)
+                raise InputError(f"{path.parent} holds rows at {there} bpp: ask for these, or choose another --out")
+        path.write_text(json.dumps(list(rates)))
+
+    def _read(self) -> None:
+        with self.path.open(newline="") as file:
+            text = file.read()
+        reader = csv.DictReader(text.splitlines())
+        if tuple(reader.fieldnames or ()) != FIELDS:
+            raise InputError(f"{self.path} is not a table of this suite: choose another --out")
+        self.rows = list(reader)
+        torn = [row for row in self.rows if None in row or None in row.values()]
+        if not text.endswith("\n"):
+            torn += self.rows[-1:]
+        if torn:  # a write was cut off: that codec is measured again on that picture
+            bad = {(row["image"], row["codec"]) for row in torn}
+            self.rows = [row for row in self.rows if (row["image"], row["codec"]) not in bad]
+            self.path.unlink()
+            self._append(self.rows)
+
+    def _append(self, rows: Sequence[dict[str, Any]]) -> None:
+        block = io.StringIO()
+        writer = csv.DictWriter(block, FIELDS)
+        if not self.path.exists():
+            writer.writeheader()
+        writer.writerows(rows)
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if fresh:
-                writer.writeheader()
-            writer.writerows(rows)
+            file.write(block.getvalue())
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        self._append(rows)
         self.rows += [{key: str(value) for key, value in row.items()} for row in rows]
 
 
 def _versions() -> str:
     import importlib.metadata
 
-    packages = ("torch", "numpy", "pillow", "pillow-jxl-plugin", "pillow-heif", "torchmetrics")
+    packages = ("torch", "numpy", "pillow", "pillow-jxl-plugin", "pillow-heif", "imagecodecs", "torchmetrics")
     found = []
     for package in packages:
         try:

@@ -1,0 +1,123 @@
+"""The page of a report: tables, curves, and pictures at equal rate under a slider, all in one file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from . import metrics
+from .point import view_file
+
+Row = dict[str, Any]
+Mean = dict[str, float]
+
+
+def render(
+    out: Path,
+    rows: Sequence[Row],
+    lossy: dict[str, list[Mean]],
+    lossless: dict[str, Mean],
+    bd_rates: dict[str, dict[str, float]],
+    about: dict[str, str],
+    left_out: Sequence[str],
+) -> str:
+    """The HTML text. Pictures and curves are read below ``out`` and put in; names are escaped."""
+    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    curves = ""
+    if (out / "curves.svg").exists() and lossy:
+        curves = f'<img class="plot" alt="rate curves" src="{_data(out / "curves.svg", "image/svg+xml")}">'
+    notes = "".join(f"<li>{html.escape(line)}</li>" for line in left_out)
+    parts = {
+        "title": f"{len({row['image'] for row in rows})} pictures",
+        "about": "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in about.items()),
+        "lossy": _lossy_table(lossy, bd_rates),
+        "lossless": _lossless_table(lossless),
+        "curves": curves,
+        "notes": f"<section><h2>Left out</h2><ul>{notes}</ul></section>" if notes else "",
+        # no text of a row may end the script
+        "views": json.dumps(_views(out, rows)).replace("<", "\\u003c"),
+    }
+    for name, value in parts.items():
+        template = template.replace(f"@{name}@", value)
+    return template
+
+
+def _views(out: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    """picture -> {"original": data URL, "rates": {rate: {codec: {"src": data URL, "text": what it takes}}}}."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        name, codec, rate = row["image"], row["codec"], row["target_bpp"]
+        path, original = view_file(out, name, codec, rate), view_file(out, name, "original", "")
+        if rate == "" or not path.is_file() or not original.is_file():
+            continue
+        view = found.setdefault(name, {"original": _data(original, "image/webp"), "rates": {}})
+        text = f"{int(row['bytes']):,} bytes, {float(row['bpp']):.3f} bpp, {float(row['psnr']):.2f} dB"
+        view["rates"].setdefault(rate, {})[codec] = {"src": _data(path, "image/webp"), "text": text}
+    return found
+
+
+def _data(path: Path, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], best: Sequence[int] = ()) -> str:
+    """best: columns whose highest number is set in bold."""
+    if not body:
+        return "<p>none</p>"
+    top = {}
+    for column in best:
+        values = [float(row[column]) for row in body if row[column]]
+        top[column] = max(values, default=math.nan)
+    rows = []
+    for row in body:
+        cells = []
+        for column, cell in enumerate(row):
+            bold = column in top and cell and float(cell) == top[column]
+            cells.append(f'<td class="best">{html.escape(cell)}</td>' if bold else f"<td>{html.escape(cell)}</td>")
+        ours = row[0].split(":")[0] in ("ardm", "vdm-archive") or row[0].startswith("diffc")
+        rows.append(f'<tr class="ours">{"".join(cells)}</tr>' if ours else f"<tr>{''.join(cells)}</tr>")
+    names = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Empty for NaN."""
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _lossy_table(lossy: dict[str, list[Mean]], bd_rates: dict[str, dict[str, float]]) -> str:
+    targets = sorted({p["target"] for points in lossy.values() for p in points})
+    measured = [m for m in metrics.METRICS if any(not math.isnan(p[m]) for points in lossy.values() for p in points)]
+    compared = [m for m in measured if any(not math.isnan(found[m]) for found in bd_rates.values())]
+    head = ["codec", *(f"{t:g} bpp" for t in targets)]
+    head += [f"BD-rate by {m}, %" for m in compared] + ["encode, s", "decode, s"]
+    body = []
+    for codec, points in lossy.items():
+        at = {p["target"]: p for p in points}
+        cells = [number(at[t]["psnr"]) if t in at else "" for t in targets]
+        changes = [number(bd_rates[codec][m], 1) if codec in bd_rates else "0" for m in compared]
+        last = points[-1]
+        body.append([codec, *cells, *changes, number(last["encode_s"]), number(last["decode_s"])])
+    return _table(head, body, range(1, len(targets) + 1))
+
+
+def _lossless_table(lossless: dict[str, Mean]) -> str:
+    ranked = sorted(lossless.items(), key=lambda item: item[1]["bpd"])
+    cells = [
+        [
+            codec,
+            number(p["bpd"], 3),
+            number(p["bpp"], 3),
+            number(p["encode_s"]),
+            number(p["decode_s"]),
+            f"{p['images']:g}",
+        ]
+        for codec, p in ranked
+    ]
+    return _table(["codec", "bits per dimension", "bits per pixel", "encode, s", "decode, s", "files"], cells)

@@ -1,0 +1,69 @@
+"""What a codec is to the suite, and what it gives."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SLACK = 1.02  #: a file may be this much larger than its rate
+
+
+@dataclass(frozen=True)
+class Point:
+    """One file. image: uint8 (H, W, 3), what it decodes to; setting: quality, or a reconstruction; target: bits per
+    pixel aimed at, None if lossless; size in bytes; times in seconds."""
+
+    size: int
+    image: np.ndarray
+    encode_s: float
+    decode_s: float
+    setting: str
+    target: float | None = None
+
+
+def safe(name: str) -> str:
+    """As a file's name, on any system."""
+    return re.sub(r"[^\w.~-]", "_", name)
+
+
+def view_file(out: Path, image: str, codec: str, target: str) -> Path:
+    """Where the part of a decoded picture that the page shows is kept; codec "original", target "" of itself."""
+    return out / "pictures" / f"{safe(f'{image}~{codec}~{target}')}.webp"
+
+
+Points = Callable[[Any, Sequence[float]], Iterator[Point]]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A codec of the suite.
+
+    points:     ``points(original uint8 (H, W, 3), rates)``: for each rate the largest file within `SLACK` of it, none
+                where there is none; one file if lossless. An archive takes the list of all originals instead, and its
+                one point has no image: it checks for itself that the same pictures come back.
+    modules:    that must be there; those that are plugins register with Pillow when imported.
+    with_model: ``points`` of another of our models.
+    """
+
+    name: str
+    lossless: bool
+    points: Points
+    modules: tuple[str, ...] = ()
+    archive: bool = False
+    with_model: Callable[[str], Points] | None = None
+
+    def missing(self) -> str:
+        """Why this codec cannot run here; empty if it can."""
+        for name in self.modules:
+            try:
+                module = importlib.import_module(name)
+            except ImportError:
+                return f"needs {name}: pip install 'diffcodec[bench]'"
+            getattr(module, "register_heif_opener", lambda: None)()
+        return ""
