@@ -55,17 +55,20 @@ def _imagecodecs(name: str, **options: Any) -> Points:
     return points
 
 
-def _pillow_lossy(format: str, low: int = 1, high: int = 98, option: str = "quality", **options: Any) -> Points:
-    """For each rate the file of the highest quality that fits; none where even the lowest is larger."""
+def _pillow_lossy(format: str, low: int = 1, high: int = 98, name: str = "quality", **options: Any) -> Points:
+    """For each rate the file of the highest quality that fits; none where even the lowest is larger.
+
+    name "bpp": JPEG 2000 is told a compression ratio, here in steps of 0.01 bits per pixel.
+    """
 
     def points(original: np.ndarray, rates: Sequence[float]) -> Iterator[Point]:
         made: dict[int, Point] = {}
 
         def at(quality: int) -> Point:
             if quality not in made:
-                value = [quality] if option == "quality_layers" else quality
-                given = {**options, option: value}
-                made[quality] = _timed(original, lambda x: _save(x, format, given), _open, f"{option} {quality}")
+                own = {"quality": quality} if name == "quality" else {"quality_layers": [2400 / quality]}
+                shown = quality if name == "quality" else quality / 100
+                made[quality] = _timed(original, lambda x: _save(x, format, options | own), _open, f"{name} {shown:g}")
             return made[quality]
 
         for rate in sorted(rates):
@@ -104,7 +107,7 @@ def highest(size: Callable[[int], int], room: float, low: int, high: int, known:
 
 
 _HEIF, _JXL, _MORE = ("pillow_heif",), ("pillow_jxl",), ("imagecodecs",)
-_DB = {"quality_mode": "dB", "irreversible": True}
+_RATES = {"quality_mode": "rates", "irreversible": True}
 
 CODECS = (
     Codec("png", True, _pillow_lossless("PNG", optimize=True)),
@@ -116,7 +119,7 @@ CODECS = (
     Codec("jxl-lossless", True, _pillow_lossless("JXL", lossless=True, effort=9), _JXL),
     Codec("jpeg", False, _pillow_lossy("JPEG")),
     Codec("webp", False, _pillow_lossy("WEBP", 0)),
-    Codec("jpeg2000", False, _pillow_lossy("JPEG2000", 20, 60, "quality_layers", **_DB)),
+    Codec("jpeg2000", False, _pillow_lossy("JPEG2000", 2, 1200, "bpp", **_RATES)),
     Codec("avif", False, _pillow_lossy("AVIF", 0)),
     Codec("heic", False, _pillow_lossy("HEIF", 0), _HEIF),
     Codec("jxl", False, _pillow_lossy("JXL", 1), _JXL),

@@ -20,10 +20,11 @@ UNITS = {
     "ms_ssim": "MS-SSIM",
     "lpips": "LPIPS (AlexNet)",
     "dists": "DISTS (VGG-16)",
-    "swd": "sliced Wasserstein distance of patches",
+    "swd": "sliced Wasserstein",
     "fid": "FID of patches",
     "kid": "KID of patches",
 }
+SHORT = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "lpips": "LPIPS", "dists": "DISTS", "swd": "SWD"}
 EQUAL = {"psnr": 100.0, "ms_ssim": 1.0, "lpips": 0.0, "dists": 0.0, "swd": 0.0}  #: for the same pixels
 BACKBONES = {"lpips": "alexnet-owt-7be5be79.pth", "dists": "vgg16-397923af.pth"}  #: torchvision's files
 _SMALLEST = 161  # side, for the five scales of MS-SSIM

@@ -96,7 +96,7 @@ def _lossy_table(lossy: dict[str, list[Mean]], bd_rates: dict[str, dict[str, flo
     measured = [m for m in metrics.METRICS if any(not math.isnan(p[m]) for points in lossy.values() for p in points)]
     compared = [m for m in measured if any(not math.isnan(found[m]) for found in bd_rates.values())]
     head = ["codec", *(f"{t:g} bpp" for t in targets)]
-    head += [f"BD-rate by {m}, %" for m in compared] + ["encode, s", "decode, s"]
+    head += [f"BD-rate, {metrics.SHORT[m]}" for m in compared] + ["encode, s", "decode, s"]
     body = []
     for codec, points in lossy.items():
         at = {p["target"]: p for p in points}
