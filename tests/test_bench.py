@@ -213,6 +213,16 @@ def test_what_has_no_weights_is_named(folder: Path, tmp_path: Path, monkeypatch:
     assert "metric lpips not measured" in (tmp_path / "r" / "report.html").read_text()
 
 
+def test_weights_that_are_not_what_their_name_says_are_left_alone(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(features.importlib.util, "find_spec", lambda name: object())
+    assert "no weights on disk" in features.missing()
+    path = metrics.checkpoints() / features.WEIGHTS
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not the network")
+    assert "another file than its name says" in features.missing()
+
+
 def test_fid_and_kid_of_features(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two Gaussians of equal spread, apart by 3: FID is the square of that. Then in the suite."""
     rng = np.random.default_rng(0)

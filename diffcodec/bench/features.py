@@ -8,6 +8,7 @@ few patches FID is far from its limit and KID is the one to read. Measured only 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 import math
 import warnings
@@ -33,7 +34,18 @@ def missing() -> str:
         return "needs torch-fidelity"
     if not (checkpoints() / WEIGHTS).is_file():
         return f"no weights on disk: {WEIGHTS} in torch's folder hub/checkpoints"
+    if not _digest(checkpoints() / WEIGHTS).startswith(WEIGHTS[-12:-4]):
+        return f"{WEIGHTS} is another file than its name says"  # torch-fidelity unpickles it: no file but this one
     return ""
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as data:
+        while block := data.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def patches(image: np.ndarray) -> np.ndarray:
