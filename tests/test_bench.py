@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import runpy
 import shutil
 from pathlib import Path
 
@@ -145,6 +147,15 @@ def test_diffc_files_at_lower_rates_are_whole(fake_codec: None) -> None:
             assert (diffcodec.decode(by_size[point.size], reconstruction=kind) == point.image).all()
 
 
+def test_jpeg2000_joins_the_colours(folder: Path) -> None:
+    """Pillow's defaults leave that out, which costs a third of the file."""
+    original = np.asarray(Image.open(folder / "b.png"))
+    (point,) = codecs.BY_NAME["jpeg2000-lossless"].points(original, [])
+    plain = io.BytesIO()
+    Image.fromarray(original).save(plain, "JPEG2000", irreversible=False)
+    assert point.size < 0.95 * plain.tell() and (point.image == original).all()
+
+
 def test_the_highest_quality_that_fits() -> None:
     for room in (5, 40, 41, 999, 10_000):
         asked: list[int] = []
@@ -268,6 +279,26 @@ def test_classical_codecs(folder: Path, name: str) -> None:
     else:
         assert points and all(p.image.shape == original.shape for p in points)
         assert all(8 * p.size <= 1.02 * (p.target or 0) * 96 * 128 for p in points)
+
+
+def test_a_peer_is_drawn_beside(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = Path(__file__).parents[1] / "benchmarks" / "peers" / "add.py"
+    out, decoded = tmp_path / "r", tmp_path / "decoded"
+    decoded.mkdir()
+    suite.run(str(folder), str(out), ["jpeg"], [1, 2])
+    for name in ("a.png", "b.png"):
+        Image.open(folder / name).convert("L").convert("RGB").save(decoded / name)
+    sizes = [f"{name},{5_000 * rate},{rate}" for name in ("a.png", "b.png") for rate in (1, 2)]
+    (tmp_path / "sizes.csv").write_text("\n".join(["image,bytes,target_bpp", *sizes]))
+    where = ["--originals", folder, "--decoded", decoded, "--sizes", tmp_path / "sizes.csv"]
+    monkeypatch.setattr("sys.argv", [str(part) for part in [adapter, out, "--codec", "peer*", *where]])
+    runpy.run_path(str(adapter), run_name="__main__")
+    suite.run(str(folder), str(out), ["jpeg"], [1, 2])
+    rows = [row for row in table(out / "summary.csv") if row["codec"] == "peer*"]
+    assert [float(row["bpp"]) for row in rows] == pytest.approx(
+        [(1 + 40_000 / 34_200) / 2, 1 + 40_000 / 34_200], abs=1e-4
+    )
+    assert rows[0]["encode_s"] == "" and "peer*" in (out / "report.html").read_text()
 
 
 def test_parquet_holds_the_rows(folder: Path, tmp_path: Path) -> None:
