@@ -194,7 +194,7 @@ def _read_groups(
             if not valid_name(name):
                 raise InputError("an archive cannot hold this name")
             picture = files.read(os.path.join(folder, name))
-        except (InputError, OSError, UnicodeEncodeError) as error:
+        except (DiffcodecError, OSError, UnicodeEncodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             warnings.warn(f"left out {ascii(name)[1:-1]}: {reason}", stacklevel=2)
             left_out.append(name)
