@@ -42,20 +42,24 @@ def encode(
     psnr: float | None = None,
     max_bytes: int | None = None,
     prompt: str | None = None,
+    calls: int | None = None,
     device: str = "auto",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> bytes:
-    """Code a picture as a `.dfc` stream.
+    """Code a picture, or a row of tokens, as a `.dfc` stream.
 
     image:     a Pillow image of any mode (first frame), a NumPy array H×W or H×W×1..4 (uint8, uint16, bool, int32,
                float32), a torch tensor (uint8 or uint16, or floats that are exactly k/255 or k/65535; C×H×W or
-               H×W×C), or a `diffcodec.image.Picture`.
+               H×W×C), or a `diffcodec.image.Picture`; or a uint8 array (n,) of tokens below the vocabulary of a
+               model of such.
     codec:     "ardm", lossless, or "diffc", lossy. model: a bundled name, a path or a provider; None is the default.
     bpp, psnr, max_bytes: at most one of them for diffc, which without any goes on to the exact picture: bits per
                pixel of the whole stream, PSNR in dB of the "mean" reconstruction, or the most bytes the stream may
                take. With a lossless codec only max_bytes, which refuses (InputError) rather than return more.
-    seed:      recorded in the header; names the noise of diffc. prompt: for models guided by text.
+    calls:     network calls of an order-agnostic model (ARDM): more are slower and smaller; 50 if None.
+    seed:      recorded in the header; names the noise of diffc and the order of an order-agnostic model.
+    prompt:    for models guided by text.
     progress:  called with the fraction done, 0 to 1.
 
     Raises InputError, ModelNotFound, ModelMismatch.
@@ -75,6 +79,8 @@ def encode(
             "cut it into parts"
         )
     if codec == "diffc":
+        if calls is not None:
+            raise InputError("codec diffc places its own network calls: leave calls out")
         if prompt is not None:
             raise InputError("the bundled models take no prompt: leave it out")
         return _encode_lossy(picture, model, bpp, psnr, max_bytes, device, seed, progress)
@@ -84,7 +90,7 @@ def encode(
     streams = []
     for number, form in enumerate(forms):
         part = _part(progress, number / len(forms), 1 / len(forms))
-        params, passes = module.encode(form.photo, form.extra, provider, progress=part)
+        params, passes = module.encode(form.photo, form.extra, provider, seed=seed, calls=calls, progress=part)
         streams.append(_write(picture, form, codec, module, provider, seed, params, passes, picture.digest()))
     data = min(streams, key=len)
     if max_bytes is not None and len(data) > max_bytes:
@@ -102,7 +108,7 @@ def decode(
     max_pixels: int | None = None,
     progress: Progress | None = None,
 ) -> Samples:
-    """The picture as an array H×W×C or H×W of the samples that were encoded (mode "1" as uint8 0 and 255).
+    """The picture as an array H×W×C or H×W of the samples that were encoded (mode "1" as uint8 0 and 255); tokens (n,).
 
     data:       the stream, a path to it or a binary file.
     upto_bytes: use only this many bytes from the front: a preview, at full size, unless the stream ends within them.
@@ -122,7 +128,7 @@ def decode(
         model=model,
         max_pixels=max_pixels,
         progress=progress,
-    ).samples
+    ).array
 
 
 def decode_picture(
@@ -198,7 +204,7 @@ def decode_progressive(
                 raise CorruptStream("the stream ends without a picture; the file is damaged")
             picture, seen = _verified(picture, container), chunk.end
             bpp = 8 * seen / (picture.width * picture.height)
-            yield Preview(picture.samples, seen, bpp, container.complete)
+            yield Preview(picture.array, seen, bpp, container.complete)
     if not chunks or chunks[-1].type != "E":
         raise Truncated(f"the stream ends before its end chunk; the last preview used {seen} bytes: fetch the rest")
 
@@ -356,15 +362,28 @@ def _write(
 
 
 def _decode(container: Container, provider: Any, reconstruction: str, progress: Progress | None) -> Picture:
+    header = container.header
+    if header.numerics == PINNED and container.complete:
+        made, here = _environments(container)
+        if made != here:
+            told = f"this stream was made with {made}, here is {here}: it may not decode to its end"
+            warnings.warn(told, stacklevel=4)
     receiver = _receiver(container, provider)
     if receiver is not None:
         receiver.take_all(container.passes, progress)
         return _picture(container, *receiver.show(reconstruction))
-    header = container.header
     _, layout, params = _split(container, mode_of(header.mode))
     n_photo, n_extra = layout.counts(mode_of(header.mode)) if layout else (0, 1)
     photo, extra, _ = _codec(CODECS[header.codec]).decode(
-        params, container.passes, header.height, header.width, n_photo, n_extra, provider, progress=progress
+        params,
+        container.passes,
+        header.height,
+        header.width,
+        n_photo,
+        n_extra,
+        provider,
+        seed=header.seed,
+        progress=progress,
     )
     return _picture(container, photo, extra)
 
@@ -379,12 +398,6 @@ def _receiver(container: Container, provider: Any) -> Any:
         raise CorruptStream("a lossy stream has no palette; the file is damaged")
     n_photo, n_extra = layout.counts(mode)
     receiver = _codec("diffc").Receiver
-    if header.numerics == PINNED and container.complete:
-        made, here = _environments(container)
-        if made != here:
-            warnings.warn(
-                f"this stream was made with {made}, here is {here}: its last pass may not decode", stacklevel=5
-            )
     return receiver(params, header.height, header.width, n_photo, n_extra, provider, header.seed)
 
 
@@ -409,7 +422,7 @@ def _picture(container: Container, photo: Any, extra: Any) -> Picture:
 def _environments(container: Container) -> tuple[str, str]:
     """Where a pinned stream was made, and the same of here."""
     _, _, params = _split(container, mode_of(container.header.mode))
-    made = params[_codec("diffc").PARAMS_BYTES :].decode("utf-8", "replace")
+    made = _codec(CODECS[container.header.codec]).made_in(params)
     return made, _codec("diffc").remainder.environment(made.split(", ")[1] if ", " in made else "cpu")
 
 

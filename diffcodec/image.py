@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .bitstream import DEFAULT_LIMITS
 from .errors import CorruptStream, InputError
-from .modes import BY_NAME, CODED, CONSTANT, COPY, MODES, Layout, Mode, digest_prefix
+from .modes import BY_NAME, CODED, CONSTANT, COPY, MODES, TOKENS, Layout, Mode, digest_prefix
 
 Bytes = NDArray[np.uint8]
 _SAMPLES = {"uint8": "u1", "uint16": "u2", "int32": "i4", "float32": "f4", "bool": "bit"}
@@ -35,6 +35,11 @@ class Picture:
     mode: str
     icc: bytes | None = None
     exif: bytes | None = None
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The samples in the shape they were given: (n,) of tokens, which are kept as a row."""
+        return self.samples[0] if self.mode == TOKENS else self.samples
 
     @property
     def info(self) -> Mode:
@@ -93,12 +98,14 @@ class Picture:
 
 
 def _from_array(array: NDArray[Any]) -> Picture:
+    if array.ndim == 1 and array.dtype == np.uint8 and array.size:
+        return Picture(np.array(array[None]), TOKENS)
     sample = _SAMPLES.get(array.dtype.name)
     channels = 0 if array.ndim == 2 else array.shape[2] if array.ndim == 3 else -1
     mode = _BY_SHAPE.get((sample or "", channels))
     if mode is None:
         raise InputError(
-            f"expected an array H×W or H×W×1..4 of uint8, uint16, bool, int32 or float32, "
+            f"expected an array H×W or H×W×1..4 of uint8, uint16, bool, int32 or float32, or (n,) of uint8, "
             f"found {array.dtype.name} {'×'.join(map(str, array.shape)) or 'scalar'}"
         )
     if array.size == 0:
@@ -247,7 +254,7 @@ def lossy_planes(picture: Picture) -> tuple[Picture, Bytes, Bytes, Layout]:
 
     Modes that are no photograph planes are made grey or RGB by Pillow first. Raises InputError for int32 and float32.
     """
-    if picture.info.sample in ("i4", "f4") or picture.mode == "LAB":
+    if picture.info.sample in ("i4", "f4") or picture.mode in ("LAB", TOKENS):
         raise InputError(f"expected a picture of 8 or 16 bits for a lossy codec, found mode {picture.mode}: convert it")
     if picture.info.sample == "bit":
         samples = (picture.samples != 0).astype(np.uint8) * np.uint8(255)

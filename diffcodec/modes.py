@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from .errors import CorruptStream
 
 CODED, CONSTANT, COPY = 0, 1, 2
+TOKENS = "tokens"  #: the mode of a row of symbols that are no picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def _table() -> tuple[Mode, ...]:
         Mode(68, "RGBX", "u1", 4, 3),
         Mode(69, "RGBa", "u1", 4, 3),
         Mode(70, "La", "u1", 2, 1),
+        Mode(71, TOKENS, "u1", 0, 1),
     ]
     return tuple(rows)
 

@@ -64,7 +64,7 @@ def _unpack(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
-def fake_encode(photo, extra, model, *, progress=None):
+def fake_encode(photo, extra, model, *, seed=0, calls=None, progress=None):
     """Two passes of the photo, every fourth pixel and then all; one of the extra planes."""
     passes = [_pack(photo[::4, ::4]), _pack(photo)] if photo.shape[2] else []
     if extra.shape[2]:
@@ -74,7 +74,7 @@ def fake_encode(photo, extra, model, *, progress=None):
     return bytes([photo.shape[2]]), passes
 
 
-def fake_decode(params, passes, height, width, n_photo, n_extra, model, *, progress=None):
+def fake_decode(params, passes, height, width, n_photo, n_extra, model, *, seed=0, progress=None):
     if params != bytes([n_photo]):
         raise CorruptStream("fake codec: parameters")
     photo_passes = 2 if n_photo else 0

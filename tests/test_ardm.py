@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from diffcodec.codecs import ardm, lattice
 from diffcodec.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
 from diffcodec.models import lattice_cpu, lattice_net, registry
-from diffcodec.models.provider import MaskedModel
+from diffcodec.models.provider import PhaseModel
 
 
 def photo_like(rng: np.random.Generator, h: int, w: int, c: int) -> np.ndarray:
@@ -29,11 +29,11 @@ def photo_like(rng: np.random.Generator, h: int, w: int, c: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def model() -> MaskedModel:
+def model() -> PhaseModel:
     return registry.load("photo-ardm", device="cpu")
 
 
-def encoded(photo: np.ndarray, model: MaskedModel, **options: object) -> tuple[bytes, list[bytes]]:
+def encoded(photo: np.ndarray, model: PhaseModel, **options: object) -> tuple[bytes, list[bytes]]:
     return ardm.encode(photo, photo[..., :0], model, method=ardm.LATTICE, **options)  # type: ignore[arg-type]
 
 

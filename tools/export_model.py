@@ -3,7 +3,8 @@
     python tools/export_model.py RUN_DIR/state.pt OUT.safetensors [--card CARD.json] [--exact PHOTOS.npz|CIFAR.npz]
 
 --exact makes integer weights of a VDM (or of its float16 export, given as the checkpoint), its ranges taken from
-training pictures of that file.
+training pictures of that file. An order-agnostic ARDM needs it, with CIFAR.npz, whose validation images give its
+profile of bits by known share.
 
 A checkpoint whose activation steps were never calibrated (no quantised training yet) is calibrated on --data tiles.
 """
@@ -17,12 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from cifar_data import SIDE, load_cifar
 from photo_data import load_tiles
 from safetensors.torch import load_file, save
+from train_oa import draw_known, profile
 
 from diffcodec.diffusion import process
 from diffcodec.models.lattice_net import LatticeConfig, LatticeNet, QuantConv
 from diffcodec.models.lattice_quant import quantize
+from diffcodec.models.masked import MaskedConfig, MaskedUNet
 from diffcodec.models.registry import fingerprint_of
 from diffcodec.models.unet import UNet, UNetConfig
 from diffcodec.models.unet_quant import quantise
@@ -65,6 +69,31 @@ def exact_vdm_weights(state: dict[str, Any], pictures: Path) -> tuple[bytes, dic
     return save(tensors), {"architecture": "vdm-unet-exact-1", **config.as_dict()}
 
 
+def exact_masked_weights(state: dict[str, Any], pictures: Path) -> tuple[bytes, dict[str, Any]]:
+    config = MaskedConfig.from_dict(state["config"])
+    net = MaskedUNet(config)
+    net.load_state_dict(state["ema"])
+    net.eval()
+    x, held_out = (
+        torch.from_numpy(load_cifar(pictures, split)[:n]).permute(0, 3, 1, 2).contiguous()
+        for split, n in (("train", 32), ("val", 64))
+    )
+    rng = np.random.default_rng(0)
+
+    def calibrate(net: torch.nn.Module) -> None:
+        for share in np.linspace(0, 1, 13):
+            count = min(SIDE * SIDE - 1, round(share * SIDE * SIDE))
+            net(x, draw_known(len(x), np.full(len(x), count), rng))
+
+    tensors = {name: value.contiguous() for name, value in quantise(net, calibrate).items()}
+    described = {
+        "architecture": "masked-unet-exact-1",
+        **config.as_dict(),
+        "profile": profile(net, held_out, "cpu"),
+    }
+    return save(tensors), described
+
+
 def load_state(path: Path) -> dict[str, Any]:
     """A training state, or the float16 export of a VDM in the same form."""
     if path.suffix != ".safetensors":
@@ -82,14 +111,18 @@ def main() -> None:
     ap.add_argument("--exact", type=Path, help="integer weights of a VDM, calibrated on pictures of this file")
     args = ap.parse_args()
     state = load_state(args.checkpoint)
-    vdm = "logsnr_min" in state["config"]
+    masked = "components" in state["config"] and "logsnr_min" in state["config"]
+    vdm = "logsnr_min" in state["config"] and not masked
+    if masked and not args.exact:
+        ap.error("an order-agnostic ARDM is exported with --exact")
     if args.exact:
-        weights, described = exact_vdm_weights(state, args.exact)
+        weights, described = (exact_masked_weights if masked else exact_vdm_weights)(state, args.exact)
+        described = json.loads(json.dumps(described))
     else:
         weights, described = (vdm_weights if vdm else ardm_weights)(state)
     card = {
         "name": args.out.stem,
-        "codec": "vdm" if args.exact else "diffc" if vdm else "ardm",
+        "codec": "ardm" if not vdm else "vdm" if args.exact else "diffc",
         "numerics": "tolerant" if vdm and not args.exact else "exact",
         "config": described,
         "fingerprint": fingerprint_of(weights, described).hex(),

@@ -1,26 +1,30 @@
-"""Train the lattice ARDM (`photo-ardm`) on tiles packed by `tools/prepare_photos.py`.
+"""Train the lattice ARDM (`photo-ardm`, `cifar10-ardm`) on tiles packed by `tools/prepare_photos.py`.
 
     python tools/train_ardm.py PHOTOS.npz RUN_DIR --minutes 90 [--resume]
+    python tools/train_ardm.py PHOTOS.npz RUN_DIR --cifar SOURCE [--photos 0.5] --init WEIGHTS.safetensors ...
 
-The schedule is in minutes of training, so a run may be interrupted and resumed anywhere: cosine learning rate to
-1 %, weights and activations quantised to int8 (straight-through) for the last ``--qat`` share of the time, EMA of
-the weights, a checkpoint and a line of RUN_DIR/log.csv every few minutes.
+SOURCE is described in `cifar_data.py`. --init may hold fewer residual pairs than --blocks: the others begin as nothing.
+
+Weights and activations are quantised to int8 (straight-through) for the last ``--qat`` share of the time.
+RUN_DIR/log.csv holds the validation bits. `training.py` says how a run goes; `torchrun --nproc_per_node N
+tools/train_ardm.py ...` takes N processes.
 """
 
 from __future__ import annotations
 
-import argparse
-import copy
-import csv
 import math
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from cifar_data import SIDE, SmallPictures, load_cifar
 from photo_data import augment, load_tiles
 from PIL import Image
+from torch import Tensor, nn
+from training import Training, arguments, low_precision
 
+from diffcodec.codecs.lattice import SIDE_PIXELS
 from diffcodec.models.lattice_net import STAT_UNKNOWN, LatticeConfig, LatticeNet, QuantConv, side_codes
 
 LN2 = math.log(2)
@@ -47,7 +51,7 @@ class Batches:
         self.p = area / area.sum()
         self.pool: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def __call__(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self) -> tuple[Tensor, Tensor]:
         crops, codes = [], []
         while len(self.pool) < 64:  # crops of one tile are spread over batches
             tile = augment(self.tiles[self.rng.choice(len(self.tiles), p=self.p)], self.rng, self.crop)
@@ -67,7 +71,29 @@ class Batches:
         return x, torch.from_numpy(np.stack(codes))
 
 
-def image_bits(net: LatticeNet, x: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+def small_codes(x: Tensor) -> Tensor:
+    """Side codes (N, levels, 2) of pictures (N, 3, SIDE, SIDE) as the codec sends them: of levels that are large."""
+    levels = int(math.log2(SIDE))
+    codes = torch.full((len(x), levels, 2), STAT_UNKNOWN)
+    for level in range(levels):
+        part = x[..., :: 2**level, :: 2**level]
+        if part[0, 0].numel() >= SIDE_PIXELS:
+            codes[:, level] = side_codes(part)
+    return codes
+
+
+class SmallBatches:
+    """CIFAR-10 images and parts of downscaled photographs, with their side codes."""
+
+    def __init__(self, pictures: SmallPictures, batch: int):
+        self.pictures, self.batch, self.tiles = pictures, batch, pictures.tiles
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        x = ((self.pictures(self.batch) + 1) * 127.5).round().to(torch.uint8)
+        return x, small_codes(x)
+
+
+def image_bits(net: LatticeNet, x: Tensor, codes: Tensor) -> Tensor:
     """Bits of all levels of a batch (N, 3, H, W), sides a power of two, coarsest 2x2 left out."""
     total = torch.zeros((), device=x.device)
     for level in range(codes.shape[1]):
@@ -80,21 +106,21 @@ def image_bits(net: LatticeNet, x: torch.Tensor, codes: torch.Tensor) -> torch.T
 
 @torch.no_grad()
 def validate(
-    net: LatticeNet, sets: dict[str, list[tuple[torch.Tensor, torch.Tensor]]], device: str
+    net: LatticeNet, sets: dict[str, list[tuple[Tensor, Tensor]]], device: str
 ) -> dict[str, float]:
     out = {}
     for name, items in sets.items():
         bits = pixels = 0.0
         for x, codes in items:
-            with torch.autocast(device, torch.bfloat16):
+            with low_precision(device):
                 bits += float(image_bits(net, x.to(device), codes.to(device)))
             pixels += x.numel()
         out[name] = bits / pixels
     return out
 
 
-def validation_sets(path: Path, extra: Path | None) -> dict[str, list[tuple[torch.Tensor, torch.Tensor]]]:
-    def centre(t: np.ndarray, n: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+def validation_sets(path: Path, extra: Path | None) -> dict[str, list[tuple[Tensor, Tensor]]]:
+    def centre(t: np.ndarray, n: int = 128) -> tuple[Tensor, Tensor]:
         y, x = (t.shape[0] - n) // 2, (t.shape[1] - n) // 2
         part = np.ascontiguousarray(t[y : y + n, x : x + n])
         return torch.from_numpy(part).permute(2, 0, 1)[None], torch.from_numpy(level_codes(t, 7))[None]
@@ -106,127 +132,76 @@ def validation_sets(path: Path, extra: Path | None) -> dict[str, list[tuple[torc
     return sets
 
 
+def small_validation(images: np.ndarray) -> dict[str, list[tuple[Tensor, Tensor]]]:
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return {"val": [(part, small_codes(part)) for part in x.split(64)]}
+
+
+def calibrate(net: LatticeNet, batches: Callable[[], tuple[Tensor, Tensor]], device: str) -> None:
+    """Set the steps of the activations' codes from a few batches."""
+    convs = [m for m in net.modules() if isinstance(m, QuantConv)]
+    for m in convs:
+        m.observe = []
+    with torch.no_grad(), low_precision(device):
+        for _ in range(12):
+            x, codes = batches()
+            image_bits(net, x.to(device), codes.to(device))
+    for m in convs:
+        m.calibrate(0.9999)
+
+
 def main() -> None:
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("data", type=Path)
-    ap.add_argument("run", type=Path)
-    ap.add_argument("--minutes", type=float, default=90, help="length of the whole schedule")
+    ap = arguments(__doc__, batch=8, lr=2e-3, photos=0.5)
     ap.add_argument("--qat", type=float, default=0.25, help="last share of the schedule with int8 in the loop")
     ap.add_argument("--channels", type=int, default=96)
     ap.add_argument("--blocks", type=int, default=3)
     ap.add_argument("--components", type=int, default=5)
     ap.add_argument("--crop", type=int, default=64)
-    ap.add_argument("--batch", type=int, default=8)
-    ap.add_argument("--lr", type=float, default=2e-3)
-    ap.add_argument("--ema", type=float, default=0.999)
-    ap.add_argument("--seed", type=int, default=0)
-    ap.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
     ap.add_argument("--extra", type=Path, help="folder of other photographs to validate on")
-    ap.add_argument("--steps", type=int, default=0, help="stop after this many steps (a dry run)")
-    ap.add_argument("--resume", action="store_true")
-    ap.add_argument("--compile", action="store_true")
-    ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = ap.parse_args()
     torch.manual_seed(args.seed)
-    args.run.mkdir(parents=True, exist_ok=True)
     config = LatticeConfig(args.channels, args.blocks, args.components)
-    net = LatticeNet(config).to(args.device, memory_format=torch.channels_last)
-    ema = copy.deepcopy(net)
-    decay = [p for n, p in net.named_parameters() if p.ndim == 4]
-    rest = [p for n, p in net.named_parameters() if p.ndim != 4]
-    opt = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 1e-3}, {"params": rest, "weight_decay": 0.0}], lr=args.lr, betas=(0.9, 0.98)
-    )
-    step, minutes, quantized = 0, 0.0, False
-    state_path = args.run / "state.pt"
-    if args.resume and state_path.exists():
-        state = torch.load(state_path, weights_only=True, map_location=args.device)
-        net.load_state_dict(state["net"])
-        ema.load_state_dict(state["ema"])
-        opt.load_state_dict(state["opt"])
-        step, minutes, quantized = state["step"], state["minutes"], state["quantized"]
+    net = LatticeNet(config)
+    run = Training(args, net, config.as_dict(), betas=(0.9, 0.98))
+    if args.init and not run.step:
+        with torch.no_grad():
+            for p in (p for name, p in net.named_parameters() if name not in run.started_from and ".mix." in name):
+                p.zero_()
+    ema: LatticeNet = run.ema  # type: ignore[assignment]
+    quantized = run.state.setdefault("quantized", False)
     net.set_quantized(quantized)
     ema.set_quantized(quantized)
-    batches = Batches(load_tiles(args.data, "train"), args.crop, args.batch, args.seed + step)
-    sets = validation_sets(args.data, args.extra)
-    print(f"{sum(p.numel() for p in net.parameters())} parameters, {len(batches.tiles)} tiles, step {step}", flush=True)
+    tiles = load_tiles(args.data, "train")
+    batches: Batches | SmallBatches
+    if args.cifar:
+        pictures = SmallPictures(load_cifar(args.cifar, "train"), tiles, args.photos, run.seed)
+        batches, sets = SmallBatches(pictures, args.batch), small_validation(load_cifar(args.cifar, "val"))
+    else:
+        batches, sets = Batches(tiles, args.crop, args.batch, run.seed), validation_sets(args.data, args.extra)
+    if run.rank == 0:
+        print(f"{sum(p.numel() for p in net.parameters())} parameters, step {run.step}", flush=True)
     forward = torch.compile(image_bits) if args.compile else image_bits
-    log_path = args.run / "log.csv"
-    new_log = not log_path.exists()
-    log = csv.writer(log_path.open("a", newline=""))
-    if new_log:
-        log.writerow(["step", "minutes", "lr", "quantized", "train_bpd", *[f"{k}_bpd" for k in sets]])
-    window: list[float] = []
-    last = time.perf_counter()
-    next_save = minutes + args.every
-    while minutes < args.minutes and (not args.steps or step < args.steps):
-        progress = minutes / args.minutes
-        lr = args.lr * min(1.0, (step + 1) / 200) * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
-        for group in opt.param_groups:
-            group["lr"] = lr
-        if not quantized and progress >= 1 - args.qat:
-            quantized = True
+
+    def begin_quantised() -> None:
+        if not run.state["quantized"] and run.progress >= 1 - args.qat:
+            run.state["quantized"] = True
             net.load_state_dict(ema.state_dict())
-            convs = [m for m in net.modules() if isinstance(m, QuantConv)]
-            for m in convs:
-                m.observe = []
-            with torch.no_grad(), torch.autocast(args.device, torch.bfloat16):
-                for _ in range(12):
-                    x, codes = batches()
-                    image_bits(net, x.to(args.device), codes.to(args.device))
-            for m in convs:
-                m.calibrate(0.9999)
+            calibrate(net, batches, args.device)
             ema.load_state_dict(net.state_dict())
+            run.same_weights()
             net.set_quantized(True)
             ema.set_quantized(True)
+
+    def loss() -> Tensor:
         x, codes = batches()
-        with torch.autocast(args.device, torch.bfloat16):
-            bpd = forward(net, x.to(args.device), codes.to(args.device)) / x.numel()
-        opt.zero_grad(set_to_none=True)
-        bpd.backward()
-        norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        if torch.isfinite(norm):
-            opt.step()
-        step += 1
-        with torch.no_grad():
-            m = min(args.ema, step / (step + 20))
-            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - m)
-        window.append(float(bpd.detach()))
-        now = time.perf_counter()
-        minutes, last = minutes + (now - last) / 60, now
-        if step % 200 == 0:
-            print(
-                f"{step} {minutes:.1f} min lr {lr:.2e} train {np.mean(window[-200:]):.4f} norm {float(norm):.3f}",
-                flush=True,
-            )
-        if minutes >= next_save or minutes >= args.minutes:
-            scores = validate(ema, sets, args.device)
-            log.writerow(
-                [
-                    step,
-                    f"{minutes:.2f}",
-                    f"{lr:.3e}",
-                    int(quantized),
-                    f"{np.mean(window):.4f}",
-                    *[f"{v:.4f}" for v in scores.values()],
-                ]
-            )
-            print(f"== {step} {minutes:.1f} min {scores}", flush=True)
-            window.clear()
-            state = {
-                "net": net.state_dict(),
-                "ema": ema.state_dict(),
-                "opt": opt.state_dict(),
-                "step": step,
-                "minutes": minutes,
-                "quantized": quantized,
-                "config": config.as_dict(),
-            }
-            torch.save(state, state_path.with_suffix(".tmp"))
-            state_path.with_suffix(".tmp").replace(state_path)
-            next_save = minutes + args.every
-            last = time.perf_counter()
-    print("done", step, flush=True)
+        with low_precision(args.device):
+            return forward(net, x.to(args.device), codes.to(args.device)) / x.numel()
+
+    def lines(ema: nn.Module) -> dict[str, list[str]]:
+        scores = validate(ema, sets, args.device)  # type: ignore[arg-type]
+        return {"log": [str(int(run.state["quantized"])), *[f"{v:.4f}" for v in scores.values()]]}
+
+    run.loop(loss, lines, {"log": ["quantized", *[f"{k}_bpd" for k in sets]]}, prepare=begin_quantised)
 
 
 if __name__ == "__main__":

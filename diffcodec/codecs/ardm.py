@@ -1,4 +1,4 @@
-"""ARDM (arXiv 2110.02037) over the 2x lattice: lossless, single image, progressive.
+"""ARDM (arXiv 2110.02037): lossless, single image, progressive, over the 2x lattice or in any order (`ordered`).
 
 A picture is ``photo`` (1 or 3 planes of 8 bits, coded by the network where that is smaller) and ``extra`` planes
 (alpha, low bytes, indices; always coded by the adaptive context coder, in the last pass). Encode and decode walk the
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from ..entropy import context
 from ..entropy.logistic import intervals, pop_pixels
 from ..entropy.stack import AnsStack
 from ..errors import CorruptStream, InputError, Truncated
-from ..models.provider import MaskedModel
+from ..models.provider import PINNED, MaskedModel, PhaseModel
+from . import ordered
 from .lattice import (
     TARGETS,
     UNKNOWN,
@@ -31,7 +33,7 @@ from .lattice import (
 
 Progress = Callable[[float], None]
 
-LATTICE, CONTEXT, NO_PHOTO = 0, 1, 2  #: how the photo planes are coded: first byte of the parameters
+LATTICE, CONTEXT, NO_PHOTO, ORDERED = 0, 1, 2, 3  #: how the photo planes are coded: first byte of the parameters
 STRIP_POSITIONS = 8192  #: positions of a strip: its activations stay in cache
 THREADS = 2
 PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
@@ -39,7 +41,12 @@ PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 
 
 def needs_model(params: bytes) -> bool:
     """Whether decoding needs the network's weights."""
-    return params[:1] == bytes([LATTICE])
+    return params[:1] in (bytes([LATTICE]), bytes([ORDERED]))
+
+
+def made_in(params: bytes) -> str:
+    """The environment that a pinned stream records."""
+    return params[1 + ordered.PARAMS_BYTES :].decode("utf-8", "replace")
 
 
 def _single_threaded() -> None:
@@ -51,7 +58,7 @@ def _single_threaded() -> None:
 class _Phases:
     """The network over one picture: distribution parameters of each phase, strip by strip."""
 
-    def __init__(self, model: MaskedModel, codes: dict[int, tuple[int, int]], strip_positions: int, threads: int):
+    def __init__(self, model: PhaseModel, codes: dict[int, tuple[int, int]], strip_positions: int, threads: int):
         self.model, self.codes, self.positions = model, codes, strip_positions
         self.pool = ThreadPoolExecutor(threads, initializer=_single_threaded)
         self.ahead = threads + 1
@@ -137,8 +144,10 @@ class _Walk:
 def encode(
     photo: np.ndarray,
     extra: np.ndarray,
-    model: MaskedModel,
+    model: PhaseModel | MaskedModel,
     *,
+    seed: int = 0,
+    calls: int | None = None,
     progress: Progress | None = None,
     method: int | None = None,
     strip_positions: int = STRIP_POSITIONS,
@@ -146,7 +155,9 @@ def encode(
 ) -> tuple[bytes, list[bytes]]:
     """Parameters and passes of a picture, ``photo`` uint8 (H, W, 0, 1 or 3) and ``extra`` uint8 (H, W, E).
 
-    ``method`` forces LATTICE or CONTEXT for the photo; None takes the smaller, judged on a sample of large pictures.
+    A model that `ask` answers codes in a random order of ``seed``, in ``calls`` network calls (`ordered.CALLS`).
+    ``method`` forces LATTICE, ORDERED (as the model is) or CONTEXT for the photo; None takes the smaller, judged on a
+    sample of large pictures.
     """
     H, W, C = photo.shape
     if C not in (0, 1, 3):
@@ -154,11 +165,21 @@ def encode(
     if not C:
         params, passes = bytes([NO_PHOTO]), []
     else:
-        method = _choose(photo, model) if method is None else method
+        by_phases = model is None or hasattr(model, "strip")
+        if calls is not None and (by_phases or not 1 <= calls <= ordered.MAX_PLANNED):
+            raise InputError(
+                f"model '{model.name}' has a fixed number of network calls: leave calls out"
+                if by_phases
+                else f"expected 1 to {ordered.MAX_PLANNED} network calls, found {calls}"
+            )
+        if method is None and by_phases:
+            method = _choose(photo, model)
         with ThreadPoolExecutor(1) as pool:  # its kernels run beside the network's
-            adaptive = pool.submit(context.encode_planes, photo) if method != LATTICE else None
-            if method != CONTEXT:
+            adaptive = pool.submit(context.encode_planes, photo) if method in (None, CONTEXT) else None
+            if method != CONTEXT and by_phases:
                 params, passes = _encode_lattice(photo, model, progress, strip_positions, threads)
+            elif method != CONTEXT:
+                params, passes = _encode_ordered(photo, model, seed, calls or ordered.CALLS, progress)
             if adaptive is not None:
                 whole = adaptive.result()
                 if method == CONTEXT or len(whole) < PROGRESSIVE_WORTH * sum(map(len, passes)):
@@ -168,7 +189,24 @@ def encode(
     return params, passes
 
 
-def _choose(photo: np.ndarray, model: MaskedModel) -> int | None:
+def _encode_ordered(
+    photo: np.ndarray, model: MaskedModel, seed: int, calls: int, progress: Progress | None
+) -> tuple[bytes, list[bytes]]:
+    plan = ordered.Plan(ordered.RANDOM, calls, seed)
+    params = bytes([ORDERED]) + plan.to_bytes()
+    if model.numerics == PINNED:
+        from .remainder import environment
+
+        params += environment(str(model.device)).encode()
+    return params, ordered.encode(_tokens(photo, model), model, plan, progress=progress)[0]
+
+
+def _tokens(photo: np.ndarray, model: MaskedModel) -> np.ndarray:
+    """``photo`` (H, W, C) as the model takes it: colours side by side where each is a token of its own."""
+    return photo.reshape(len(photo), -1, 1) if model.separate else photo
+
+
+def _choose(photo: np.ndarray, model: PhaseModel) -> int | None:
     """LATTICE or CONTEXT where a sample leaves no doubt, None where both have to be tried."""
     H, W = photo.shape[:2]
     if H * W <= 128 * 128:
@@ -186,7 +224,7 @@ def _choose(photo: np.ndarray, model: MaskedModel) -> int | None:
 
 
 def _encode_lattice(
-    photo: np.ndarray, model: MaskedModel, progress: Progress | None, strip_positions: int, threads: int
+    photo: np.ndarray, model: PhaseModel, progress: Progress | None, strip_positions: int, threads: int
 ) -> tuple[bytes, list[bytes]]:
     H, W, C = photo.shape
     rgb = photo if C == 3 else photo.repeat(3, 2)
@@ -235,22 +273,29 @@ def decode(
     width: int,
     n_photo: int,
     n_extra: int,
-    model: MaskedModel | None,
+    model: PhaseModel | MaskedModel | None,
     *,
+    seed: int = 0,
     progress: Progress | None = None,
     strip_positions: int = STRIP_POSITIONS,
     threads: int = THREADS,
 ) -> tuple[np.ndarray, np.ndarray | None, int]:
     """Mirror of :func:`encode`: (photo, extra or None if its pass is missing, stride of the grid known everywhere).
 
+    The stride is 1 for a whole picture, and 0, telling nothing, for a part in another order than the lattice's.
     A prefix of the passes gives a preview, interpolated beyond the known pixels. Raises CorruptStream or Truncated.
     """
     method = params[0] if params else -1
-    if method not in (LATTICE, CONTEXT, NO_PHOTO) or (method == NO_PHOTO) != (n_photo == 0):
+    if method not in (LATTICE, CONTEXT, NO_PHOTO, ORDERED) or (method == NO_PHOTO) != (n_photo == 0):
         raise CorruptStream(
             f"codec parameters {params[:1].hex()} do not fit {n_photo} photo planes; the file is damaged"
         )
-    photo_passes = {LATTICE: len(pass_units(height, width)), CONTEXT: 1, NO_PHOTO: 0}[method]
+    if method == ORDERED:
+        plan = ordered.Plan.from_bytes(params[1:], seed)
+        empty = _tokens(np.zeros((height, width, n_photo), np.uint8), _needed(model))
+        photo_passes = ordered.pass_count(empty.shape[0], empty.shape[1], _needed(model), plan)
+    else:
+        photo_passes = {LATTICE: len(pass_units(height, width)), CONTEXT: 1, NO_PHOTO: 0}[method]
     if len(passes) > photo_passes + bool(n_extra):
         raise CorruptStream(
             f"{len(passes)} passes where {photo_passes + bool(n_extra)} are expected; the file is damaged"
@@ -259,11 +304,13 @@ def decode(
         raise Truncated("the stream ends before its first pass; nothing can be shown yet")
     stride = 1
     if method == LATTICE:
-        if model is None:
-            raise InputError("this stream needs its model to decode")
         photo, stride = _decode_lattice(
-            params, passes[:photo_passes], height, width, n_photo, model, progress, strip_positions, threads
+            params, passes[:photo_passes], height, width, n_photo, _needed(model), progress, strip_positions, threads
         )
+    elif method == ORDERED:
+        tokens, whole = ordered.decode(passes[:photo_passes], empty.shape, _needed(model), plan, progress=progress)
+        photo = tokens.reshape(height, width, n_photo)
+        stride = 1 if whole else 0
     elif method == CONTEXT:
         photo = context.decode_planes(passes[0], height, width, n_photo)
     else:
@@ -274,13 +321,19 @@ def decode(
     return photo, extra, stride
 
 
+def _needed(model: Any) -> Any:
+    if model is None:
+        raise InputError("this stream needs its model to decode")
+    return model
+
+
 def _decode_lattice(
     params: bytes,
     passes: Sequence[bytes],
     H: int,
     W: int,
     C: int,
-    model: MaskedModel,
+    model: PhaseModel,
     progress: Progress | None,
     strip_positions: int,
     threads: int,

@@ -62,6 +62,11 @@ def needs_model(params: bytes) -> bool:
     return True
 
 
+def made_in(params: bytes) -> str:
+    """The environment that a stream of the exact picture records."""
+    return params[PARAMS_BYTES:].decode("utf-8", "replace")
+
+
 class _Chain:
     """z_t on its way from noise to the picture; sender and receiver walk the same one."""
 

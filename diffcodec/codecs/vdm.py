@@ -38,7 +38,7 @@ from ..diffusion.process import signal
 from ..entropy import gaussian, window
 from ..entropy.stack import AnsStack
 from ..errors import CorruptStream, InputError
-from ..models.provider import EXACT, DiffusionModel
+from ..models.provider import EXACT, DiffusionModel, MaskedModel
 from .remainder import LEVELS, environment, means, scale_index
 
 Progress = Callable[[float], None]
@@ -341,7 +341,7 @@ def _pop_batch(stack: AnsStack, chain: _Chain, shape: tuple[int, ...], progress:
 
 
 @contextlib.contextmanager
-def numerics_of(model: DiffusionModel) -> Iterator[None]:
+def numerics_of(model: DiffusionModel | MaskedModel) -> Iterator[None]:
     """A float network runs on one thread within: its sums come out the same however many cores there are."""
     before = torch.get_num_threads()
     if model.numerics != EXACT:

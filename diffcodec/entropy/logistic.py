@@ -16,6 +16,7 @@ the cumulative function is evaluated where it is needed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -193,3 +194,20 @@ def pop_pixels(stack: AnsStack, params: np.ndarray, base: np.ndarray) -> np.ndar
 def bits(freqs: np.ndarray) -> float:
     """Ideal code length in bits of intervals of width ``freqs``."""
     return float(24 * freqs.size - np.log2(freqs.astype(np.float64)).sum())
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """Distributions of pixels: ``params`` int32 (N, 10, K), ``base`` int32 (N, C), as above."""
+
+    params: np.ndarray
+    base: np.ndarray
+
+    def intervals(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Intervals (starts, freqs), uint32 (N C,) in coding order, of ``pixels`` uint8 (N, C)."""
+        starts, freqs = intervals(self.params, self.base, pixels)
+        return starts.ravel(), freqs.ravel()
+
+    def pop(self, stack: AnsStack) -> np.ndarray:
+        """Mirror of :meth:`intervals`: uint8 (N, C)."""
+        return pop_pixels(stack, self.params, self.base)

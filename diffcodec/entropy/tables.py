@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 
-from .stack import TOTAL
+from .stack import TOTAL, AnsStack
 
 
 @njit(nogil=True, cache=True)
@@ -39,3 +41,20 @@ def frequency_tables(weights: np.ndarray) -> np.ndarray:
     if weights.size and (int(weights.min()) < 0 or int(weights.max()) >= 1 << 38):
         raise ValueError("weights must be integers in [0, 2^38)")
     return _build(weights, np.empty(weights.shape, np.uint32))
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Distributions of symbols 0..S - 1: frequency tables uint32 (N, S), total 2^24."""
+
+    tables: np.ndarray
+
+    def intervals(self, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Intervals (starts, freqs), uint32 (N,), of ``symbols`` int (N, 1)."""
+        row, s = np.arange(len(symbols)), symbols[:, 0].astype(np.int64)
+        freqs = self.tables[row, s]
+        return (np.cumsum(self.tables, 1, dtype=np.uint32)[row, s] - freqs).astype(np.uint32), freqs
+
+    def pop(self, stack: AnsStack) -> np.ndarray:
+        """Mirror of :meth:`intervals`: uint8 (N, 1)."""
+        return stack.pop(len(self.tables), self.tables).astype(np.uint8)[:, None]

@@ -216,8 +216,8 @@ def phase_base(known: list[Tensor], phase: int) -> Tensor:
     return c + below + d + _shift(d, 0, 1)
 
 
-def mixture_nats(target: Tensor, base: Tensor, params: Tensor) -> Tensor:
-    """Sum over pixels of -log p(G) p(R|G) p(B|G,R) under the mixture (PixelCNN++ eq. 3, means offset from ``base``).
+def mixture_nats(target: Tensor, base: Tensor, params: Tensor, summed: bool = True) -> Tensor:
+    """-log p(G) p(R|G) p(B|G,R) of pixels under the mixture (PixelCNN++ eq. 3, means offset from ``base``), summed.
 
     ``target`` and ``base`` are (N, 3, h, w) in RGB order, ``params`` (N, 10K, h, w).
     """
@@ -240,7 +240,7 @@ def mixture_nats(target: Tensor, base: Tensor, params: Tensor) -> Tensor:
     log_p = torch.where(x == 0, F.logsigmoid(plus), torch.where(x == 255, F.logsigmoid(-minus), log_p))
     # a floor of 2^-23 for every symbol, as the integer tables give it
     log_p = torch.logsumexp(logw + log_p.clamp_min(-25.0).sum(1), dim=1)
-    return -log_p.sum()
+    return -log_p.sum() if summed else -log_p
 
 
 def side_codes(image: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,11 +12,51 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..entropy.stack import AnsStack
+
 EXACT, PINNED, TOLERANT = 0, 1, 2  #: numerics classes, DESIGN.md §6
+
+
+class Distributions(Protocol):
+    """Of N tokens of C values each, as integers: `entropy.logistic.Mixtures` and `entropy.tables.Categorical`."""
+
+    def intervals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Intervals (starts, freqs), uint32 (N C,) in coding order, of ``values`` uint8 (N, C)."""
+        ...
+
+    def pop(self, stack: AnsStack) -> np.ndarray:
+        """Mirror of ``intervals``: uint8 (N, C) from an entropy coder."""
+        ...
 
 
 @runtime_checkable
 class MaskedModel(Protocol):
+    """An order-agnostic ARDM: any set of known tokens -> distributions of others.
+
+    A token has a value below ``vocabulary`` for each channel. With depth upscaling (ARDM §4) a token becomes known in
+    stages, most significant digit first.
+    """
+
+    name: str
+    fingerprint: bytes  #: SHA-256 of weights and configuration, 32 bytes
+    numerics: int  #: EXACT or PINNED
+    device: object  #: of torch, or its name; recorded in a pinned stream
+    separate: bool  #: whether every colour is a token of its own: a picture is then given as (H, W C, 1)
+    vocabulary: int  #: 2 to 256
+    branching: int  #: values of a digit: ``vocabulary`` or more means one stage
+    profile: Sequence[int]  #: bits of a token x 1024 at evenly spaced shares of known ones, 0 to 1, of 2^20 at most
+
+    def ask(self, tokens: np.ndarray, known: np.ndarray, stage: int, asked: np.ndarray) -> Distributions:
+        """Distributions of the digits of stage ``stage`` of tokens ``asked`` int (N,), places in raster order.
+
+        tokens: uint8 (H, W, C), of which only the digits of earlier stages, and of this one where ``known`` bool
+        (H, W) says so, are looked at. Raises InputError for shapes that the model does not take.
+        """
+        ...
+
+
+@runtime_checkable
+class PhaseModel(Protocol):
     """An ARDM over the 2x lattice: known pixels -> integer distribution parameters of the next phase's pixels."""
 
     name: str

@@ -11,7 +11,8 @@ from ..errors import ModelMismatch, ModelNotFound
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-vdm", "vdm": "photo-vdm-exact"}
-_NEEDED = {"ardm": "strip", "diffc": "predict", "vdm": "predict"}  #: what tells a model for the codec from others
+#: what tells a model for the codec from others: one of these methods
+_NEEDED = {"ardm": ("strip", "ask"), "diffc": ("predict",), "vdm": ("predict",)}
 _loaded: dict[tuple[str, str, str], Any] = {}
 
 
@@ -42,9 +43,10 @@ def load(
     if model is None:
         model = DEFAULT[codec]
     provider = _from_path(model, device, runtime) if isinstance(model, (str, Path)) else model
-    if not hasattr(provider, _NEEDED[codec]):
+    if not any(hasattr(provider, method) for method in _NEEDED[codec]):
         raise ModelMismatch(
-            f"codec {codec} needs a model with {_NEEDED[codec]}(), '{provider.name}' has none: use {DEFAULT[codec]}"
+            f"codec {codec} needs a model with {' or '.join(_NEEDED[codec])}(), '{provider.name}' has none: "
+            f"use {DEFAULT[codec]}"
         )
     if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
         raise ModelMismatch(
@@ -92,6 +94,18 @@ def _provider(tensors: Any, name: str, fingerprint: bytes, config: dict[str, Any
         fields = {k: v for k, v in config.items() if k != "architecture"}
         kind = ExactVDMModel if config["architecture"] == "vdm-unet-exact-1" else VDMModel
         return kind(tensors, UNetConfig.from_dict(fields), name, fingerprint, device)
+    if architecture == "masked":
+        from .masked import MaskedConfig
+        from .masked_exact import ExactMaskedModel
+
+        fields = {k: v for k, v in config.items() if k not in ("architecture", "profile")}
+        masked = MaskedConfig.from_dict(fields)
+        return ExactMaskedModel(tensors, masked, config["profile"], name, fingerprint, device)
+    if architecture == "tokens":
+        from .tokens import TokenConfig, TokenModel
+
+        fields = {k: v for k, v in config.items() if k not in ("architecture", "profile")}
+        return TokenModel(tensors, TokenConfig.from_dict(fields), config["profile"], name, fingerprint, device)
     from .lattice import LatticeModel
 
     return LatticeModel(tensors, name, fingerprint, device=device, runtime=runtime)

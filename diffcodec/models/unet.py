@@ -61,13 +61,16 @@ class ResBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """v_hat(z_t, log-SNR); with x_hat = alpha z - sigma v and eps_hat = sigma z + alpha v (Salimans & Ho 2022, §4)."""
+    """v_hat(z_t, log-SNR); with x_hat = alpha z - sigma v and eps_hat = sigma z + alpha v (Salimans & Ho 2022, §4).
 
-    def __init__(self, config: UNetConfig):
+    ``planes`` it is given and ``outputs`` it gives per point are 3 and 3 there; `masked.MaskedUNet` has others.
+    """
+
+    def __init__(self, config: UNetConfig, planes: int = 3, outputs: int = 3):
         super().__init__()
         self.config = config
         C, E = config.channels, config.embedding
-        self.stem = nn.Parameter(torch.randn(C[0], 3, STEM, STEM) / (STEM * 3**0.5))
+        self.stem = nn.Parameter(torch.randn(C[0], planes, STEM, STEM) / (STEM * planes**0.5))
         self.time1, self.time2 = nn.Linear(E, E), nn.Linear(E, E)
         self.down = nn.ModuleList(
             nn.ModuleList(ResBlock(c, E) for _ in range(n)) for c, n in zip(C, config.blocks, strict=True)
@@ -78,7 +81,7 @@ class UNet(nn.Module):
         pairs = list(zip(C[:-1], C[1:], strict=True))
         self.coarser = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.finer = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairs)
-        self.head = nn.Conv2d(C[0], 12, 3, padding=1)
+        self.head = nn.Conv2d(C[0], 4 * outputs, 3, padding=1)
         nn.init.zeros_(self.head.weight)
 
     def first(self, z: Tensor, sigma: Tensor) -> Tensor:
@@ -96,13 +99,17 @@ class UNet(nn.Module):
 
     def forward(self, z: Tensor, logsnr: Tensor) -> Tensor:
         """``z`` float32 (N, 3, H, W), sides multiples of `config.multiple`; ``logsnr`` (N,) -> v_hat float32."""
+        return self.run(z, logsnr, torch.sigmoid(-logsnr.float()).sqrt()[:, None, None, None])
+
+    def run(self, z: Tensor, logsnr: Tensor, sigma: Tensor) -> Tensor:
+        """As `forward`; contrast is seen in units of ``sigma``, which broadcasts with z."""
         E = self.config.embedding
         frequencies = torch.exp(torch.arange(E // 2, device=z.device) * (-math.log(100) / (E // 2))) * 2
         angles = logsnr.float()[:, None] * frequencies
         with torch.autocast(z.device.type, enabled=False):
             e = torch.cat([angles.sin(), angles.cos()], 1)
             e = F.silu(self.time2(F.silu(self.time1(e))))
-            h = self.first(z.float(), torch.sigmoid(-logsnr.float()).sqrt()[:, None, None, None])
+            h = self.first(z.float(), sigma)
         h = h.contiguous(memory_format=torch.channels_last)
         if torch.is_autocast_enabled(z.device.type):
             dtype = torch.get_autocast_dtype(z.device.type)

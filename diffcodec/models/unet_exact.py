@@ -27,7 +27,7 @@ FILM = 1 / 1024  #: of the tables' values
 FINE = 64  #: steps of a table's argument per 1
 TABLE = (-12 * FINE, 28 * FINE)  #: its range
 ASINH = 64  #: steps per 1 of asinh(contrast)
-_Z = 1 << 16  # units of z per 1
+Z = 1 << 16  #: units of z per 1
 _EPS = 1e-5  # of the normalisation
 
 
@@ -79,6 +79,10 @@ class ExactUNet:
 
         ``noise``: sigma_t there, correctly rounded.
         """
+        return self.run((z.double() * Z).round_(), units, noise)
+
+    def run(self, z: Tensor, units: int, noise: float) -> Tensor:
+        """As `__call__`, of ``z`` float64 in whole 1/Z, however many planes it has and outputs there are."""
         films = iter(self._film(units))
         h = self._first(z, noise)
         kept = []
@@ -101,8 +105,8 @@ class ExactUNet:
     def _first(self, z: Tensor, noise: float) -> Tensor:
         """Features at half resolution, in float64: `UNet.first`."""
         n, _, H, W = z.shape
-        z = F.pad((z.double() * _Z).round_(), (2, 2, 2, 2), mode="replicate")
-        windows = F.unfold(z, STEM, stride=2).transpose(1, 2)  # (N, points, 3 * 36)
+        z = F.pad(z, (2, 2, 2, 2), mode="replicate")
+        windows = F.unfold(z, STEM, stride=2).transpose(1, 2)  # (N, points, planes * 36)
         sums = windows @ self.t["stem.weight"].double()
         half = sums.shape[2] // 2
         level = (sums[..., :half] * self.t["stem.level"].double()).round_()

@@ -68,7 +68,7 @@ def _stem(net: UNet) -> dict[str, Tensor]:
     place = ints[half:].abs().flatten(2).argmax(2)
     flat = ints.flatten(2)
     flat[half:].scatter_add_(2, place[..., None], -rest[..., None])
-    real = scale / exact._Z
+    real = scale / exact.Z
     return {
         "stem.weight": flat.flatten(1).t().contiguous().to(torch.int16),
         "stem.level": real[:half] / exact.UNIT,

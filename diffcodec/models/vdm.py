@@ -42,7 +42,7 @@ class VDMModel:
         z = z.to(self.device)
         t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(1).expand(len(z))
         alpha, sigma = torch.sigmoid(t[:1]).sqrt(), torch.sigmoid(-t[:1]).sqrt()
-        return sigma * z + alpha * _in_blocks(lambda part: self._v(part, t), z)  # Salimans & Ho 2022, §4
+        return sigma * z + alpha * in_blocks(lambda part: self._v(part, t), z)  # Salimans & Ho 2022, §4
 
     def _v(self, z: Tensor, t: Tensor) -> Tensor:
         H, W = z.shape[2:]
@@ -60,10 +60,12 @@ class VDMModel:
         return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def _in_blocks(network: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+def in_blocks(network: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """``network`` of z (N, C, H, W) in blocks with a margin."""
-    out = torch.empty_like(z)
     H, W = z.shape[2:]
+    if max(H, W) <= BLOCK:
+        return network(z)
+    out = torch.empty_like(z)
     for y in range(0, H, BLOCK):
         for x in range(0, W, BLOCK):
             top, left = max(0, y - MARGIN), max(0, x - MARGIN)
@@ -104,4 +106,4 @@ class ExactVDMModel:
             H, W = part.shape[2:]
             return self.net(F.pad(part, (0, -W % m, 0, -H % m), mode="replicate"), units, noise)[..., :H, :W]
 
-        return _in_blocks(network, z.to(self.device))
+        return in_blocks(network, z.to(self.device))
