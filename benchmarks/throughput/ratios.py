@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from diffcodec.bench.run import _processor
+from diffcodec.bench.run import machine
 
 PACKAGES = ("diffcodec", "constriction", "numba", "numpy", "torch", "pytest-benchmark")
 
@@ -43,7 +43,7 @@ def main(source: Path, target: Path) -> None:
     about = {
         "command": f"pytest benchmarks/throughput/bench_{source.stem}.py --benchmark-json={source.name}",
         "date": run["datetime"][:10],
-        "machine": f"{_processor()}, {run['machine_info']['cpu']['count']} CPUs",
+        "machine": machine(),
         "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
     }
     (target / f"{source.stem}.json").write_text(json.dumps(about, indent=2) + "\n")

@@ -84,7 +84,7 @@ def run(
     about = {
         "command": command or _command(),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{_processor()}, {os.cpu_count()} CPUs, {platform.machine()} {platform.system()}",
+        "machine": machine(),
         "versions": f"diffcodec {__version__}, Python {platform.python_version()}, {_versions()}",
     }
     if not features.missing():
@@ -98,6 +98,15 @@ def run(
         "skipped": skipped,
         "report": str(page),
     }
+
+
+def machine() -> str:
+    """Processor, its number, what torch makes of it, and how many others want it: what seconds depend on."""
+    import torch
+
+    load = f", load {os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else ""
+    kind = torch.backends.cpu.get_cpu_capability()
+    return f"{_processor()}, {os.cpu_count()} CPUs, {kind}, {platform.machine()} {platform.system()}{load}"
 
 
 def _command() -> str:
