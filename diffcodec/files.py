@@ -63,7 +63,8 @@ def _read_npy(data: bytes, max_pixels: int) -> Picture:
         array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise InputError(f"expected a .npy array of numbers, found a damaged one: {_line(error)}") from None
-    _check_size(array.shape[1] if array.ndim > 1 else 1, array.shape[0] if array.ndim else 1, max_pixels)
+    height, width = ((1, 1), (1, array.size), array.shape)[min(array.ndim, 2)][:2]
+    _check_size(width, height, max_pixels)
     return Picture.from_any(array)
 
 
@@ -183,7 +184,7 @@ def write(picture: Picture, format: str) -> bytes:
         return png16.write(picture.samples, picture.icc, picture.exif)
     out = io.BytesIO()
     if format == "NPY":
-        np.lib.format.write_array(out, picture.samples, allow_pickle=False)
+        np.lib.format.write_array(out, picture.array, allow_pickle=False)
         return out.getvalue()
     image = picture.to_pillow()
     options: dict[str, Any] = {"lossless": True, "exact": True} if format == "WEBP" else {}

@@ -302,6 +302,8 @@ def unplanes(
     some = photo if photo is not None and photo.shape[2] else extra
     if some is None:
         raise CorruptStream(f"no plane of this {mode.name} picture was decoded")
+    if mode.name == TOKENS and len(some) != 1:
+        raise CorruptStream(f"tokens are one row, found {len(some)}; the file is damaged")
     every = np.empty((*some.shape[:2], mode.planes), np.uint8)
     n_photo, _ = layout.counts(mode)
     at = 0

@@ -24,7 +24,7 @@ DTYPES = {"u1": np.uint8, "u2": np.uint16, "i4": np.int32, "f4": np.float32, "bi
 def pictures(draw: st.DrawFn) -> Picture:
     """A picture of any mode, of random, flat, grey, few-coloured or 8-bit-in-16-bit content."""
     mode = draw(st.sampled_from(MODES))
-    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    height, width = 1 if mode.name == "tokens" else draw(st.integers(1, 9)), draw(st.integers(1, 9))
     content = draw(st.sampled_from(["random", "flat", "grey", "few", "replicated"]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = (height, width, mode.components, mode.sample_bytes)
@@ -113,7 +113,7 @@ def test_layout_drops_what_follows() -> None:
     assert planes(Picture.from_any(wide))[2] == Layout(((CODED, 0), (COPY, 0)))
 
 
-@pytest.mark.parametrize("number", [5, 13, 63, 71, 255])
+@pytest.mark.parametrize("number", [5, 13, 63, 72, 255])
 def test_unknown_mode(number: int) -> None:
     with pytest.raises(CorruptStream, match=f"mode {number}"):
         mode_of(number)
@@ -126,6 +126,15 @@ def test_mode_table_is_the_specified_one() -> None:
     assert [
         (str(m.number), m.name, m.sample, shape[m.channels], str(m.photo), str(m.planes - m.photo)) for m in MODES
     ] == rows
+
+
+def test_tokens_are_one_row() -> None:
+    row = np.arange(7, dtype=np.uint8)
+    picture = Picture.from_any(row)
+    assert picture.mode == "tokens" and picture.samples.shape == (1, 7) and np.array_equal(picture.array, row)
+    photo, extra, layout = planes(picture)
+    with pytest.raises(CorruptStream, match="one row"):
+        unplanes(photo.reshape(7, 1, 1), extra.reshape(7, 1, 0), layout, picture.info, None, None)
 
 
 def test_digest_is_the_specified_one() -> None:
@@ -239,7 +248,8 @@ def test_float_bits_survive() -> None:
         np.zeros((2, 2, 5), np.uint8),
         np.zeros((2, 2, 0), np.uint8),
         np.zeros((0, 2), np.uint8),
-        np.zeros((2,), np.uint8),
+        np.zeros((2,), np.uint16),
+        np.zeros((0,), np.uint8),
         np.zeros((1, 2, 2, 3), np.uint8),
         np.uint8(3),
         [[1, 2], [3, 4]],
@@ -290,7 +300,7 @@ def test_tensor_shapes(rng: np.random.Generator) -> None:
 # ---- previews
 
 
-@pytest.mark.parametrize("mode", [m for m in MODES if m.photo])
+@pytest.mark.parametrize("mode", [m for m in MODES if m.photo and m.name != "tokens"])  # which are one row
 def test_missing_extra_planes_are_filled_in(mode: Mode, rng: np.random.Generator) -> None:
     high = rng.integers(0, 256, (4, 5, mode.components), dtype=np.uint8)
     samples = high if mode.sample == "u1" else high.astype(np.uint16) * 256 + rng.integers(0, 256, high.shape)
