@@ -329,6 +329,12 @@ def test_a_missing_rate_makes_no_mean() -> None:
     )
     assert [p["target"] for p in lossy["x"]] == [1.0]
     assert missed == ["x has no mean at 2 bpp (1 of 2 pictures)"]
+    plain = {**row, "target_bpp": ""}
+    _, lossless, missed = report.summarise(
+        [{**plain, "image": "a"}, {**plain, "image": "b"}, {**plain, "codec": "y", "image": "a"}]
+        + [{**plain, "codec": "z", "image": "(all in one file)"}]
+    )
+    assert list(lossless) == ["x", "z"] and missed == ["y has no mean (1 of 2 pictures)"]
 
 
 def test_the_page_works_in_a_browser(folder: Path, tmp_path: Path) -> None:

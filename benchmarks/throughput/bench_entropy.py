@@ -3,9 +3,9 @@
     pytest benchmarks/throughput/bench_entropy.py --benchmark-json=OUT.json --benchmark-columns=min,median
     python benchmarks/throughput/ratios.py OUT.json benchmarks/results/throughput
 
-The cases of a group code the same symbols: "ours" through the package, "raw" through constriction as its documentation
-shows. Both start from what a network gives (tables, or a mean and a scale for each symbol) and end in words, or the
-other way round. Each says in its extra info how many symbols it codes.
+The cases of a group code the same symbols (of "pixels", as many): "ours" through this package, "raw" by constriction
+as its documentation shows. Both start from what a network gives (tables, or a mean and a scale for each symbol) and end
+in words, or the other way round. Each says in its extra info how many symbols it codes.
 """
 
 from __future__ import annotations

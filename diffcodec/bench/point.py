@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+ALL = "(all in one file)"  #: in place of a picture's name in an archive's row
 SLACK = 1.02  #: a file may be this much larger than its rate
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import features, metrics, page
+from .point import ALL
 
 ANCHOR = "jpeg"  #: of the BD-rates
 ALL_METRICS = (*metrics.METRICS, *metrics.SETS)
@@ -99,7 +100,14 @@ def summarise(rows: Sequence[Row]) -> tuple[Lossy, dict[str, Mean], list[str]]:
         else:
             partial[codec].append(f"{target:g} bpp ({len(some)} of {len(images)} pictures)")
     lines = [f"{codec} has no mean at {', '.join(missed)}" for codec, missed in partial.items()]
-    return dict(lossy), {codec: _means(some) for codec, some in by_codec.items()}, lines
+    most = max(map(len, by_codec.values()), default=0)
+    lossless = {}
+    for codec, some in by_codec.items():
+        if len(some) == most or some[0]["image"] == ALL:
+            lossless[codec] = _means(some)
+        else:
+            lines.append(f"{codec} has no mean ({len(some)} of {most} pictures)")
+    return dict(lossy), lossless, lines
 
 
 def _means(rows: Sequence[Row]) -> Mean:

@@ -20,11 +20,10 @@ import numpy as np
 from .. import __version__, files
 from ..errors import InputError
 from . import codecs, features, metrics
-from .point import view_file
+from .point import ALL, view_file
 
 FIELDS = ("image", "codec", "target_bpp", "setting", "bytes", "bpp", "bpd", *metrics.METRICS, "encode_s", "decode_s")
 RATES = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0)
-ALL = "(all in one file)"  #: in place of a picture's name in an archive's row
 VIEWED = 3  #: pictures whose decoded versions the report shows
 _VIEW = (384, 256)  # width and height of the part that is shown, without further loss
 Progress = Callable[[float], None]
