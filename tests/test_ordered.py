@@ -97,12 +97,12 @@ def test_planner_finds_the_best_calls(values):
         for b in range(k, D + 1):
             known = [best[k - 1, a] + (b - a) * int(L[a]) for a in range(b) if (k - 1, a) in best]
             best[k, b] = min(known)
-    cost, start = plans(L, D)
-    assert cost.tolist() == [best[k, D] for k in range(1, D + 1)]
+    cost = plans(L, D)
+    assert cost[:, D].tolist() == [best[k, D] for k in range(1, D + 1)]
     for k in range(1, D + 1):
-        at = calls_at(start, k)
+        at = calls_at(L, cost, k)
         assert at[0] == 0 and sorted(set(at)) == at and len(at) == k
-        assert sum((b - a) * int(L[a]) for a, b in zip(at, [*at[1:], D], strict=True)) == cost[k - 1]
+        assert sum((b - a) * int(L[a]) for a, b in zip(at, [*at[1:], D], strict=True)) == cost[k - 1, D]
 
 
 def test_profile_is_interpolated_and_never_rises():

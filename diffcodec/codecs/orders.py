@@ -41,6 +41,5 @@ def groups(D: int, calls: int, profile: Sequence[int], known: int = 0) -> list[t
     planned = min(left, MAX_PLANNED)
     bits = token_bits(profile, D)[known + np.arange(planned, dtype=np.int64) * left // planned]
     calls = max(1, min(calls, planned))
-    _, start = plans(bits, calls)
-    places = [a * left // planned for a in calls_at(start, calls)]
+    places = [a * left // planned for a in calls_at(bits, plans(bits, calls), calls)]
     return list(zip(places, [*places[1:], left], strict=True))

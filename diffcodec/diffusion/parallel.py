@@ -28,14 +28,12 @@ def token_bits(profile: Sequence[int], D: int) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def _layers(L, K, cost, start):
-    """cost[k, b], start[k, b]: best cost of the first b tokens in k + 1 calls, and where the last of them stands."""
+def _layers(L, K, cost):
+    """cost[k, b]: best cost of the first b tokens in k + 1 calls, b above k."""
     D = len(L)
     slopes, intercepts = np.empty(D, np.int64), np.empty(D, np.int64)
-    owners = np.empty(D, np.int64)
     for b in range(1, D + 1):
         cost[0, b] = b * L[0]
-        start[0, b] = 0
     for k in range(1, K):
         head, tail = 0, 0
         for b in range(k + 1, D + 1):
@@ -55,31 +53,30 @@ def _layers(L, K, cost, start):
                         tail -= 1
                     else:
                         break
-                slopes[tail], intercepts[tail], owners[tail] = m, c, a
+                slopes[tail], intercepts[tail] = m, c
                 tail += 1
             while (
                 tail - head >= 2 and slopes[head + 1] * b + intercepts[head + 1] <= slopes[head] * b + intercepts[head]
             ):
                 head += 1
             cost[k, b] = slopes[head] * b + intercepts[head]
-            start[k, b] = owners[head]
 
 
-def plans(L: np.ndarray, K: int) -> tuple[np.ndarray, np.ndarray]:
-    """(cost int64 (K,), start int32 (K, D + 1)): the best total of 1..K calls in 1/FIXED bit, and their last places.
+def plans(L: np.ndarray, K: int) -> np.ndarray:
+    """cost int64 (K, D + 1) in 1/FIXED bit: the best total of 1..K calls up to each token; the last column is of all.
 
     ``L`` int64 (D,), not rising, 0..2^20; K is at most D.
     """
-    D = len(L)
-    cost, start = np.zeros((K, D + 1), np.int64), np.zeros((K, D + 1), np.int32)
-    _layers(np.ascontiguousarray(L, np.int64), K, cost, start)
-    return cost[:, D].copy(), start
+    cost = np.zeros((K, len(L) + 1), np.int64)
+    _layers(np.ascontiguousarray(L, np.int64), K, cost)
+    return cost
 
 
-def calls_at(start: np.ndarray, K: int) -> list[int]:
-    """Places a_1 = 0 < ... < a_K of the best K calls, from what :func:`plans` gave for at least K."""
-    at, out = start.shape[1] - 1, []
-    for k in reversed(range(K)):
-        at = int(start[k, at])
-        out.append(at)
-    return out[::-1]
+def calls_at(L: np.ndarray, cost: np.ndarray, K: int) -> list[int]:
+    """Places a_1 = 0 < ... < a_K of the best K calls, from what :func:`plans` gave; the least of equally good ones."""
+    b, out = len(L), []
+    for k in range(K - 1, 0, -1):
+        a = np.arange(k, b)
+        b = int(a[np.argmin(cost[k - 1, k:b] + (b - a) * L[k:b])])
+        out.append(b)
+    return [0, *out[::-1]]
