@@ -19,6 +19,7 @@ from .errors import (
     Truncated,
     UnsupportedVersion,
 )
+from .inpainting import inpaint
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "decode_progressive",
     "encode",
     "encode_archive",
+    "inpaint",
     "inspect",
     "inspect_archive",
 ]

@@ -6,17 +6,17 @@ Nothing heavy is imported before it is needed: `inspect` runs without NumPy, tor
 from __future__ import annotations
 
 import importlib
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from .bitstream import DEFAULT_LIMITS, Chunk, Container, Header, Limits, StreamReader, read, write
 from .bitstream.container import assemble, framed
 from .bitstream.header import CODECS, FINGERPRINT_BYTES, NUMERICS
 from .errors import CorruptStream, DecodeMismatch, InputError, Truncated
 from .modes import Mode, mode_of, read_layout
+from .sources import Source, pieces, read_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Samples = NDArray[np.generic]
 
 Progress = Callable[[float], None]
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 PINNED = NUMERICS.index("pinned")
 _BOTH_FORMS = 2**20  # pixels up to which a picture of few colours is coded with and without a palette
@@ -146,7 +145,7 @@ def decode_picture(
         raise InputError(f"expected reconstruction flow, ancestral or mean, found {reconstruction}")
     if upto_bytes is not None and upto_bytes < 1:
         raise InputError(f"expected upto_bytes of at least 1, found {upto_bytes}")
-    stream = _bytes(data)[:upto_bytes]
+    stream = read_all(data)[:upto_bytes]
     container = read(stream, limits=_limits(max_pixels), partial=upto_bytes is not None)
     provider = _provider(container, model, device)
     return _verified(_decode(container, provider, reconstruction, progress), container)
@@ -182,7 +181,7 @@ def decode_progressive(
     receiver: Any = None
     picture: Picture | None = None
     seen = 0
-    for data in _pieces(source):
+    for data in pieces(source):
         for chunk in reader.feed(data):
             chunks.append(chunk)
             container = assemble(chunks, reader.version or (0, 0), limits)
@@ -220,7 +219,7 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
 
     Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream.
     """
-    stream = _bytes(data)
+    stream = read_all(data)
     container = read(stream, limits=_limits(max_pixels), partial=partial)
     header = container.header
     mode = mode_of(header.mode)
@@ -488,35 +487,3 @@ def _limits(max_pixels: int | None) -> Limits:
 
 def _part(progress: Progress | None, start: float, share: float) -> Progress | None:
     return None if progress is None else lambda fraction: progress(start + share * fraction)
-
-
-def _bytes(source: Any) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    if isinstance(source, (bytearray, memoryview)):
-        return bytes(source)
-    if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as file:
-            return file.read()
-    if hasattr(source, "read"):
-        data = source.read()
-        if isinstance(data, bytes):
-            return data
-    raise InputError(f"expected bytes, a path or a binary file, found {type(source).__name__}")
-
-
-def _pieces(source: Any, size: int = 65536) -> Iterator[bytes]:
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        yield bytes(source)
-    elif isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as file:
-            yield from iter(lambda: file.read(size), b"")
-    elif hasattr(source, "read") or isinstance(source, Iterable):
-        for piece in iter(lambda: source.read(size), b"") if hasattr(source, "read") else source:
-            if not isinstance(piece, (bytes, bytearray, memoryview)):
-                raise InputError(f"expected bytes from {type(source).__name__}, found {type(piece).__name__}")
-            yield bytes(piece)
-    else:
-        raise InputError(
-            f"expected bytes, a path, a binary file or an iterable of bytes, found {type(source).__name__}"
-        )

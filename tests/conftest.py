@@ -107,7 +107,10 @@ def _load(model=None, *, device="auto", fingerprint=None, codec="ardm"):
 @pytest.fixture
 def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.SimpleNamespace(
-        encode=fake_encode, decode=fake_decode, needs_model=lambda params: params[:1] not in (b"", b"\0")
+        encode=fake_encode,
+        decode=fake_decode,
+        needs_model=lambda params: params[:1] not in (b"", b"\0"),
+        made_in=lambda params: "nowhere",
     )
     real = api._codec
     monkeypatch.setattr(api, "_codec", lambda name: module if name == "ardm" else real(name))

@@ -291,6 +291,33 @@ def test_inpainting_keeps_what_is_known(make):
     assert (ordered.inpaint(values, np.ones(shape[:2], bool), model, Plan(RANDOM, 8, 1)) == values).all()
 
 
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (picture_model, (12, 9, 3)),
+        (picture_model, (12, 9)),
+        (token_model, (40,)),
+        (lambda: token_model(256, 256, True, 2, 3), (6, 5, 3)),
+    ],
+)
+def test_inpaint_of_arrays(make, shape):
+    model, rng = make(), np.random.default_rng(6)
+    image = rng.integers(0, model.vocabulary, shape, dtype=np.uint8)
+    known = rng.random(shape[:2]) < 0.5
+    drawn = diffcodec.inpaint(image, known, model, calls=4, seed=3)
+    assert drawn.shape == shape and (drawn[known] == image[known]).all() and (drawn != image).any()
+    with pytest.raises(InputError, match="shape"):
+        diffcodec.inpaint(image, known[:-1], model)
+
+
+def test_inpaint_needs_an_order_agnostic_model():
+    image, known = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool)
+    with pytest.raises(InputError, match="order-agnostic"):
+        diffcodec.inpaint(image, known, "photo-ardm")
+    with pytest.raises(InputError, match="mode RGBA"):
+        diffcodec.inpaint(np.zeros((8, 8, 4), np.uint8), known, picture_model())
+
+
 def test_calls_belong_to_order_agnostic_models():
     picture = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(InputError, match="calls"):

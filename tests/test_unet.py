@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from diffcodec.models.unet import UNet, UNetConfig
+from diffcodec.models.unet_quant import quantise
 
 SMALL = UNetConfig(channels=(8, 8), blocks=(1, 1), embedding=16)
 
@@ -48,6 +49,29 @@ def test_noise_far_below_the_picture_is_seen(net: UNet) -> None:
     sigma = torch.sigmoid(-t).sqrt()
     one, other = (net(x + sigma * torch.randn_like(x), t) for _ in range(2))
     assert (one - other).std() > 0.1 * one.std()
+
+
+@torch.no_grad()
+def test_attention_sees_the_whole_picture_and_fourier_features_train() -> None:
+    torch.manual_seed(0)
+    net = UNet(UNetConfig((8, 8), (1, 2), 16, attention=True, fourier=True)).eval()
+    for p in net.parameters():
+        if not p.any():
+            p.normal_(std=0.2)
+    z, t = torch.randn(1, 3, 96, 96), torch.tensor([3.0])
+    far = z.clone()
+    far[..., 80:, 80:] += 1
+    assert (net(z, t)[..., :16, :16] != net(far, t)[..., :16, :16]).any()
+    with torch.enable_grad():
+        net.requires_grad_()(z, t).square().sum().backward()
+    assert net.stem.shape[1] == 15 and (net.stem.grad[:, 3:].abs().sum((0, 2, 3)) > 0).all()
+
+
+def test_networks_that_are_not_local_have_no_integers() -> None:
+    for config in (UNetConfig((8,), (1,), 16, attention=True), UNetConfig((8,), (1,), 16, fourier=True)):
+        assert UNetConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+        with pytest.raises(ValueError, match="integers"):
+            quantise(UNet(config), lambda net: None)
 
 
 def test_configuration_survives_json() -> None:

@@ -105,9 +105,7 @@ def image_bits(net: LatticeNet, x: Tensor, codes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def validate(
-    net: LatticeNet, sets: dict[str, list[tuple[Tensor, Tensor]]], device: str
-) -> dict[str, float]:
+def validate(net: LatticeNet, sets: dict[str, list[tuple[Tensor, Tensor]]], device: str) -> dict[str, float]:
     out = {}
     for name, items in sets.items():
         bits = pixels = 0.0

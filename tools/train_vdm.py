@@ -24,7 +24,7 @@ from photo_data import augment, load_tiles
 from torch import Tensor, nn
 from training import Training, arguments, low_precision
 
-from diffcodec.models.unet import UNet, UNetConfig
+from diffcodec.models.unet import PAPER, UNet, UNetConfig
 
 LN2 = math.log(2)
 
@@ -85,6 +85,9 @@ def main() -> None:
     ap = arguments(__doc__)
     ap.add_argument("--channels", type=int, nargs="+", default=[64, 96, 128, 160])
     ap.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 2, 2])
+    ap.add_argument("--attention", action="store_true", help="at the lowest resolution")
+    ap.add_argument("--fourier", action="store_true", help="Fourier features of z")
+    ap.add_argument("--paper", action="store_true", help="a network of the VDM paper's size")
     ap.add_argument("--crop", type=int, default=64)
     ap.add_argument("--wide", type=float, default=0.25, help="share of steps on crops twice as wide")
     ap.add_argument(
@@ -97,7 +100,8 @@ def main() -> None:
     )
     args = ap.parse_args()
     torch.manual_seed(args.seed)
-    config = UNetConfig(tuple(args.channels), tuple(args.blocks))
+    config = UNetConfig(tuple(args.channels), tuple(args.blocks), attention=args.attention, fourier=args.fourier)
+    config = PAPER if args.paper else config
     net = UNet(config)
     run = Training(args, net, config.as_dict())
     tiles = load_tiles(args.data, "train")

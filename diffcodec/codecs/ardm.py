@@ -198,12 +198,7 @@ def _encode_ordered(
         from .remainder import environment
 
         params += environment(str(model.device)).encode()
-    return params, ordered.encode(_tokens(photo, model), model, plan, progress=progress)[0]
-
-
-def _tokens(photo: np.ndarray, model: MaskedModel) -> np.ndarray:
-    """``photo`` (H, W, C) as the model takes it: colours side by side where each is a token of its own."""
-    return photo.reshape(len(photo), -1, 1) if model.separate else photo
+    return params, ordered.encode(ordered.arranged(photo, model), model, plan, progress=progress)[0]
 
 
 def _choose(photo: np.ndarray, model: PhaseModel) -> int | None:
@@ -292,7 +287,7 @@ def decode(
         )
     if method == ORDERED:
         plan = ordered.Plan.from_bytes(params[1:], seed)
-        empty = _tokens(np.zeros((height, width, n_photo), np.uint8), _needed(model))
+        empty = ordered.arranged(np.zeros((height, width, n_photo), np.uint8), _needed(model))
         photo_passes = ordered.pass_count(empty.shape[0], empty.shape[1], _needed(model), plan)
     else:
         photo_passes = {LATTICE: len(pass_units(height, width)), CONTEXT: 1, NO_PHOTO: 0}[method]

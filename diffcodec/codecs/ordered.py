@@ -100,6 +100,11 @@ def digit_units(model: MaskedModel) -> list[int]:
     return units
 
 
+def arranged(photo: np.ndarray, model: MaskedModel) -> np.ndarray:
+    """``photo`` (H, W, C) as the model takes it: colours side by side where each is a token of its own."""
+    return photo.reshape(len(photo), -1, 1) if model.separate else photo
+
+
 def pass_count(height: int, width: int, model: MaskedModel, plan: Plan) -> int:
     """Passes of a stream of tokens of this size."""
     nothing = np.zeros((height, width), bool)

@@ -1,7 +1,8 @@
 """The float network behind `photo-vdm`: a convolutional U-Net that predicts v from (z_t, log-SNR), on any size.
 
-Everything is local (normalisation is over the channels of one point, no attention, no statistics of the picture), so
-a block of a large picture with enough margin gives the numbers that the whole picture gives.
+Everything in the bundled ones is local (normalisation is over the channels of one point, no attention, no statistics of
+the picture), so a block of a large picture with enough margin gives the numbers that the whole picture gives. Attention
+and Fourier features are there for networks of the VDM paper's kind, for small pictures.
 """
 
 from __future__ import annotations
@@ -18,16 +19,24 @@ STEM = 6  #: side of the first filters: 3x3 points of the 2x2 pixel-unshuffled i
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape of the U-Net. ``channels`` at 1/2, 1/4, ... resolution; ``blocks`` per side, of the lowest in all."""
+    """Shape of the U-Net. ``channels`` at 1/2, 1/4, ... resolution; ``blocks`` per side, of the lowest in all.
+
+    ``attention``: over all points of the lowest resolution, behind its middle block. ``fourier``: the network sees
+    sin and cos of 2^n pi z, n = 7 and 8, as well (VDM app. C). A network with either is not local and has no form in
+    integers.
+    """
 
     channels: tuple[int, ...] = (64, 96, 128, 160)
     blocks: tuple[int, ...] = (2, 2, 2, 2)
     embedding: int = 128
     logsnr_min: float = -8.0
     logsnr_max: float = 13.5
+    attention: bool = False
+    fourier: bool = False
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        """Fields for JSON, those of non-local networks only where they are set: fingerprints cover this."""
+        return {k: v for k, v in asdict(self).items() if v is not False}
 
     @classmethod
     def from_dict(cls, fields: dict[str, object]) -> UNetConfig:
@@ -60,6 +69,27 @@ class ResBlock(nn.Module):
         return x + self.conv2(F.silu(self.conv1(h)))
 
 
+#: of the size of the VDM paper's network for CIFAR-10 (32 residual blocks a side there, without down-sampling)
+PAPER = UNetConfig((256, 256, 256), (8, 12, 12), 512, attention=True, fourier=True)
+FOURIER = (7, 8)  #: n of the Fourier features
+
+
+class Attention(nn.Module):
+    """Self-attention of one head over all points, added to the input."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        points = x.flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(F.layer_norm(points, points.shape[-1:])).chunk(3, -1)
+        seen = self.out(F.scaled_dot_product_attention(q, k, v))
+        return x + seen.transpose(1, 2).view_as(x)
+
+
 class UNet(nn.Module):
     """v_hat(z_t, log-SNR); with x_hat = alpha z - sigma v and eps_hat = sigma z + alpha v (Salimans & Ho 2022, §4).
 
@@ -70,6 +100,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         C, E = config.channels, config.embedding
+        planes *= 1 + 2 * len(FOURIER) if config.fourier else 1
         self.stem = nn.Parameter(torch.randn(C[0], planes, STEM, STEM) / (STEM * planes**0.5))
         self.time1, self.time2 = nn.Linear(E, E), nn.Linear(E, E)
         self.down = nn.ModuleList(
@@ -78,6 +109,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             nn.ModuleList(ResBlock(c, E) for _ in range(n)) for c, n in zip(C[:-1], config.blocks[:-1], strict=True)
         )
+        self.attention = Attention(C[-1]) if config.attention else None
         pairs = list(zip(C[:-1], C[1:], strict=True))
         self.coarser = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.finer = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairs)
@@ -109,7 +141,11 @@ class UNet(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             e = torch.cat([angles.sin(), angles.cos()], 1)
             e = F.silu(self.time2(F.silu(self.time1(e))))
-            h = self.first(z.float(), sigma)
+            z = z.float()
+            if self.config.fourier:
+                waves = torch.cat([2**n * math.pi * z for n in FOURIER], 1)
+                z = torch.cat([z, waves.sin(), waves.cos()], 1)
+            h = self.first(z, sigma)
         h = h.contiguous(memory_format=torch.channels_last)
         if torch.is_autocast_enabled(z.device.type):
             dtype = torch.get_autocast_dtype(z.device.type)
@@ -119,8 +155,10 @@ class UNet(nn.Module):
             if level:
                 kept.append(h)
                 h = self.coarser[level - 1](h)
-            for block in blocks:
+            for number, block in enumerate(blocks):
                 h = block(h, e)
+                if self.attention and level == len(self.down) - 1 and number == len(blocks) // 2:
+                    h = self.attention(h)
         for level in reversed(range(len(self.up))):
             h = kept[level] + F.pixel_shuffle(self.finer[level](h), 2)
             h = h.contiguous(memory_format=torch.channels_last)

@@ -18,7 +18,12 @@ _SHARE = 0.9999  # of activations within the codes' range
 
 
 def quantise(net: UNet, calibrate: Callable[[nn.Module], None]) -> dict[str, Tensor]:
-    """Tensors of the integer network. ``calibrate`` calls the network on typical inputs."""
+    """Tensors of the integer network. ``calibrate`` calls the network on typical inputs.
+
+    Raises ValueError for a network that is not local.
+    """
+    if net.config.attention or net.config.fourier:
+        raise ValueError("a network with attention or Fourier features has no form in integers")
     net = copy.deepcopy(net).eval().float()
     names = {m: n for n, m in net.named_modules() if isinstance(m, nn.Conv2d)}
     top: dict[nn.Module, float] = {}

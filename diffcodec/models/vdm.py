@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.process import signal
+from ..errors import InputError
 from .provider import EXACT, TOLERANT, device_of
 from .unet import UNet, UNetConfig
 from .unet_exact import ExactUNet
@@ -39,6 +40,8 @@ class VDMModel:
     @torch.inference_mode()
     def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
         """eps_hat float32 (N, 3, H, W) from z float32 (N, 3, H, W) and a scalar log-SNR."""
+        if self.net.config.attention and max(z.shape[2:]) > BLOCK:
+            raise InputError(f"'{self.name}' has attention and takes pictures of {BLOCK} pixels a side at most")
         z = z.to(self.device)
         t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(1).expand(len(z))
         alpha, sigma = torch.sigmoid(t[:1]).sqrt(), torch.sigmoid(-t[:1]).sqrt()
