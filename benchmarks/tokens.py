@@ -1,0 +1,67 @@
+"""Text and audio as rows of tokens, in real files, against general compressors.
+
+    python benchmarks/tokens.py MODEL text|audio FILE [--calls 10 50 100 10000] [--limit 4000]
+
+MODEL is a path as `tools/train_tokens.py` exports it; FILE becomes tokens by `tools/token_data.py`, of which the first
+--limit are coded in blocks of --block. Bits a token: of the network's passes, and of files, headers counted, which take
+the context coder where that is smaller. All are decoded again and compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import lzma
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import diffcodec
+from diffcodec.codecs import ordered
+from diffcodec.codecs.orders import MAX_PLANNED
+from diffcodec.models import registry
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+from token_data import audio_tokens, text_tokens  # noqa: E402
+
+
+def main() -> None:
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("model")
+    ap.add_argument("kind", choices=["text", "audio"])
+    ap.add_argument("file", type=Path)
+    ap.add_argument("--calls", type=int, nargs="+", default=[10, 50, 100, 4096])
+    ap.add_argument("--limit", type=int, default=4000)
+    ap.add_argument("--block", type=int, default=4000)
+    ap.add_argument("--rate", type=int, default=8000)
+    args = ap.parse_args()
+    text = args.kind == "text"
+    tokens = text_tokens(args.file.read_text(errors="replace")) if text else audio_tokens(args.file, args.rate)
+    tokens = tokens[len(tokens) // 3 :][: args.limit]  # past titles and silence
+    _, counts = np.unique(tokens, return_counts=True)
+    order_0 = -float((counts * np.log2(counts / len(tokens))).sum()) / len(tokens)
+    print(f"{args.file.name}: {len(tokens)} tokens; entropy of single tokens {order_0:.3f} bits")
+    for name, compress in (("bz2", bz2.compress), ("lzma", lzma.compress)):
+        print(f"{name} {8 * len(compress(tokens.tobytes())) / len(tokens):.3f}")
+    model = registry.load(args.model, device="cpu")
+    blocks = np.split(tokens, range(args.block, len(tokens), args.block))
+    for calls in args.calls:
+        plan, size = ordered.Plan(ordered.RANDOM, min(calls, MAX_PLANNED), 0), 0
+        for block in blocks:
+            row = block[None, :, None]
+            passes, _ = ordered.encode(row, model, plan)
+            if not np.array_equal(ordered.decode(passes, row.shape, model, plan)[0], row):
+                raise SystemExit("tokens came back changed")
+            size += sum(map(len, passes))
+        print(f"network, {min(calls, args.block)} calls: {8 * size / len(tokens):.3f}", flush=True)
+    files = [diffcodec.encode(block, model=args.model, device="cpu") for block in blocks]
+    for block, data in zip(blocks, files, strict=True):
+        if not np.array_equal(diffcodec.decode(data, model=args.model, device="cpu"), block):
+            raise SystemExit("tokens came back changed")
+    chosen = sum(diffcodec.inspect(data)["model"] is not None for data in files)
+    print(f"files: {8 * sum(map(len, files)) / len(tokens):.3f}; the network was smaller in {chosen} of {len(files)}")
+
+
+if __name__ == "__main__":
+    main()
