@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffcodec
+from diffcodec.bitstream import read
 from diffcodec.codecs import ardm, ordered
 from diffcodec.codecs.ordered import Plan
 from diffcodec.codecs.orders import LATTICE, RANDOM, groups, order
 from diffcodec.diffusion.parallel import calls_at, plans, token_bits
 from diffcodec.entropy.tables import Categorical, frequency_tables
 from diffcodec.errors import CorruptStream, InputError, ModelMismatch
-from diffcodec.models import masked, masked_exact, tokens
+from diffcodec.models import masked, masked_exact, registry, tokens
 from diffcodec.models.provider import MaskedModel
 from diffcodec.models.unet_quant import quantise
 
@@ -350,3 +352,14 @@ def test_damaged_passes_raise_or_decode_to_valid_tokens(payload):
         except CorruptStream:
             continue
         assert int(back.max()) < 27
+
+
+def test_golden_stream():
+    """Changing these bytes takes a format version, or other weights."""
+    y, x = np.mgrid[:12, :16]
+    picture = np.stack([10 * x + 5 * y, 200 - 8 * x + (x * y) % 7, 90 + 6 * y - (x * x) // 9], 2).astype(np.uint8)
+    data = (Path(__file__).parent / "golden" / "order.dfc").read_bytes()
+    assert (diffcodec.decode(data, device="cpu") == picture).all()
+    model = registry.load("cifar10-oa", device="cpu")
+    passes, _ = ordered.encode(picture, model, Plan(RANDOM, 12, 7))
+    assert passes == read(data).passes
