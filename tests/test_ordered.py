@@ -21,7 +21,7 @@ from diffcodec.diffusion.parallel import calls_at, plans, token_bits
 from diffcodec.entropy.tables import Categorical, frequency_tables
 from diffcodec.errors import CorruptStream, InputError, ModelMismatch
 from diffcodec.models import masked, masked_exact, registry, tokens
-from diffcodec.models.provider import MaskedModel
+from diffcodec.models.provider import MaskedModel, digit_units
 from diffcodec.models.unet_quant import quantise
 
 
@@ -38,7 +38,7 @@ class Counting:
 
     def ask(self, tokens, known, stage, asked):
         self.calls.append((stage, len(asked)))
-        unit = ordered.digit_units(self)[stage]
+        unit = digit_units(self.vocabulary, self.branching)[stage]
         H, W, _ = tokens.shape
         flat, told = tokens.reshape(-1).astype(int), known.ravel()
         above = unit * self.branching if stage else 1 << 30

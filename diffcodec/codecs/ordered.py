@@ -14,7 +14,7 @@ import numpy as np
 from ..channel.noise import Key, halves
 from ..entropy.stack import AnsStack
 from ..errors import CorruptStream, InputError
-from ..models.provider import Distributions, MaskedModel
+from ..models.provider import Distributions, MaskedModel, digit_units
 from .orders import LATTICE, MAX_PLANNED, RANDOM, groups, order
 
 Progress = Callable[[float], None]
@@ -51,8 +51,8 @@ class _Walk:
     def __init__(self, tokens: np.ndarray, known: np.ndarray, model: MaskedModel, plan: Plan):
         """``tokens`` uint8 (H, W, C), to be filled beyond ``known`` bool (H, W)."""
         self.model = model
+        self.digits = digit_units(model.vocabulary, model.branching)
         self.given, self.known = known, known.copy()
-        self.final = tokens
         self.values = np.where(known[..., None], tokens, 0).astype(np.uint8)
         self.units = self._units(plan)
 
@@ -64,7 +64,7 @@ class _Walk:
         if not len(places):
             return []
         parts = groups(H * W, plan.calls, self.model.profile, H * W - len(places))
-        return [(stage, places[a:b]) for stage in range(len(digit_units(self.model))) for a, b in parts]
+        return [(stage, places[a:b]) for stage in range(len(self.digits)) for a, b in parts]
 
     def passes(self) -> Iterator[list[tuple[int, np.ndarray]]]:
         """Units by pass."""
@@ -86,18 +86,10 @@ class _Walk:
     def tell(self, stage: int, places: np.ndarray, digits: np.ndarray) -> None:
         """``digits`` of a unit's tokens are known from here on; after its last unit, the next stage begins."""
         flat = self.values.reshape(-1, self.values.shape[2])
-        flat[places] += (digits * digit_units(self.model)[stage]).astype(np.uint8)
+        flat[places] += (digits * self.digits[stage]).astype(np.uint8)
         self.known.ravel()[places] = True
-        if self.known.all() and stage + 1 < len(digit_units(self.model)):
+        if self.known.all() and stage + 1 < len(self.digits):
             self.known = self.given.copy()
-
-
-def digit_units(model: MaskedModel) -> list[int]:
-    """What a digit of each stage counts: 1 for the last, ``branching`` times as much for the one before, ..."""
-    units = [1]
-    while units[0] * model.branching < model.vocabulary:
-        units.insert(0, units[0] * model.branching)
-    return units
 
 
 def arranged(photo: np.ndarray, model: MaskedModel) -> np.ndarray:
@@ -118,7 +110,7 @@ def encode(
     if int(tokens.max()) >= model.vocabulary:
         raise InputError(f"expected tokens below {model.vocabulary} for '{model.name}', found {tokens.max()}")
     walk = _Walk(tokens, np.zeros(tokens.shape[:2], bool), model, plan)
-    flat, units = tokens.reshape(-1, tokens.shape[2]), digit_units(model)
+    flat, units = tokens.reshape(-1, tokens.shape[2]), walk.digits
     passes, bits, done = [], 0.0, 0
     for part in walk.passes():
         coded = []
@@ -168,10 +160,7 @@ def decode(
 
 def _popped(walk: _Walk, stage: int, places: np.ndarray, stack: AnsStack) -> np.ndarray:
     digits = walk.ask(stage, places).pop(stack)
-    told = (
-        walk.values.reshape(-1, walk.values.shape[2])[places].astype(int)
-        + digits.astype(int) * digit_units(walk.model)[stage]
-    )
+    told = walk.values.reshape(-1, walk.values.shape[2])[places].astype(int) + digits.astype(int) * walk.digits[stage]
     if int(told.max()) >= walk.model.vocabulary:
         raise CorruptStream("a token is beyond the model's vocabulary; the file is damaged")
     return digits

@@ -55,6 +55,14 @@ class MaskedModel(Protocol):
         ...
 
 
+def digit_units(vocabulary: int, branching: int) -> list[int]:
+    """What a digit of each stage of depth upscaling counts, most significant first: powers of the base, 1 the last."""
+    units = [1]
+    while units[0] * branching < vocabulary:
+        units.insert(0, units[0] * branching)
+    return units
+
+
 @runtime_checkable
 class PhaseModel(Protocol):
     """An ARDM over the 2x lattice: known pixels -> integer distribution parameters of the next phase's pixels."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..entropy.tables import Categorical, frequency_tables
 from ..errors import InputError
-from .provider import PINNED, device_of
+from .provider import PINNED, device_of, digit_units
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,7 @@ class TokenConfig:
     @property
     def units(self) -> list[int]:
         """What a digit of each stage counts, most significant first."""
-        units = [1]
-        while units[0] * self.branching < self.vocabulary:
-            units.insert(0, units[0] * self.branching)
-        return units
+        return digit_units(self.vocabulary, self.branching)
 
     @property
     def outputs(self) -> int:
