@@ -362,29 +362,35 @@ def _write(
 
 def _decode(container: Container, provider: Any, reconstruction: str, progress: Progress | None) -> Picture:
     header = container.header
+    elsewhere = False
     if header.numerics == PINNED and container.complete:
         made, here = _environments(container)
-        if made != here:
+        if elsewhere := made != here:
             told = f"this stream was made with {made}, here is {here}: it may not decode to its end"
             warnings.warn(told, stacklevel=4)
     receiver = _receiver(container, provider)
-    if receiver is not None:
-        receiver.take_all(container.passes, progress)
-        return _picture(container, *receiver.show(reconstruction))
-    _, layout, params = _split(container, mode_of(header.mode))
-    n_photo, n_extra = layout.counts(mode_of(header.mode)) if layout else (0, 1)
-    photo, extra, _ = _codec(CODECS[header.codec]).decode(
-        params,
-        container.passes,
-        header.height,
-        header.width,
-        n_photo,
-        n_extra,
-        provider,
-        seed=header.seed,
-        progress=progress,
-    )
-    return _picture(container, photo, extra)
+    try:
+        if receiver is not None:
+            receiver.take_all(container.passes, progress)
+            return _picture(container, *receiver.show(reconstruction))
+        _, layout, params = _split(container, mode_of(header.mode))
+        n_photo, n_extra = layout.counts(mode_of(header.mode)) if layout else (0, 1)
+        photo, extra, _ = _codec(CODECS[header.codec]).decode(
+            params,
+            container.passes,
+            header.height,
+            header.width,
+            n_photo,
+            n_extra,
+            provider,
+            seed=header.seed,
+            progress=progress,
+        )
+        return _picture(container, photo, extra)
+    except CorruptStream:
+        if elsewhere:  # its checksums are right: other sums of floats led the entropy decoder astray
+            raise _mismatch(container) from None
+        raise
 
 
 def _receiver(container: Container, provider: Any) -> Any:
@@ -428,17 +434,22 @@ def _environments(container: Container) -> tuple[str, str]:
 def _verified(picture: Picture, container: Container) -> Picture:
     if container.digest and picture.digest() != container.digest:
         if container.header.numerics == PINNED:
-            made, here = _environments(container)
-            raise DecodeMismatch(
-                "the decoded pixels differ from the digest in the stream: nothing was returned; "
-                f"it was made with {made}, here is {here}: decode it there, "
-                f"or take a preview with upto_bytes = {container.ends[-2:][0]}"
-            )
+            raise _mismatch(container)
         raise DecodeMismatch(
             "the decoded pixels differ from the digest in the stream: nothing was returned; "
             "the file is damaged or was made by an incompatible build, encode the picture again"
         )
     return picture
+
+
+def _mismatch(container: Container) -> DecodeMismatch:
+    """Of a pinned stream."""
+    made, here = _environments(container)
+    return DecodeMismatch(
+        "the decoded pixels differ from the digest in the stream: nothing was returned; "
+        f"it was made with {made}, here is {here}: decode it there, "
+        f"or take a preview with upto_bytes = {container.ends[-2:][0]}"
+    )
 
 
 def _split(container: Container, mode: Mode) -> tuple[Any, Any, bytes]:

@@ -19,7 +19,7 @@ from diffcodec.codecs.ordered import Plan
 from diffcodec.codecs.orders import LATTICE, RANDOM, groups, order
 from diffcodec.diffusion.parallel import calls_at, plans, token_bits
 from diffcodec.entropy.tables import Categorical, frequency_tables
-from diffcodec.errors import CorruptStream, InputError, ModelMismatch
+from diffcodec.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch
 from diffcodec.models import masked, masked_exact, registry, tokens
 from diffcodec.models.provider import MaskedModel, digit_units
 from diffcodec.models.unet_quant import quantise
@@ -260,6 +260,22 @@ def test_tokens_round_trip_and_are_pinned(monkeypatch):
         diffcodec.encode(row + np.uint8(20), model=model)
     with pytest.raises(InputError, match="rows of tokens"):
         diffcodec.encode(np.zeros((40, 40, 3), np.uint8), model=model)
+
+
+def test_another_environment_is_told(monkeypatch):
+    """Other sums of floats: a warning, then DecodeMismatch with the remedy, never wrong tokens."""
+    from diffcodec.codecs import remainder
+
+    model = token_model(27, 256)
+    row = np.random.default_rng(1).integers(0, 27, 300, dtype=np.uint8)
+    monkeypatch.setattr(ardm.context, "encode_planes", lambda photo: bytes(10**6))
+    data = diffcodec.encode(row, model=model)
+    other = tokens.TokenModel(model.net.state_dict(), model.config, model.profile, "tokens", model.fingerprint, "cpu")
+    with torch.no_grad():
+        other.net.head.bias += torch.linspace(0, 1, 27)
+    monkeypatch.setattr(remainder, "environment", lambda device: f"torch 1.0, {device}, another machine")
+    with pytest.warns(UserWarning, match="another machine"), pytest.raises(DecodeMismatch, match="decode it there"):
+        diffcodec.decode(data, model=other)
 
 
 def test_tokens_without_a_model_of_theirs():
