@@ -1,10 +1,11 @@
 """The bound of a VDM on small pictures: in T discrete steps against continuous time (VDM §4.2, eqs. 13 and 17).
 
-    python benchmarks/vdm_bound.py CIFAR.npz [--model cifar10-vdm] [--images 32] [--steps 1000]
+    python benchmarks/vdm_bound.py CIFAR.npz [--model cifar10-vdm] [--images 32] [--steps 1000] [--even]
 
-Both sums take the same pictures and as many network calls, the continuous one at a random log-SNR within each step.
-Prior and reconstruction terms are the same in both: KL(q(z_1|x) || N(0, 1)), and x given z_0 as discretised Gaussians
-about x_hat of one scale.
+The steps are the codec's own, placed by the model's KL profile on 24 of the training pictures, or with --even of one
+width in log-SNR from the model's least to its greatest. Both sums take the same pictures and as many network calls, the
+continuous one at a random log-SNR within each step. Prior and reconstruction terms are the same in both:
+KL(q(z_T|x) || N(0, 1)), and x given z_0 as discretised Gaussians about x_hat of one scale.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import math
 import numpy as np
 import torch
 
+from diffcodec.codecs import vdm
+from diffcodec.codecs.remainder import means
 from diffcodec.diffusion import process, samplers
 from diffcodec.entropy import gaussian, logistic
 from diffcodec.models import registry
@@ -37,15 +40,19 @@ def main() -> None:
     ap.add_argument("--model", default="cifar10-vdm")
     ap.add_argument("--images", type=int, default=32)
     ap.add_argument("--steps", type=int, default=1000)
+    ap.add_argument("--even", action="store_true")
     args = ap.parse_args()
     model = registry.load(args.model, codec="vdm", device="cpu")
     with np.load(args.data) as file:
-        images = file["test"]
+        images, training = file["test"], file["train"][:24]
     images = images[:: len(images) // args.images][: args.images]
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     D = x[0].numel()
-    low, high, T = model.logsnr_min, model.logsnr_max, args.steps
-    edges = np.linspace(low, high, T + 1)
+    schedule = vdm.measure(training, model, args.steps)
+    edges = np.array(schedule.units[::-1]) * vdm.UNIT
+    if args.even:
+        edges = np.linspace(model.logsnr_min, model.logsnr_max, args.steps + 1)
+    low, high, T = float(edges[0]), float(edges[-1]), args.steps
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     discrete, continuous = np.zeros(len(x)), np.zeros(len(x))
     for t, s in zip(edges[:-1], edges[1:], strict=True):
@@ -55,7 +62,7 @@ def main() -> None:
         continuous += squared_error(model, x, at, generator) * math.exp(at) * (s - t) / 2 / LN2 / D  # eq. 17
     a2, s2 = 1 / (1 + math.exp(-low)), 1 / (1 + math.exp(low))
     prior = 0.5 * (a2 * x.double().square().mean((1, 2, 3)).numpy() + s2 - math.log(s2) - 1) / LN2
-    told = _reconstruction(model, x, images, generator)
+    told = _reconstruction(model, x, images, high, schedule.scale, generator)
     rest = prior.mean() + told
     gap = discrete - continuous
     print(f"{args.model}, {len(x)} pictures of CIFAR-10 test, log-SNR {low} to {high}, bits per dimension")
@@ -64,14 +71,13 @@ def main() -> None:
     print(f"difference {gap.mean():+.4f} (standard error {gap.std() / math.sqrt(len(x)):.4f})")
 
 
-def _reconstruction(model, x: torch.Tensor, images: np.ndarray, generator: torch.Generator) -> float:
+def _reconstruction(
+    model, x: torch.Tensor, images: np.ndarray, logsnr: float, scale: int, generator: torch.Generator
+) -> float:
     with torch.inference_mode():
-        z = process.diffuse(x, torch.tensor(model.logsnr_max), torch.randn(x.shape, generator=generator))
-        x_hat = samplers.mean(model.predict, z, model.logsnr_max).cpu().permute(0, 2, 3, 1).double().numpy()
-    levels = (x_hat + 1) * 127.5
-    sigma = float(np.sqrt(np.square(levels - images).mean()))
-    q = np.full(images.size, round(32 * (math.log(sigma) + 2)))
-    mean64 = np.rint(64 * levels).astype(np.int64).ravel()
+        z = process.diffuse(x, torch.tensor(logsnr), torch.randn(x.shape, generator=generator))
+        x_hat = samplers.mean(model.predict, z, logsnr).cpu().permute(0, 2, 3, 1).double().numpy()
+    q, mean64 = np.full(images.size, scale), means(x_hat)
     _, freqs = gaussian.intervals(images.ravel().astype(np.int64), mean64, q, 256)
     return logistic.bits(freqs) / images.size
 
