@@ -6,6 +6,7 @@ CIFAR.npz holds `test` (measuring only). Rows: what, model, calls, pictures, bit
 
   file        real files, headers counted, decoded again and compared
   payload     the passes of those files alone
+  archive     one archive of the same pictures
   calls       ANS stacks of the first --dense pictures at each K, and at K = D
   order       ANS stacks of the first --orders pictures in 50 calls, for each of 8 seeds
   plan        seconds for the best calls of every K at once, D = 3072 (median of 5)
@@ -92,6 +93,10 @@ def main() -> None:
 
     for name in args.lattice:
         coded(test[: args.all], name, None, tell)
+        archive = diffcodec.encode_archive(list(test[: args.all]), name, device="cpu")
+        if not np.array_equal(np.stack(diffcodec.decode_archive(archive, device="cpu")), test[: args.all]):
+            raise SystemExit("a picture of the archive came back changed")
+        tell("archive", name, "", min(args.all, len(test)), f"{8 * len(archive) / test[: args.all].size:.4f}")
     for name in args.ordered:
         model = registry.load(name, device="cpu")
         tell("plan", name, "", "", f"{planning_seconds(model.profile):.3f}")

@@ -3,6 +3,7 @@
 A group is what is coded, read and lost together. Its RGB pictures are one chain of bits-back coding (codecs/vdm.py);
 the initial bits that a chain needs are no waste: they are the group's other pictures (grey, palette, alpha, 16 bit) and
 as many of its smallest RGB pictures as it takes, coded as `.dfc` streams by ARDM. Equal pictures are kept once a group.
+An archive of an ARDM has no chain and no schedule: all its pictures are streams.
 """
 
 from __future__ import annotations
@@ -72,11 +73,17 @@ class Plan:
     batch: int | None = None
     max_pixels: int | None = None
 
-    def provider(self) -> Any:
-        return api._registry().load(self.model, device=self.device, codec="vdm")
+    @property
+    def codec(self) -> str:
+        return "vdm" if self.params else "ardm"
+
+    def provider(self, fingerprint: bytes | None = None) -> Any:
+        return api._registry().load(self.model, device=self.device, fingerprint=fingerprint, codec=self.codec)
 
     def schedule(self) -> tuple[Any, str]:
-        """(schedule, environment) from the parameters. Raises CorruptStream."""
+        """(schedule, environment) from the parameters; (None, "") of an ARDM's archive. Raises CorruptStream."""
+        if not self.params:
+            return None, ""
         schedule, rest = _vdm().Schedule.from_bytes(self.params)
         return schedule, rest.decode("utf-8", "replace")
 
@@ -96,8 +103,8 @@ def encode_archive(
     """Code pictures as a `.dfca` archive, without loss.
 
     images: anything `encode` takes, of any sizes and modes; at least one. names: a relative path for each, or none.
-    model:  of diffusion, a bundled name, a path or a provider. steps: T of its chain, 100 if None: more are slower and
-            smaller. group: pictures that are coded, and can be read, together.
+    model:  of diffusion or an ARDM, a bundled name, a path or a provider. steps: T of a diffusion's chain, 100 if
+            None: more are slower and smaller. group: pictures that are coded, and can be read, together.
     batch:  pictures of one network call at most; changes the bytes, never what they decode to.
     jobs:   processes that code groups side by side (with more than 1, ``model`` must be a name or a path, and the
             program guarded by ``if __name__ == "__main__"``).
@@ -190,12 +197,12 @@ def inspect_archive(data: Any, *, max_pixels: int | None = None) -> dict[str, An
         return {
             "complete": reader.complete,
             "format": "1.0",
-            "codec": "vdm",
+            "codec": "vdm" if schedule else "ardm",
             "lossless": True,
             "numerics": NUMERICS[reader.header.numerics],
             "model": reader.header.model or None,
             "fingerprint": reader.header.fingerprint.hex(),
-            "steps": schedule.steps,
+            "steps": schedule.steps if schedule else None,
             "environment": environment or None,
             "bytes": reader.end,
             "pictures": sum(g["pictures"] for g in groups),
@@ -218,7 +225,12 @@ def encode_group(task: tuple[Plan, list[str], list[Picture]], progress: Progress
     order = sorted(
         (i for i, p in enumerate(pictures) if i not in originals and _chainable(p)), key=lambda i: _area(pictures[i])
     )
-    streams = {i: api.encode(p) for i, p in enumerate(pictures) if i not in originals and not _chainable(p)}
+    if schedule is None:
+        order, ardm = [], plan.model
+    else:
+        ardm = None
+    alone = (i for i in range(len(pictures)) if i not in originals and i not in order)
+    streams = {i: api.encode(pictures[i], model=ardm, device=plan.device) for i in alone}
     bits = 8 * sum(map(len, streams.values()))
     chain: list[int] = []
     for i in order:
@@ -259,6 +271,8 @@ def decode_group(task: tuple[Plan, Group], progress: Progress | None = None) -> 
     pictures: dict[int, Picture] = {}
     if chain:
         schedule, environment = plan.schedule()
+        if schedule is None:
+            raise CorruptStream("chained pictures in an archive without a diffusion schedule; the file is damaged")
         sizes, payload = _read_sizes(group.payload, len(chain))
         shapes = [(entries[i].height, entries[i].width) for i in chain]
         _check_sizes(sizes, shapes)
@@ -274,7 +288,9 @@ def decode_group(task: tuple[Plan, Group], progress: Progress | None = None) -> 
     at = 0
     for i, entry in enumerate(entries):
         if entry.kind == STREAM:
-            pictures[i] = api.decode_picture(initial[at : at + entry.size], max_pixels=plan.max_pixels)
+            ardm = plan.model if plan.codec == "ardm" else None
+            stream = initial[at : at + entry.size]
+            pictures[i] = api.decode_picture(stream, model=ardm, device=plan.device, max_pixels=plan.max_pixels)
             at += entry.size
     if at != len(initial):
         raise CorruptStream("bytes follow the last picture of a group; the file is damaged")
@@ -297,8 +313,8 @@ def decoded(
     _, environment = plan.schedule()
     made_on = environment.split(", ")[1] if ", " in environment else "cpu"
     plan = replace(plan, device=made_on if device == "auto" and made_on == "cpu" else device)
-    provider = api._registry().load(plan.model, device=plan.device, fingerprint=header.fingerprint, codec="vdm")
-    here = _environment(provider)
+    provider = plan.provider(header.fingerprint)
+    here = _environment(provider) if plan.codec == "vdm" else ""
     if environment != here:
         warnings.warn(f"this archive was made with {differing(environment, here)}: it may not decode", stacklevel=3)
     names: dict[int, list[str]] = {}
@@ -426,8 +442,13 @@ def _check(count: int, names: Sequence[str]) -> None:
 def make_plan(
     model: Any, device: str, steps: int | None, batch: int | None, pictures: Callable[[], Sequence[Picture]]
 ) -> Plan:
-    """The plan for an archive that begins with these pictures: its schedule is measured on them."""
+    """The plan for an archive that begins with these pictures: a diffusion's schedule is measured on them."""
     vdm = _vdm()
+    ardm = Plan(model, device, b"", batch)
+    if model is not None and not hasattr(api._registry().load(model, device=device, codec=None), "predict"):
+        if steps is not None:
+            raise InputError(f"'{ardm.provider().name}' is no diffusion model and takes no steps: leave them out")
+        return ardm
     provider = api._registry().load(model, device=device, codec="vdm")
     parts = [_centre(p.samples) for p in pictures() if _chainable(p)]
     if not parts:
@@ -474,7 +495,8 @@ def same_settings(a: ArchiveHeader, b: ArchiveHeader) -> bool:
     """Whether groups made under one header belong under the other: all but the schedule's profile."""
     first, second = (Plan(None, "cpu", header.params).schedule() for header in (a, b))
     same = (a.numerics, a.model, a.fingerprint) == (b.numerics, b.model, b.fingerprint)
-    return same and first[0].steps == second[0].steps and first[1] == second[1]
+    steps = [schedule.steps if schedule else 0 for schedule, _ in (first, second)]
+    return same and steps[0] == steps[1] and first[1] == second[1]
 
 
 def _grouped(pixels: Sequence[int], group: int) -> Iterator[range]:

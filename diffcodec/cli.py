@@ -190,7 +190,7 @@ def pack(
             progress=progress,
         )
     done |= {"bpd": 8 * done["bytes"] / done.pop("samples"), "seconds": round(time.perf_counter() - start, 3)}
-    done |= {"codec": "vdm", "device": device}
+    done |= {"device": device}
     if as_json:
         print(json.dumps(done))
         return

@@ -89,6 +89,7 @@ def pack(
         "samples": groups.samples,
         "bytes": size,
         "model": plan.provider().name,
+        "codec": plan.codec,
     }
 
 

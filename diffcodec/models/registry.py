@@ -33,17 +33,18 @@ def load(
     device: str = "auto",
     fingerprint: bytes | None = None,
     runtime: str = "auto",
-    codec: str = "ardm",
+    codec: str | None = "ardm",
 ) -> Any:
     """A provider from a bundled name, a path to weights (``X.safetensors`` beside ``X.json``) or a provider object.
 
-    None is the default of ``codec``; ``fingerprint`` is what a stream recorded (a prefix of the SHA-256).
+    A model of None is the default of ``codec``; a codec of None takes a model for any. ``fingerprint`` is what a
+    stream recorded (a prefix of the SHA-256).
     Raises ModelNotFound or ModelMismatch.
     """
     if model is None:
-        model = DEFAULT[codec]
+        model = DEFAULT[codec or "ardm"]
     provider = _from_path(model, device, runtime) if isinstance(model, (str, Path)) else model
-    if not any(hasattr(provider, method) for method in _NEEDED[codec]):
+    if codec and not any(hasattr(provider, method) for method in _NEEDED[codec]):
         raise ModelMismatch(
             f"codec {codec} needs a model with {' or '.join(_NEEDED[codec])}(), '{provider.name}' has none: "
             f"use {DEFAULT[codec]}"
