@@ -70,7 +70,11 @@ def main() -> None:
                 digests.setdefault(batch, set()).add(hashlib.sha256(path.read_bytes()).hexdigest())
                 for readers, inside in itertools.product((1, 2), (False, True) if auto else (False,)):
                     made += 1
-                    right += call("decode", model, readers, 0, jobs, inside) == 0
+                    status = call("decode", model, readers, 0, jobs, inside)
+                    right += status == 0
+                    if status:
+                        way = f"encoded by {threads} threads, batch {batch}, {jobs} jobs, autocast {auto}"
+                        print(f"{model}: {way}; {readers} threads, autocast {inside}: exit status {status}", flush=True)
             same = all(len(found) == 1 for found in digests.values())
             print(
                 f"{model}: {right} of {made} decodings equal the {args.count} pictures; "
