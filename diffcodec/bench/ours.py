@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from ..bitstream import Chunk, StreamReader, read, write
 from ..bitstream.container import framed
 from ..bitstream.varint import read_varint
 from ..errors import InputError
+from ..models import registry
 from .point import SLACK, Codec, Point, Points
 
 
@@ -109,6 +112,33 @@ def _diffc(reconstruction: str, model: str | None = None) -> Points:
     return points
 
 
+class Remembering:
+    """A model whose calls for the sender answer the receiver, which asks the same: the network runs once for both.
+
+    ``saved``: seconds that the answered calls had taken, which belong to the receiver's. A receiver that held another
+    z_t than the sender would find no answer and compute its own.
+    """
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.saved = 0.0
+        self._known: dict[tuple[bytes, float], tuple[Any, float]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def predict(self, z: Any, logsnr: Any) -> Any:
+        key = hashlib.sha256(z.cpu().numpy().tobytes()).digest(), float(logsnr)
+        if key in self._known:
+            eps, seconds = self._known[key]
+            self.saved += seconds
+            return eps
+        start = time.perf_counter()
+        eps = self.model.predict(z, logsnr)
+        self._known[key] = eps, time.perf_counter() - start
+        return eps
+
+
 _last: list[tuple[tuple[bytes, tuple[float, ...], str | None], dict[str, list[Point]]]] = []
 
 
@@ -122,7 +152,8 @@ def _streams(original: np.ndarray, rates: tuple[float, ...], model: str | None) 
     if _last and _last[0][0] == key:
         return _last[0][1]
     warm("diffc", model)
-    data, stamps = _encoded(original, rates, model)
+    network = Remembering(registry.load(model, codec="diffc"))
+    data, stamps = _encoded(original, rates, network)
     pixels = original.shape[0] * original.shape[1]
     possible = cuts(data)
     wanted: dict[Cut, list[float]] = {}
@@ -131,11 +162,11 @@ def _streams(original: np.ndarray, rates: tuple[float, ...], model: str | None) 
         if fit and 8 * possible[-1].size >= rate * pixels / SLACK:
             wanted.setdefault(fit[-1], []).append(rate)
     container = api.read(data)
-    receiver = api._receiver(container, api._provider(container, model, "auto"))
+    receiver = api._receiver(container, network)
     out: dict[str, list[Point]] = {"mean": [], "flow": []}
     seconds, payload, taken = 0.0, 0, 0
     for cut, aims in wanted.items():
-        start = time.perf_counter()
+        start, network.saved = time.perf_counter(), 0.0
         while payload < cut.payloads:
             data_of = container.passes[payload]
             stop = cut.last if payload + 1 == cut.payloads else len(data_of)
@@ -145,17 +176,17 @@ def _streams(original: np.ndarray, rates: tuple[float, ...], model: str | None) 
                 payload, taken = payload + 1, 0
             else:
                 break
-        seconds += time.perf_counter() - start
+        seconds += time.perf_counter() - start + network.saved
         for kind, points in out.items():
-            start = time.perf_counter()
+            start, network.saved = time.perf_counter(), 0.0
             image = receiver.show(kind)[0]
-            decode_s = seconds + time.perf_counter() - start
+            decode_s = seconds + time.perf_counter() - start + network.saved
             points += [Point(cut.size, image, stamps[cut.passes - 1], decode_s, kind, rate) for rate in aims]
     _last[:] = [(key, out)]
     return out
 
 
-def _encoded(original: np.ndarray, rates: Sequence[float], model: str | None) -> tuple[bytes, list[float]]:
+def _encoded(original: np.ndarray, rates: Sequence[float], model: Any) -> tuple[bytes, list[float]]:
     """A stream of the highest rate that can be had, and the seconds after each of its passes."""
     for rate in reversed(rates):
         stamps: list[float] = []
