@@ -123,6 +123,40 @@ def read_header(payload: bytes, max_pixels: int) -> dict[str, Any]:
     return header
 
 
+def read_small(payload: bytes, max_pixels: int) -> tuple[dict[str, Any], bytes, bytes]:
+    """The header, the pass and the digest of a small picture (SPEC.md §2.1)."""
+    header: dict[str, Any] = {"codec": 0, "colour_transform": 0, "model": "", "seed": 0, "fingerprint": "00000000"}
+    try:
+        (kind,), at = take(payload, 0, 1)
+        if kind >= 16 or kind % 4 == 3:
+            refuse("UnsupportedVersion", f"the kind of small picture is {kind}")
+        (mode,), at = take(payload, at, 1)
+        width, at = take_varint(payload, at, 32)
+        height, at = take_varint(payload, at, 32)
+        if width == 0 or height == 0:
+            refuse("CorruptStream", "the picture has no pixels")
+        if width * height > max_pixels:
+            refuse("LimitExceeded", "the picture has too many pixels")
+        header |= {"numerics": kind % 4, "mode": mode, "width": width, "height": height}
+        if kind & 4:
+            model, at = take(payload, at, 4)
+            header["fingerprint"] = model.hex()
+        if kind & 8:
+            header["seed"], at = take_varint(payload, at, 64)
+        if (kind & 4 and header["fingerprint"] == "00000000") or (kind & 8 and header["seed"] == 0):
+            refuse("CorruptStream", "a field of zeros is written out")
+        count, at = take_varint(payload, at, 32)
+        if count > 65536:
+            refuse("LimitExceeded", "the parameters are too long")
+        params, at = take(payload, at, count)
+        header["params"] = params.hex()
+        one_pass, at = take(payload, at, max(0, len(payload) - at - 4))
+        digest, at = take(payload, at, 4)
+    except Cut:
+        refuse("CorruptStream", "the header ends inside a field")
+    return header, one_pass, digest
+
+
 def read_chunks(data: bytes) -> tuple[list[dict[str, Any]], Refused | None]:
     """The chunks from the front, and what is wrong behind the last of them, if anything."""
     chunks: list[dict[str, Any]] = []
@@ -130,8 +164,8 @@ def read_chunks(data: bytes) -> tuple[list[dict[str, Any]], Refused | None]:
     try:
         while at < len(data):
             start = at
-            if chunks and chunks[-1]["type"] == "E":
-                refuse("CorruptStream", "bytes follow the end chunk")
+            if chunks and (chunks[-1]["type"] == "E" or (len(chunks) == 1 and chunks[0]["type"] == "S")):
+                refuse("CorruptStream", "bytes follow the end of the picture")
             (letter,), at = take(data, at, 1)
             if not (0x41 <= letter <= 0x5A or 0x61 <= letter <= 0x7A):
                 refuse("CorruptStream", "a chunk type is no letter")
@@ -164,9 +198,14 @@ def parse(data: bytes, *, partial: bool = False, max_pixels: int = 2**28) -> dic
     stage, seen = "", set()  # the last chunk of those that set the order: H C P E
     for chunk in chunks:
         letter, payload = chunk["type"], chunk["payload"]
+        if not stage and letter == "S":
+            found["header"], one_pass, digest = read_small(payload, max_pixels)
+            found["passes"], found["ends"], found["digest"] = [one_pass.hex()], [chunk["end"]], digest.hex()
+            stage = "S"
+            continue
         if not stage and letter != "H":
             refuse("CorruptStream", "the header is not the first chunk")
-        if letter.isupper() and letter not in "HCPE":
+        if letter.isupper() and letter not in "HCPES":
             refuse("UnsupportedVersion", f"critical chunk {letter}")
         lawful = {"": "H", "H": "CPE", "C": "PE", "P": "PE"}[stage]
         if letter.isupper():

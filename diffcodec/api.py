@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .bitstream import DEFAULT_LIMITS, Chunk, Container, Header, Limits, StreamReader, read, write
+from .bitstream import DEFAULT_LIMITS, Chunk, Container, Header, Limits, StreamReader, read, small, write
 from .bitstream.container import assemble, framed
 from .bitstream.header import CODECS, FINGERPRINT_BYTES, NUMERICS
-from .errors import CorruptStream, DecodeMismatch, InputError, Truncated
+from .errors import CorruptStream, DecodeMismatch, InputError, ModelNotFound, Truncated
 from .modes import Mode, mode_of, read_layout
 from .sources import Source, pieces, read_all
 
@@ -185,7 +185,7 @@ def decode_progressive(
         for chunk in reader.feed(data):
             chunks.append(chunk)
             container = assemble(chunks, reader.version or (0, 0), limits)
-            if chunk.type == "P":
+            if chunk.type in "PS":
                 if len(container.passes) == 1:
                     provider = _provider(container, model, device)
                     receiver = _receiver(container, provider)
@@ -204,7 +204,7 @@ def decode_progressive(
             picture, seen = _verified(picture, container), chunk.end
             bpp = 8 * seen / (picture.width * picture.height)
             yield Preview(picture.array, seen, bpp, container.complete)
-    if not chunks or chunks[-1].type != "E":
+    if not chunks or chunks[-1].type not in "ES":
         raise Truncated(f"the stream ends before its end chunk; the last preview used {seen} bytes: fetch the rest")
 
 
@@ -234,8 +234,8 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
         "codec": CODECS[header.codec],
         "lossless": CODECS[header.codec] != "diffc" or header.numerics == PINNED,
         "numerics": NUMERICS[header.numerics],
-        "model": header.model or None,
-        "fingerprint": header.fingerprint.hex() if header.model else None,
+        "model": _model_of(header),
+        "fingerprint": header.fingerprint.hex() if any(header.fingerprint) else None,
         "width": header.width,
         "height": header.height,
         "mode": mode.name,
@@ -349,6 +349,10 @@ def _write(
         Header.from_bytes(payload := header.to_bytes())
     except (ValueError, CorruptStream) as error:  # only a name or parameters of someone's own provider
         raise InputError(f"the model {provider.name!r} cannot be recorded in a stream: {error}") from None
+    known = not named or _registry().name_of(header.fingerprint) == header.model
+    plain = form.palette is None and picture.icc is None and picture.exif is None and len(passes) == 1
+    if codec == "ardm" and plain and known and len(passes[0]) <= small.WORTH:
+        return write([Chunk("S", small.pack(header, passes[0], digest))])
     chunks = [Chunk("H", payload)]
     if form.palette is not None:
         chunks.append(Chunk("C", form.palette.tobytes()))
@@ -432,7 +436,7 @@ def _environments(container: Container) -> tuple[str, str]:
 
 
 def _verified(picture: Picture, container: Container) -> Picture:
-    if container.digest and picture.digest() != container.digest:
+    if container.digest and not picture.digest().startswith(container.digest):
         if container.header.numerics == PINNED:
             raise _mismatch(container)
         raise DecodeMismatch(
@@ -487,9 +491,18 @@ def _provider(container: Container, model: Any, device: str) -> Any:
     _, _, params = _split(container, mode_of(header.mode))
     if not _codec(CODECS[header.codec]).needs_model(params):
         return None
-    return _registry().load(
-        model or header.model, device=device, fingerprint=header.fingerprint, codec=CODECS[header.codec]
-    )
+    named = model or _model_of(header)
+    if named is None:
+        raise ModelNotFound(
+            f"the stream was made with a model of fingerprint {header.fingerprint.hex()}, which is not bundled here: "
+            "name its weights, or install the version it was made with"
+        )
+    return _registry().load(named, device=device, fingerprint=header.fingerprint, codec=CODECS[header.codec])
+
+
+def _model_of(header: Header) -> str | None:
+    """The name in the header; of a small stream the bundled model's that it was made with, None if there is none."""
+    return header.model or (_registry().name_of(header.fingerprint) if any(header.fingerprint) else None)
 
 
 def _limits(max_pixels: int | None) -> Limits:

@@ -104,6 +104,10 @@ def _load(model=None, *, device="auto", fingerprint=None, codec="ardm"):
     return provider
 
 
+def _name_of(fingerprint):
+    return next((m.name for m in (FakeModel, White) if m.fingerprint.startswith(fingerprint)), None)
+
+
 @pytest.fixture
 def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.SimpleNamespace(
@@ -114,7 +118,8 @@ def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     real = api._codec
     monkeypatch.setattr(api, "_codec", lambda name: module if name == "ardm" else real(name))
-    monkeypatch.setattr(api, "_registry", lambda: types.SimpleNamespace(load=_load, cards=lambda: []))
+    registry = types.SimpleNamespace(load=_load, cards=lambda: [], name_of=_name_of)
+    monkeypatch.setattr(api, "_registry", lambda: registry)
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ def test_round_trip(picture: Picture) -> None:
     assert same(api.decode_picture(data), picture)
     info = diffcodec.inspect(data)
     assert (info["mode"], info["width"], info["height"]) == (picture.mode, picture.width, picture.height)
-    assert info["bytes"] == len(data) and info["digest"] == picture.digest().hex()
+    assert info["bytes"] == len(data)
+    assert info["digest"] == picture.digest()[: 4 if info["format"] == "1.1" else 8].hex()
     *_, last = diffcodec.decode_progressive(data)
     assert last.complete and last.bytes_read == len(data) and last.image.tobytes() == picture.samples.tobytes()
 
@@ -134,8 +135,10 @@ def test_progressive_over_a_cut_stream_shows_previews_then_raises(rng: np.random
 
 @fake
 def test_progressive_skips_what_shows_nothing() -> None:
-    picture = Picture(np.arange(16, dtype=np.float32).reshape(4, 4), "F")  # extra planes only
-    assert [p.complete for p in diffcodec.decode_progressive(diffcodec.encode(picture))] == [False, True]
+    noise = np.random.default_rng(3).standard_normal((64, 64)).astype(np.float32)  # extra planes only
+    for samples, shown in ((noise, [False, True]), (noise[:4, :4], [True])):
+        picture = Picture(np.ascontiguousarray(samples), "F")
+        assert [p.complete for p in diffcodec.decode_progressive(diffcodec.encode(picture))] == shown
 
 
 @fake

@@ -22,6 +22,7 @@ TOY = Header(
     fingerprint=bytes(range(8)), params=b"\x01",
 )  # fmt: skip
 P, E = Chunk("P", b"pass"), Chunk("E", b"digest!!")
+S = Chunk("S", b"\x04\x01\x03\x02\x00\x01\x02\x03\x01\x01pass" + b"dige")  # TOY's picture
 
 
 def head(**changes: Any) -> Chunk:
@@ -61,6 +62,10 @@ def valid() -> dict[str, bytes]:
         "model_name_utf8": write([head(model="фото · 写真.1"), P, E]),
         "largest_palette": write([head(), Chunk("C", bytes(1024)), P, E]),
         "unused_flags": write([Chunk("H", raw[:2] + b"\x0f" + raw[3:]), P, E]),
+        "small": write([S]),
+        "small_without_model": write([Chunk("S", b"\x00\x01\x03\x02\x01\x01" + b"pass" + b"dige")]),
+        "small_with_seed": write([Chunk("S", b"\x0d" + S.payload[1:8] + b"\xac\x02" + S.payload[8:])]),
+        "small_empty_pass": write([Chunk("S", b"\x00\x01\x03\x02\x00" + b"dige")]),
         "newer_minor_version": sealed(body(head()), body(P), body(E), version=b"\x01\x07"),
     }
 
@@ -71,6 +76,9 @@ def invalid() -> dict[str, tuple[bytes, str]]:
 
     def headers(**payloads: bytes) -> dict[str, bytes]:
         return {name: write([Chunk("H", payload), P, E]) for name, payload in payloads.items()}
+
+    def smalls(**payloads: bytes) -> dict[str, bytes]:
+        return {f"small_{name}": write([Chunk("S", payload)]) for name, payload in payloads.items()}
 
     def flipped(at: int) -> bytes:
         return whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
@@ -88,6 +96,7 @@ def invalid() -> dict[str, tuple[bytes, str]]:
             "major_version_0": sealed(body(H), body(P), body(E), version=b"\x00\x00"),
             "unknown_critical": write([H, Chunk("Q", b""), P, E]),
             "unknown_critical_cut_behind": write([H, Chunk("Q", b""), P])[:-1],
+            **smalls(reserved=b"\x14" + S.payload[1:], numerics=b"\x07" + S.payload[1:]),
             **headers(
                 codec=b"\x03" + raw[1:],
                 numerics=raw[:1] + b"\x03" + raw[2:],
@@ -103,6 +112,7 @@ def invalid() -> dict[str, tuple[bytes, str]]:
             "in_header": whole[:20],
             "no_end": write([H, P]),
             "in_checksum": whole[:-3],
+            "in_small": write([S])[:-5],
             "absent_gigabytes": write([H]) + b"P\xff\xff\xff\xff\x07" + bytes(9),
         },
         "ChecksumMismatch": {
@@ -110,6 +120,7 @@ def invalid() -> dict[str, tuple[bytes, str]]:
             "flip_type": flipped(10),
             "flip_payload": flipped(len(whole) - 14 - 5),
             "flip_checksum": flipped(len(whole) - 1),
+            "flip_small": write([S])[:-6] + b"?" + write([S])[-5:],
             "pass_missing": write([H, P]) + write([H, P, Chunk("P", b"second"), E])[len(write([H, P, P])) + 2 :],
             "pass_twice": write([H, P]) + write([H, P])[len(write([H])) :] + whole[len(write([H, P])) :],
             "pass_of_another": write([H]) + write([head(seed=1), P, E])[len(write([H])) :],
@@ -120,6 +131,10 @@ def invalid() -> dict[str, tuple[bytes, str]]:
             "pixel_bomb": write([head(width=2**32 - 1, height=2**32 - 1), P, E]),
             "pixels_plus_one_row": write([head(width=2**14, height=2**14 + 1), P, E]),
             "pixel_bomb_in_damaged_file": write([head(width=2**20, height=2**20), P])[:-1] + b"?",
+            **smalls(
+                pixel_bomb=b"\x00\x01" + b"\xff\xff\xff\xff\x0f" * 2 + b"\x00dige",
+                params=S.payload[:8] + b"\x81\x80\x04" + bytes(80),
+            ),
             **headers(
                 model_name=raw[:8] + b"\x41" + b"m" * 65 + tail,
                 params=raw[:20] + b"\x81\x80\x04",
@@ -146,6 +161,21 @@ def invalid() -> dict[str, tuple[bytes, str]]:
             "end_twice": write([H, P, E, E]),
             "byte_after_end": whole + b"P",
             "newline_after_end": whole + b"\n",
+            "small_after_header": write([H, S]),
+            "small_twice": write([S, S]),
+            "pass_after_small": write([S, P]),
+            "end_after_small": write([S, E]),
+            "byte_after_small": write([S]) + b"S",
+            **smalls(
+                empty=b"",
+                cut=S.payload[:7],
+                digest_cut=b"\x00\x01\x03\x02\x00dig",
+                params_past_end=S.payload[:8] + b"\x0adigest",
+                zero_width=S.payload[:2] + b"\x00" + S.payload[3:],
+                zero_model=S.payload[:4] + bytes(4) + S.payload[8:],
+                zero_seed=b"\x08\x01\x03\x02\x00\x00dige",
+                seed_not_canonical=b"\x08\x01\x03\x02\x83\x00\x00dige",
+            ),
             **headers(
                 header_empty=b"",
                 header_cut=raw[:-1],

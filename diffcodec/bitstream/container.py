@@ -20,12 +20,14 @@ from ..errors import (
     Truncated,
     UnsupportedVersion,
 )
+from . import small
 from .header import CODECS, Header
 from .limits import DEFAULT_LIMITS, Limits
 from .varint import read_varint, write_varint
 
 SIGNATURE = b"\x8bDFC\r\n\x1a\n"
 VERSION = (1, 0)
+SMALL_VERSION = (1, 1)  #: of streams of one 'S' chunk
 DIGEST_BYTES = 8
 ANCILLARY = "ixt"  #: ICC profile, Exif data, text prompt
 _START = len(SIGNATURE) + len(VERSION)
@@ -49,7 +51,7 @@ class Container:
     ancillary: payloads of the known ancillary chunks by type; unknown ones are skipped
     passes:    payloads of the 'P' chunks, coarse to fine
     ends:      stream offset behind each pass: that many bytes from the front decode with it
-    digest:    8 bytes, none of a lossy stream, or None while the end chunk is missing
+    digest:    8 bytes, 4 of a small stream, none of a lossy one, or None while the end chunk is missing
     version:   (major, minor)
     """
 
@@ -77,8 +79,9 @@ def framed(length: int) -> int:
 
 
 def write(chunks: Iterable[Chunk]) -> bytes:
-    """Signature, version 1.0 and ``chunks`` in the order given, which is not checked."""
-    seal = bytes(VERSION)
+    """Signature, the lowest version that has all ``chunks``, and these in the order given, which is not checked."""
+    chunks = list(chunks)
+    seal = bytes(SMALL_VERSION if any(chunk.type == "S" for chunk in chunks) else VERSION)
     out = [SIGNATURE, seal]
     for chunk in chunks:
         start = chunk.type.encode("ascii") + write_varint(len(chunk.payload))
@@ -199,7 +202,7 @@ def assemble(chunks: Iterable[Chunk], version: tuple[int, int], limits: Limits =
 
 
 class _Parts:
-    """Chunks sorted by kind as they come. Their order: H, at most one C, ancillary ones, passes, E."""
+    """Chunks sorted by kind as they come. Their order: H, at most one C, ancillary ones, passes, E; or one S."""
 
     def __init__(self, limits: Limits):
         self.limits = limits
@@ -214,9 +217,12 @@ class _Parts:
     def add(self, chunk: Chunk) -> None:
         """Raises CorruptStream, UnsupportedVersion or LimitExceeded."""
         last, self.last = self.last, chunk.type
-        if not last and chunk.type != "H":
+        if not last and chunk.type == "S":
+            self.header, one_pass, self.digest = small.unpack(chunk.payload, self.limits)
+            self.passes, self.ends = [one_pass], [chunk.end]
+        elif not last and chunk.type != "H":
             raise CorruptStream(f"the first chunk is '{chunk.type}' where the header 'H' belongs; the file is damaged")
-        if chunk.type == "H" and not last:
+        elif chunk.type == "H" and not last:
             self.header = Header.from_bytes(chunk.payload, self.limits)
         elif chunk.type == "C" and last == "H":
             if len(chunk.payload) > self.limits.max_palette:
@@ -231,7 +237,7 @@ class _Parts:
             if len(chunk.payload) != DIGEST_BYTES and not lossy:
                 raise CorruptStream(f"the end chunk holds {len(chunk.payload)} bytes, its digest {DIGEST_BYTES}")
             self.digest = chunk.payload
-        elif chunk.type.isupper() and chunk.type not in "HCPE":
+        elif chunk.type.isupper() and chunk.type not in "HCPES":
             raise UnsupportedVersion(f"critical chunk '{chunk.type}' is unknown here; install a newer diffcodec")
         elif chunk.type.isupper() or self.passes or self.digest is not None or chunk.type in self.ancillary:
             raise CorruptStream(f"chunk '{chunk.type}' is repeated or out of order; the file is damaged")

@@ -20,7 +20,7 @@ _NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069/\\]*")
 
 @dataclass(frozen=True)
 class Header:
-    """Fields of the 'H' chunk.
+    """Fields of the 'H' chunk, or of a small stream's 'S' chunk, which has no model and 4 bytes of the fingerprint.
 
     codec, numerics:  indices into CODECS, NUMERICS
     width, height:    pixels, 1 to 2^32 - 1
@@ -75,14 +75,7 @@ class Header:
         codec = _known("codec", fields.byte(), len(CODECS))
         numerics = _known("numerics class", fields.byte(), len(NUMERICS))
         _known("set of reserved flags", fields.byte() & _RESERVED_FLAGS, 1)
-        width, height = fields.varint(32), fields.varint(32)
-        if not width or not height:
-            raise CorruptStream(f"the picture is {width}x{height} pixels where sizes start at 1; the file is damaged")
-        if width * height > limits.max_pixels:
-            raise LimitExceeded(
-                f"the picture is {width}x{height} = {width * height} pixels, over the limit of {limits.max_pixels}; "
-                "raise max_pixels if you trust the file"
-            )
+        width, height = sized(fields, limits)
         mode, colour_transform = fields.byte(), _known("colour transform", fields.byte(), 1)
         seed = fields.varint(64)
         name = fields.bytes(_limited("model name", fields.byte(), limits.max_name))
@@ -120,6 +113,19 @@ class _Fields:
         except Truncated:
             raise CorruptStream("the header ends inside a field; the file is damaged") from None
         return value
+
+
+def sized(fields: _Fields, limits: Limits) -> tuple[int, int]:
+    """Width and height, checked."""
+    width, height = fields.varint(32), fields.varint(32)
+    if not width or not height:
+        raise CorruptStream(f"the picture is {width}x{height} pixels where sizes start at 1; the file is damaged")
+    if width * height > limits.max_pixels:
+        raise LimitExceeded(
+            f"the picture is {width}x{height} = {width * height} pixels, over the limit of {limits.max_pixels}; "
+            "raise max_pixels if you trust the file"
+        )
+    return width, height
 
 
 def _known(what: str, value: int, count: int) -> int:

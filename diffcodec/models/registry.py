@@ -21,6 +21,11 @@ def cards() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
 
 
+def name_of(fingerprint: bytes) -> str | None:
+    """The bundled model whose fingerprint starts with these bytes."""
+    return next((c["name"] for c in cards() if bytes.fromhex(c["fingerprint"]).startswith(fingerprint)), None)
+
+
 def fingerprint_of(weights: bytes, config: dict[str, Any]) -> bytes:
     """SHA-256 over the configuration as canonical JSON and the weights file."""
     canonical = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from diffcodec.bitstream import Chunk, Container, Header, read, write
+from diffcodec.bitstream import Chunk, Container, Header, read, small, write
 from diffcodec.errors import BitstreamError
 
 SPEC = Path(__file__).parents[2] / "bitstream_spec"
@@ -53,7 +53,26 @@ def chunk_lists(draw: st.DrawFn) -> list[Chunk]:
     return [*chunks, Chunk("E", draw(st.binary(min_size=8, max_size=8)))]
 
 
-streams = chunk_lists().map(write)
+#: header, pass and digest of a small picture, as they come back
+small_pictures = st.tuples(
+    st.builds(
+        Header,
+        codec=st.just(0),
+        numerics=st.integers(0, 2),
+        width=numbers,
+        height=numbers,
+        mode=st.integers(0, 255),
+        colour_transform=st.just(0),
+        seed=st.integers(0, 2**64 - 1) | st.just(0),
+        model=st.just(""),
+        fingerprint=st.binary(min_size=4, max_size=4) | st.just(bytes(4)),
+        params=st.binary(max_size=40),
+    ),
+    st.binary(max_size=200),
+    st.binary(min_size=4, max_size=4),
+)
+long_streams = chunk_lists().map(write)
+streams = long_streams | small_pictures.map(lambda parts: write([Chunk("S", small.pack(*parts))]))
 
 
 def described(container: Container) -> dict[str, Any]:
