@@ -20,6 +20,8 @@ import diffcodec
 for package in ("matplotlib", "torchmetrics", "bjontegaard", "scipy"):
     pytest.importorskip(package, reason="needs the extra bench")
 
+from conftest import White  # noqa: E402
+
 from diffcodec.bench import classical, codecs, features, metrics, ours, report  # noqa: E402
 from diffcodec.bench import run as suite  # noqa: E402
 from diffcodec.bitstream import read  # noqa: E402
@@ -145,6 +147,23 @@ def test_diffc_files_at_lower_rates_are_whole(fake_codec: None) -> None:
             room = 1.02 * rate * 48 * 64 / 8
             assert point.size <= room and not any(point.size < size <= room for size in by_size)
             assert (diffcodec.decode(by_size[point.size], reconstruction=kind) == point.image).all()
+
+
+def test_the_network_runs_once_for_sender_and_receiver(fake_codec: None) -> None:
+    class Counting(White):
+        calls = 0
+
+        def predict(self, z, logsnr):
+            Counting.calls += 1
+            return super().predict(z, logsnr)
+
+    image = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    network = ours.Remembering(Counting())
+    data = diffcodec.encode(image, "diffc", network, bpp=2)
+    sent, network.saved = Counting.calls, 0.0
+    shown = diffcodec.decode(data, model=network, reconstruction="mean")
+    assert Counting.calls == sent + 1 and network.saved > 0  # the last z_t is the receiver's alone
+    assert (shown == diffcodec.decode(data, model=Counting(), reconstruction="mean")).all()
 
 
 def test_jpeg2000_joins_the_colours(folder: Path) -> None:

@@ -16,7 +16,6 @@ from ..bitstream import Chunk, StreamReader, read, write
 from ..bitstream.container import framed
 from ..bitstream.varint import read_varint
 from ..errors import InputError
-from ..models import registry
 from .point import SLACK, Codec, Point, Points
 
 
@@ -152,7 +151,7 @@ def _streams(original: np.ndarray, rates: tuple[float, ...], model: str | None) 
     if _last and _last[0][0] == key:
         return _last[0][1]
     warm("diffc", model)
-    network = Remembering(registry.load(model, codec="diffc"))
+    network = Remembering(api._registry().load(model, codec="diffc"))
     data, stamps = _encoded(original, rates, network)
     pixels = original.shape[0] * original.shape[1]
     possible = cuts(data)
