@@ -1,6 +1,6 @@
 """Capacity against training length against decode cost, from nothing, for each kind of bundled model.
 
-    python benchmarks/study.py PHOTOS.npz --cifar CIFAR.npz --out DIR [--minutes 0.75 3] [--jobs 2] [--model NAME ...]
+    python benchmarks/study.py PHOTOS.npz --cifar CIFAR.npz --out DIR [--minutes 1.5 6] [--jobs 2] [--model NAME ...]
 
 Every size is trained anew for each length, its learning rate going to 1 % at the end of it, on one thread; a row of
 DIR/study.csv holds the validation bits it ends at. Runs that are there already are not made again. DIR/study.png shows
@@ -42,12 +42,16 @@ UNET = {
     "64-96-128-160 (bundled)": ["--channels", "64", "96", "128", "160"],
     "96-128-192-256": ["--channels", "96", "128", "192", "256"],
 }
-SMALL = ["--photos", "0.4", "--batch", "16"]
+SMALL = ["--photos", "0.4", "--batch", "8", "--ema", "0.99"]
 MODELS: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
-    "photo-ardm": ("train_ardm.py", ["--batch", "4", "--crop", "48", "--qat", "0"], LATTICE | MORE_LOGISTICS),
+    "photo-ardm": (
+        "train_ardm.py",
+        ["--batch", "4", "--crop", "48", "--ema", "0.99", "--qat", "0"],
+        LATTICE | MORE_LOGISTICS,
+    ),
     "cifar10-ardm": ("train_ardm.py", [*SMALL, "--qat", "0"], LATTICE),
     "photo-vdm": ("train_vdm.py", ["--batch", "4", "--crop", "48", "--ema", "0.99"], UNET),
-    "cifar10-vdm": ("train_vdm.py", [*SMALL, "--ema", "0.99"], UNET),
+    "cifar10-vdm": ("train_vdm.py", SMALL, UNET),
 }
 
 
@@ -155,7 +159,7 @@ def main() -> None:
     ap.add_argument("photos", type=Path)
     ap.add_argument("--cifar", type=Path, required=True)
     ap.add_argument("--out", type=Path, required=True)
-    ap.add_argument("--minutes", type=float, nargs="+", default=[0.75, 3])
+    ap.add_argument("--minutes", type=float, nargs="+", default=[1.5, 6])
     ap.add_argument("--model", nargs="+", choices=list(MODELS), default=list(MODELS))
     ap.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each")
     args = ap.parse_args()

@@ -126,7 +126,8 @@ class Training:
         while self.minutes < args.minutes and (not args.steps or self.step < args.steps):
             if prepare:
                 prepare()
-            lr = args.lr * min(1.0, (self.step + 1) / 300) * (0.01 + 0.99 * (1 + math.cos(math.pi * self.progress)) / 2)
+            warm = min(1.0, max((self.step + 1) / 300, self.progress / 0.05))  # a short schedule warms up in time
+            lr = args.lr * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * self.progress)) / 2)
             for group in self.opt.param_groups:
                 group["lr"] = lr
             value = loss()
