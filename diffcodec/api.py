@@ -189,12 +189,9 @@ def decode_progressive(
                 if len(container.passes) == 1:
                     provider = _provider(container, model, device)
                     receiver = _receiver(container, provider)
+                receiver.take(container.passes[-1])
                 try:
-                    if receiver is None:
-                        picture = _decode(container, provider, reconstruction, None)
-                    else:
-                        receiver.take(chunk.payload)
-                        picture = _picture(container, *receiver.show(reconstruction))
+                    picture = _picture(container, *receiver.show(reconstruction))
                 except Truncated:  # no plane of the photograph yet
                     continue
             elif not container.complete:
@@ -372,25 +369,10 @@ def _decode(container: Container, provider: Any, reconstruction: str, progress: 
         if elsewhere := made != here:
             told = f"this stream was made with {made}, here is {here}: it may not decode to its end"
             warnings.warn(told, stacklevel=4)
-    receiver = _receiver(container, provider)
     try:
-        if receiver is not None:
-            receiver.take_all(container.passes, progress)
-            return _picture(container, *receiver.show(reconstruction))
-        _, layout, params = _split(container, mode_of(header.mode))
-        n_photo, n_extra = layout.counts(mode_of(header.mode)) if layout else (0, 1)
-        photo, extra, _ = _codec(CODECS[header.codec]).decode(
-            params,
-            container.passes,
-            header.height,
-            header.width,
-            n_photo,
-            n_extra,
-            provider,
-            seed=header.seed,
-            progress=progress,
-        )
-        return _picture(container, photo, extra)
+        receiver = _receiver(container, provider)
+        receiver.take_all(container.passes, progress)
+        return _picture(container, *receiver.show(reconstruction))
     except CorruptStream:
         if elsewhere:  # its checksums are right: other sums of floats led the entropy decoder astray
             raise _mismatch(container) from None
@@ -398,15 +380,13 @@ def _decode(container: Container, provider: Any, reconstruction: str, progress: 
 
 
 def _receiver(container: Container, provider: Any) -> Any:
-    """What takes the passes of a lossy stream one by one; None for a lossless one."""
+    """What takes the passes of a stream one by one."""
     header, mode = container.header, mode_of(container.header.mode)
-    if CODECS[header.codec] != "diffc":
-        return None
     _, layout, params = _split(container, mode)
-    if layout is None:
+    if layout is None and CODECS[header.codec] == "diffc":
         raise CorruptStream("a lossy stream has no palette; the file is damaged")
-    n_photo, n_extra = layout.counts(mode)
-    receiver = _codec("diffc").Receiver
+    n_photo, n_extra = layout.counts(mode) if layout else (0, 1)
+    receiver = _codec(CODECS[header.codec]).Receiver
     return receiver(params, header.height, header.width, n_photo, n_extra, provider, header.seed)
 
 

@@ -15,6 +15,8 @@ from hypothesis import settings
 from torch import Tensor
 
 from diffcodec import api, cli
+from diffcodec.codecs import ardm
+from diffcodec.codecs.receiver import Receiver
 from diffcodec.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
 from diffcodec.models.registry import FOLDER
 
@@ -74,24 +76,39 @@ def fake_encode(photo, extra, model, *, seed=0, calls=None, progress=None):
     return bytes([photo.shape[2]]), passes
 
 
-def fake_decode(params, passes, height, width, n_photo, n_extra, model, *, seed=0, progress=None):
-    if params != bytes([n_photo]):
-        raise CorruptStream("fake codec: parameters")
-    photo_passes = 2 if n_photo else 0
-    if not passes:
-        raise Truncated("fake codec: no pass")
-    photo = np.empty((height, width, 0), np.uint8)
-    if n_photo and len(passes) == 1:
-        small = _unpack(passes[0], (-(-height // 4), -(-width // 4), n_photo))
-        photo = small.repeat(4, 0).repeat(4, 1)[:height, :width]
-    elif n_photo:
-        photo = _unpack(passes[1], (height, width, n_photo))
-    extra = None
-    if not n_extra:
-        extra = np.empty((height, width, 0), np.uint8)
-    elif len(passes) > photo_passes:
-        extra = _unpack(passes[-1], (height, width, n_extra))
-    return photo, extra, 1
+class FakeReceiver(Receiver):
+    def __init__(self, params, height, width, n_photo, n_extra, model, seed=0):
+        if params != bytes([n_photo]):
+            raise CorruptStream("fake codec: parameters")
+        self.shape, self.n_extra, self.passes = (height, width, n_photo), n_extra, []
+
+    def take(self, payload, progress=None):
+        self.passes.append(payload)
+
+    def show(self, reconstruction):
+        height, width, n_photo = self.shape
+        passes, photo_passes = self.passes, 2 if n_photo else 0
+        if not passes:
+            raise Truncated("fake codec: no pass")
+        photo = np.empty((height, width, 0), np.uint8)
+        if n_photo and len(passes) == 1:
+            small = _unpack(passes[0], (-(-height // 4), -(-width // 4), n_photo))
+            photo = small.repeat(4, 0).repeat(4, 1)[:height, :width]
+        elif n_photo:
+            photo = _unpack(passes[1], self.shape)
+        extra = None
+        if not self.n_extra:
+            extra = np.empty((height, width, 0), np.uint8)
+        elif len(passes) > photo_passes:
+            extra = _unpack(passes[-1], (height, width, self.n_extra))
+        return photo, extra
+
+
+def decoded(params, passes, height, width, n_photo, n_extra, model, *, seed=0, **options):
+    """(photo, extra, stride) that ARDM's receiver makes of passes."""
+    receiver = ardm.Receiver(params, height, width, n_photo, n_extra, model, seed, **options)
+    receiver.take_all(passes)
+    return *receiver.show(), receiver.stride
 
 
 def _load(model=None, *, device="auto", fingerprint=None, codec="ardm"):
@@ -112,7 +129,7 @@ def _name_of(fingerprint):
 def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.SimpleNamespace(
         encode=fake_encode,
-        decode=fake_decode,
+        Receiver=FakeReceiver,
         needs_model=lambda params: params[:1] not in (b"", b"\0"),
         made_in=lambda params: "nowhere",
     )

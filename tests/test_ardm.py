@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from conftest import decoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ def test_inverse(h, w, c, seed, noise):
     photo = rng.integers(0, 256, (h, w, c), dtype=np.uint8) if noise else photo_like(rng, h, w, c)
     model = registry.load("photo-ardm", device="cpu")
     params, passes = encoded(photo, model)
-    back, extra, stride = ardm.decode(params, passes, h, w, c, 0, model)
+    back, extra, stride = decoded(params, passes, h, w, c, 0, model)
     assert (back == photo).all() and extra is not None and extra.shape[2] == 0 and stride == 1
 
 
@@ -52,7 +53,7 @@ def test_inverse(h, w, c, seed, noise):
 def test_sizes(model, shape):
     photo = photo_like(np.random.default_rng(1), *shape, 3)
     params, passes = encoded(photo, model)
-    assert (ardm.decode(params, passes, *shape, 3, 0, model)[0] == photo).all()
+    assert (decoded(params, passes, *shape, 3, 0, model)[0] == photo).all()
 
 
 def test_every_prefix_is_a_better_preview(model):
@@ -61,12 +62,26 @@ def test_every_prefix_is_a_better_preview(model):
     assert len(passes) >= 4
     errors = []
     for count in range(1, len(passes) + 1):
-        preview, _, stride = ardm.decode(params, passes[:count], 150, 190, 3, 0, model)
+        preview, _, stride = decoded(params, passes[:count], 150, 190, 3, 0, model)
         assert (preview[::stride, ::stride] == photo[::stride, ::stride]).all()
         errors.append(float(((preview.astype(float) - photo) ** 2).mean()))
     assert errors == sorted(errors, reverse=True) and errors[-1] == 0
     with pytest.raises(Truncated):
-        ardm.decode(params, [], 150, 190, 3, 0, model)
+        decoded(params, [], 150, 190, 3, 0, model)
+
+
+def test_looking_at_previews_changes_nothing(model):
+    """One receiver, shown after every pass, is where a new one is after the same passes; each pass is decoded once."""
+    photo = photo_like(np.random.default_rng(8), 151, 189, 3)
+    params, passes = encoded(photo, model)
+    receiver = ardm.Receiver(params, 151, 189, 3, 0, model)
+    for count, payload in enumerate(passes, 1):
+        receiver.take(payload)
+        shown = [receiver.show()[0] for _ in range(2)]
+        fresh, _, stride = decoded(params, passes[:count], 151, 189, 3, 0, model)
+        assert (shown[0] == fresh).all() and (shown[1] == fresh).all() and receiver.stride == stride
+    with pytest.raises(CorruptStream, match="more passes"):
+        receiver.take(b"")
 
 
 def test_same_integers_however_computed(model):
@@ -77,7 +92,7 @@ def test_same_integers_however_computed(model):
     for runtime, strip, threads in [*product(runtimes, [10**6], [1]), ("float32", 1, 2), ("torch32", 100, 2)]:
         other = registry.load("photo-ardm", device="cpu", runtime=runtime)
         assert encoded(photo, other, strip_positions=strip, threads=threads) == (params, passes), (runtime, strip)
-        back = ardm.decode(params, passes, 37, 53, 3, 0, other, strip_positions=strip, threads=threads)[0]
+        back = decoded(params, passes, 37, 53, 3, 0, other, strip_positions=strip, threads=threads)[0]
         assert (back == photo).all()
 
 
@@ -138,14 +153,14 @@ def test_damaged_passes_never_crash(model):
         data = bytearray(passes[0])
         data[rng.integers(len(data))] ^= 1 << rng.integers(8)
         try:
-            wrong += int((ardm.decode(params, [bytes(data)], 24, 24, 3, 0, model)[0] != photo).any())
+            wrong += int((decoded(params, [bytes(data)], 24, 24, 3, 0, model)[0] != photo).any())
         except CorruptStream:
             wrong += 1
     assert wrong == 20  # the container's checksum and digest turn each into an error
     with pytest.raises(CorruptStream):
-        ardm.decode(params[:1] + b"\0\0", passes, 24, 24, 3, 0, model)
+        decoded(params[:1] + b"\0\0", passes, 24, 24, 3, 0, model)
     with pytest.raises(CorruptStream):
-        ardm.decode(params, [*passes, b"", b""], 24, 24, 3, 0, model)
+        decoded(params, [*passes, b"", b""], 24, 24, 3, 0, model)
 
 
 def test_geometry_codes_every_pixel_once():

@@ -8,7 +8,7 @@ same units; an encoder collects intervals and pushes them in reverse, since the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..entropy.logistic import intervals, pop_pixels
 from ..entropy.stack import AnsStack
 from ..errors import CorruptStream, InputError, Truncated
 from ..models.provider import PINNED, MaskedModel, PhaseModel
-from . import ordered
+from . import ordered, receiver
 from .lattice import (
     TARGETS,
     UNKNOWN,
@@ -30,8 +30,7 @@ from .lattice import (
     side_codes,
     side_levels,
 )
-
-Progress = Callable[[float], None]
+from .receiver import Progress
 
 LATTICE, CONTEXT, NO_PHOTO, ORDERED = 0, 1, 2, 3  #: how the photo planes are coded: first byte of the parameters
 STRIP_POSITIONS = 8192  #: positions of a strip: its activations stay in cache
@@ -128,6 +127,12 @@ class _Walk:
     def __init__(self, image: np.ndarray):
         self.image, self.level = image, -1
         self.known: list[np.ndarray] = []
+
+    def copy(self) -> _Walk:
+        """Another walk from here on, over a copy of the picture."""
+        other = _Walk(self.image.copy())
+        other.level, other.known = self.level, list(self.known)
+        return other
 
     def enter(self, level: int, phase: int) -> tuple[np.ndarray, np.ndarray]:
         """(target view, base) of a unit; brings ``known`` up to date."""
@@ -261,59 +266,68 @@ def _encode_lattice(
     return params, passes
 
 
-def decode(
-    params: bytes,
-    passes: Sequence[bytes],
-    height: int,
-    width: int,
-    n_photo: int,
-    n_extra: int,
-    model: PhaseModel | MaskedModel | None,
-    *,
-    seed: int = 0,
-    progress: Progress | None = None,
-    strip_positions: int = STRIP_POSITIONS,
-    threads: int = THREADS,
-) -> tuple[np.ndarray, np.ndarray | None, int]:
-    """Mirror of :func:`encode`: (photo, extra or None if its pass is missing, stride of the grid known everywhere).
+class Receiver(receiver.Receiver):
+    """Mirror of :func:`encode`, pass by pass. ``stride``: of the grid that is known everywhere, 1 for a whole picture,
+    0, telling nothing, for a part in another order than the lattice's.
 
-    The stride is 1 for a whole picture, and 0, telling nothing, for a part in another order than the lattice's.
-    A prefix of the passes gives a preview, interpolated beyond the known pixels. Raises CorruptStream or Truncated.
+    A prefix of the passes gives a preview, interpolated beyond the known pixels. Raises CorruptStream.
     """
-    method = params[0] if params else -1
-    if method not in (LATTICE, CONTEXT, NO_PHOTO, ORDERED) or (method == NO_PHOTO) != (n_photo == 0):
-        raise CorruptStream(
-            f"codec parameters {params[:1].hex()} do not fit {n_photo} photo planes; the file is damaged"
-        )
-    if method == ORDERED:
-        plan = ordered.Plan.from_bytes(params[1:], seed)
-        empty = ordered.arranged(np.zeros((height, width, n_photo), np.uint8), _needed(model))
-        photo_passes = ordered.pass_count(empty.shape[0], empty.shape[1], _needed(model), plan)
-    else:
-        photo_passes = {LATTICE: len(pass_units(height, width)), CONTEXT: 1, NO_PHOTO: 0}[method]
-    if len(passes) > photo_passes + bool(n_extra):
-        raise CorruptStream(
-            f"{len(passes)} passes where {photo_passes + bool(n_extra)} are expected; the file is damaged"
-        )
-    if not passes or (method == NO_PHOTO and not n_extra):
-        raise Truncated("the stream ends before its first pass; nothing can be shown yet")
-    stride = 1
-    if method == LATTICE:
-        photo, stride = _decode_lattice(
-            params, passes[:photo_passes], height, width, n_photo, _needed(model), progress, strip_positions, threads
-        )
-    elif method == ORDERED:
-        tokens, whole = ordered.decode(passes[:photo_passes], empty.shape, _needed(model), plan, progress=progress)
-        photo = tokens.reshape(height, width, n_photo)
-        stride = 1 if whole else 0
-    elif method == CONTEXT:
-        photo = context.decode_planes(passes[0], height, width, n_photo)
-    else:
-        photo = np.empty((height, width, 0), np.uint8)
-    extra: np.ndarray | None = np.empty((height, width, 0), np.uint8)
-    if n_extra:
-        extra = context.decode_planes(passes[-1], height, width, n_extra) if len(passes) > photo_passes else None
-    return photo, extra, stride
+
+    def __init__(
+        self,
+        params: bytes,
+        height: int,
+        width: int,
+        n_photo: int,
+        n_extra: int,
+        model: PhaseModel | MaskedModel | None,
+        seed: int = 0,
+        *,
+        strip_positions: int = STRIP_POSITIONS,
+        threads: int = THREADS,
+    ):
+        method = params[0] if params else -1
+        if method not in (LATTICE, CONTEXT, NO_PHOTO, ORDERED) or (method == NO_PHOTO) != (n_photo == 0):
+            raise CorruptStream(
+                f"codec parameters {params[:1].hex()} do not fit {n_photo} photo planes; the file is damaged"
+            )
+        self.shape, self.n_extra = (height, width, n_photo), n_extra
+        self.taken, self.stride = 0, 1 if method in (CONTEXT, NO_PHOTO) else 0
+        self.photo = np.zeros(self.shape, np.uint8)
+        self.extra: np.ndarray | None = None if n_extra else np.empty((height, width, 0), np.uint8)
+        self._lattice: _LatticeReceiver | None = None
+        self._ordered: ordered.Receiver | None = None
+        if method == LATTICE:
+            self._lattice = _LatticeReceiver(params, self.photo, _needed(model), strip_positions, threads)
+            self.photo_passes = len(self._lattice.passes)
+        elif method == ORDERED:
+            plan, shape = ordered.Plan.from_bytes(params[1:], seed), ordered.arranged(self.photo, _needed(model)).shape
+            self._ordered = ordered.Receiver((shape[0], shape[1], shape[2]), _needed(model), plan)
+            self.photo_passes = self._ordered.passes
+        else:
+            self.photo_passes = int(method == CONTEXT)
+
+    def take(self, payload: bytes, progress: Progress | None = None) -> None:
+        number, expected = self.taken, self.photo_passes + bool(self.n_extra)
+        if number >= expected:
+            raise CorruptStream(f"more passes than the {expected} expected; the file is damaged")
+        if number == self.photo_passes:
+            self.extra = context.decode_planes(payload, *self.shape[:2], self.n_extra)
+        elif self._lattice is not None:
+            self.stride = self._lattice.take(payload, progress)
+        elif self._ordered is not None:
+            self._ordered.take(payload, progress)
+            self.stride = int(self._ordered.complete)
+        else:
+            self.photo = context.decode_planes(payload, *self.shape)
+        self.taken += 1
+
+    def show(self, reconstruction: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+        if not self.taken:
+            raise Truncated("the stream ends before its first pass; nothing can be shown yet")
+        if self._lattice is not None:
+            return self._lattice.preview(), self.extra
+        return self._ordered.tokens().reshape(self.shape) if self._ordered is not None else self.photo, self.extra
 
 
 def _needed(model: Any) -> Any:
@@ -322,49 +336,54 @@ def _needed(model: Any) -> Any:
     return model
 
 
-def _decode_lattice(
-    params: bytes,
-    passes: Sequence[bytes],
-    H: int,
-    W: int,
-    C: int,
-    model: PhaseModel,
-    progress: Progress | None,
-    strip_positions: int,
-    threads: int,
-) -> tuple[np.ndarray, int]:
-    levels = list(side_levels(H, W))
-    if len(params) != 1 + len(levels):
-        raise CorruptStream(f"{len(params) - 1} side-information codes where {len(levels)} are expected")
-    codes = {level: (byte >> 4, byte & 15) for level, byte in zip(levels, params[1:], strict=True)}
-    photo = np.zeros((H, W, C), np.uint8)
-    phases, walk, done = _Phases(model, codes, strip_positions, threads), _Walk(photo), 0
-    stride = 1 << level_count(H, W)
-    for number, units in enumerate(pass_units(H, W)):
-        stack = AnsStack.from_bytes(passes[number]) if number < len(passes) else None
-        if number == 0 and stack is not None:
-            coarsest = photo[::stride, ::stride]
+class _LatticeReceiver:
+    """Mirror of :func:`_encode_lattice`: fills ``photo`` uint8 (H, W, C) pass by pass."""
+
+    def __init__(self, params: bytes, photo: np.ndarray, model: PhaseModel, strip_positions: int, threads: int):
+        H, W = photo.shape[:2]
+        levels = list(side_levels(H, W))
+        if len(params) != 1 + len(levels):
+            raise CorruptStream(f"{len(params) - 1} side-information codes where {len(levels)} are expected")
+        codes = {level: (byte >> 4, byte & 15) for level, byte in zip(levels, params[1:], strict=True)}
+        self.photo, self.walk = photo, _Walk(photo)
+        self.phases = _Phases(model, codes, strip_positions, threads)
+        self.passes, self.taken = pass_units(H, W), 0
+
+    def take(self, payload: bytes, progress: Progress | None) -> int:
+        """The stride of the grid that is known from here on. Raises CorruptStream."""
+        H, W, C = self.photo.shape
+        stack, units, done = AnsStack.from_bytes(payload), self.passes[self.taken], 0
+        stride = 1 << level_count(H, W)
+        if not self.taken:
+            coarsest = self.photo[::stride, ::stride]
             coarsest[...] = stack.pop_bytes(coarsest.size).reshape(coarsest.shape)
+        total = max(1, sum(_target(self.photo, *unit)[..., 0].size for unit in units))
         for level, phase in units:
-            target, base = walk.enter(level, phase)
+            target, base = self.walk.enter(level, phase)
             rows, columns = target.shape[:2]
-            if stack is None:  # beyond the prefix: interpolate
-                target[...] = _interpolated(base[:rows, :columns])
-                walk.leave(target, base)
-                continue
-            for y0, y1, result in phases.run(level, phase, walk.known, lambda y0, y1, params: params):
+            for y0, y1, result in self.phases.run(level, phase, self.walk.known, lambda y0, y1, params: params):
                 y1 = min(y1, rows)
                 if y1 > y0:
                     sums = np.ascontiguousarray(base[y0:y1, :columns]).reshape(-1, C)
                     part = _strip_params(result, y1 - y0, columns)  # type: ignore[arg-type]
                     target[y0:y1] = pop_pixels(stack, part, sums).reshape(y1 - y0, columns, C)
-            walk.leave(target, base)
+            self.walk.leave(target, base)
             done += rows * columns
             if progress:
-                progress(done / (H * W))
-        if stack is not None:
-            stack.finish()
-            if units:
-                level, phase = units[-1]
-                stride = 1 << level if number + 1 == len(pass_units(H, W)) or phase == 2 else 2 << level
-    return photo, stride
+                progress(done / total)
+            stride = 1 << level if phase == len(TARGETS) - 1 else 2 << level
+        stack.finish()
+        self.taken += 1
+        return stride
+
+    def preview(self) -> np.ndarray:
+        """The picture; what missing passes would tell is interpolated."""
+        left = [unit for units in self.passes[self.taken :] for unit in units]
+        if not left:
+            return self.photo
+        walk = self.walk.copy()
+        for level, phase in left:
+            target, base = walk.enter(level, phase)
+            target[...] = _interpolated(base[: target.shape[0], : target.shape[1]])
+            walk.leave(target, base)
+        return walk.image

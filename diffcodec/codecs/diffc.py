@@ -12,7 +12,7 @@ previews are evenly spaced and their frame costs little.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +26,8 @@ from ..diffusion.process import Step
 from ..entropy import context
 from ..errors import CorruptStream, InputError, Truncated
 from ..models.provider import DiffusionModel
-from . import remainder
-
-Progress = Callable[[float], None]
+from . import receiver, remainder
+from .receiver import Progress
 
 PARAMS_BYTES, FEWEST_BYTES = (
     2,
@@ -291,7 +290,7 @@ def _no_further(units: int, logsnr: float, psnr: float, before: tuple[float, flo
     return max(1, min(units, math.ceil((wanted - psnr) / slope / UNIT)))
 
 
-class Receiver:
+class Receiver(receiver.Receiver):
     """The mirror of the sender: takes payloads as they come and shows a picture after any of them."""
 
     def __init__(
@@ -333,18 +332,6 @@ class Receiver:
             at += size
             if progress:
                 progress(at / len(payload))
-
-    def take_all(self, payloads: Sequence[bytes], progress: Progress | None = None) -> None:
-        """Walk on by several payloads."""
-        done, total = 0, max(1, sum(map(len, payloads)))
-        for payload in payloads:
-
-            def part(fraction: float, done: int = done, size: int = len(payload)) -> None:
-                if progress:
-                    progress((done + fraction * size) / total)
-
-            self.take(payload, part)
-            done += len(payload)
 
     def show(self, reconstruction: str) -> tuple[np.ndarray, np.ndarray | None]:
         """(photo uint8 (H, W, n_photo), extra or None while its payload is missing). Raises Truncated."""

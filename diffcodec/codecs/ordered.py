@@ -6,7 +6,7 @@ for some tokens. A unit reveals one digit of its tokens, the only one unless the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,12 +97,6 @@ def arranged(photo: np.ndarray, model: MaskedModel) -> np.ndarray:
     return photo.reshape(len(photo), -1, 1) if model.separate else photo
 
 
-def pass_count(height: int, width: int, model: MaskedModel, plan: Plan) -> int:
-    """Passes of a stream of tokens of this size."""
-    nothing = np.zeros((height, width), bool)
-    return len(list(_Walk(nothing[..., None].view(np.uint8), nothing, model, plan).passes()))
-
-
 def encode(
     tokens: np.ndarray, model: MaskedModel, plan: Plan, *, progress: Progress | None = None
 ) -> tuple[list[bytes], float]:
@@ -129,33 +123,32 @@ def encode(
     return passes, bits
 
 
-def decode(
-    passes: Sequence[bytes],
-    shape: tuple[int, int, int],
-    model: MaskedModel,
-    plan: Plan,
-    *,
-    progress: Progress | None = None,
-) -> tuple[np.ndarray, bool]:
-    """Mirror of :func:`encode`: (tokens uint8 of ``shape``, whether all passes were there). Raises CorruptStream.
+class Receiver:
+    """Mirror of :func:`encode`, pass by pass, for tokens of ``shape`` (H, W, C)."""
 
-    What the missing passes would tell is filled in from the tokens that are known.
-    """
-    walk = _Walk(np.zeros(shape, np.uint8), np.zeros(shape[:2], bool), model, plan)
-    planned = list(walk.passes())
-    if len(passes) > len(planned):
-        raise CorruptStream(f"{len(passes)} passes where {len(planned)} are expected; the file is damaged")
-    done = 0
-    for part, payload in zip(planned, passes, strict=False):
-        stack = AnsStack.from_bytes(payload)
-        for stage, places in part:
-            walk.tell(stage, places, _popped(walk, stage, places, stack))
-            done += 1
+    def __init__(self, shape: tuple[int, int, int], model: MaskedModel, plan: Plan):
+        self._walk = _Walk(np.zeros(shape, np.uint8), np.zeros(shape[:2], bool), model, plan)
+        self._left = list(self._walk.passes())
+        self.passes = len(self._left)
+
+    @property
+    def complete(self) -> bool:
+        return not self._left
+
+    def take(self, payload: bytes, progress: Progress | None = None) -> None:
+        """Raises CorruptStream."""
+        if self.complete:
+            raise CorruptStream(f"more passes than the {self.passes} expected; the file is damaged")
+        stack, part = AnsStack.from_bytes(payload), self._left.pop(0)
+        for number, (stage, places) in enumerate(part, 1):
+            self._walk.tell(stage, places, _popped(self._walk, stage, places, stack))
             if progress:
-                progress(done / len(walk.units))
+                progress(number / len(part))
         stack.finish()
-    complete = len(passes) == len(planned)
-    return walk.values if complete else filled(walk.values, walk.known), complete
+
+    def tokens(self) -> np.ndarray:
+        """uint8 (H, W, C); what missing passes would tell is filled in from the tokens that are known."""
+        return self._walk.values if self.complete else filled(self._walk.values, self._walk.known)
 
 
 def _popped(walk: _Walk, stage: int, places: np.ndarray, stack: AnsStack) -> np.ndarray:
