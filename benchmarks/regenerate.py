@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 RESULTS = Path(__file__).parent / "results"
-KEPT = ("rows.csv", "summary.csv", "bd-rate.csv", "about.json", "curves.png", "curves.svg")
+KEPT = ("rows.csv", "summary.csv", "bd-rate.csv", "equal-bytes.csv", "about.json", "curves.png", "curves.svg")
 LOSSY = ["jpeg", "webp", "avif", "jxl", "diffc-mean", "diffc-flow"]
 LOSSLESS = ["png", "jpegls", "jpeg2000-lossless", "webp-lossless", "avif-lossless", "jxl-lossless"]
 COMMAND = "python benchmarks/regenerate.py --kodak KODAK_DIR --cifar CIFAR.npz --part "

@@ -337,6 +337,19 @@ def test_bd_rate_of_half_the_bytes() -> None:
     assert math.isnan(report.bd_rate(full[:3], half, "psnr"))
 
 
+def test_ours_at_the_bytes_of_others() -> None:
+    def row(image: str, codec: str, size: int, psnr: float, rate: float = 1) -> dict[str, str]:
+        return dict(image=image, codec=codec, target_bpp=f"{rate}", bytes=f"{size}", psnr=f"{psnr}", swd=f"{-psnr}")
+
+    rows = [row("a", "jpeg", 200, 30), row("b", "jpeg", 800, 31), row("a", "avif", 100, 30)]
+    for image in "ab":
+        rows += [row(image, "diffc-mean", 100, 32, 0.5), row(image, "diffc-mean", 400, 36)]
+    found = report.at_equal_bytes(rows)
+    assert list(found) == [("jpeg", 1.0, "diffc-mean")]  # of avif a picture is missing
+    # halfway in log bytes, and at the end beyond it
+    assert found["jpeg", 1.0, "diffc-mean"] == {"images": 2, "psnr": (30.5, 35.0, 4.5), "swd": (-30.5, -35.0, -4.5)}
+
+
 def test_a_missing_rate_makes_no_mean() -> None:
     row = {
         "codec": "x",

@@ -27,9 +27,9 @@ Lossy = dict[str, list[Mean]]  #: codec -> a mean per rate, lowest rate first
 def write(
     out: Path, rows: Sequence[Row], about: dict[str, str], errors: Sequence[str], skipped: dict[str, str]
 ) -> Path:
-    """Write summary.csv, bd-rate.csv, about.json, curves.png, curves.svg and report.html below ``out``; its path.
+    """Write summary.csv, bd-rate.csv, equal-bytes.csv, about.json, curves.png and .svg, report.html below ``out``.
 
-    Where pyarrow is installed, rows.parquet holds the rows of rows.csv.
+    Where pyarrow is installed, rows.parquet holds the rows of rows.csv. Returns the path of report.html.
     """
     lossy, lossless, partial = summarise(rows)
     add_sets(out, rows, lossy)
@@ -46,6 +46,7 @@ def write(
             )
     if lossy:
         draw(lossy, out)
+        _at_equal_bytes(out / "equal-bytes.csv", rows)
     left_out = [*errors, *(f"{name} {why}" for name, why in skipped.items()), *partial]
     path = out / "report.html"
     path.write_text(page.render(out, rows, lossy, lossless, rates, about, left_out), encoding="utf-8")
@@ -125,6 +126,55 @@ def add_sets(out: Path, rows: Sequence[Row], lossy: Lossy) -> None:
             paths = [[features.file(out, image, *name) for image in images] for name in names]
             if all(path.is_file() for some in paths for path in some):
                 p.update(features.distances(*([np.load(path) for path in some] for some in paths)))
+
+
+def _at_equal_bytes(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(
+            ["codec", "target_bpp", "ours", "images", *(f"{m} {k}" for m in ("psnr", "swd") for k in _EQUAL)]
+        )
+        for (codec, target, ours), found in at_equal_bytes(rows).items():
+            values = [page.number(v, 3) for m in ("psnr", "swd") for v in found[m]]
+            writer.writerow([codec, f"{target:g}", ours, int(found["images"]), *values])
+
+
+_EQUAL = ("", "of ours", "difference")
+
+
+def at_equal_bytes(rows: Sequence[Row]) -> dict[tuple[str, float, str], dict[str, Any]]:
+    """(codec, rate, ours) -> images, and of psnr and swd: its mean, that of ours at the same bytes, the difference.
+
+    Picture by picture ours is read off its curve, linear in log bytes, at the size of the other's file; beyond its ends
+    it stays as it is there. Only where all pictures have a file of the other.
+    """
+    curves: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["target_bpp"] != "":
+            curves[row["codec"], row["image"]].append(row)
+    images = sorted({image for _, image in curves})
+    mine = sorted({codec for codec, _ in curves if codec.startswith("diffc")})
+    out: dict[tuple[str, float, str], dict[str, Any]] = {}
+    for ours in mine:
+        known = {image: sorted(curves[ours, image], key=lambda r: float(r["bytes"])) for image in images}
+        if not all(known.values()):
+            continue
+        for codec in dict.fromkeys(codec for codec, _ in curves if codec not in mine):
+            for target in sorted({float(r["target_bpp"]) for i in images for r in curves[codec, i]}):
+                files = [(i, r) for i in images for r in curves[codec, i] if float(r["target_bpp"]) == target]
+                if len(files) < len(images):
+                    continue
+                out[codec, target, ours] = {"images": len(files)}
+                for metric in ("psnr", "swd"):
+                    theirs = np.array([float(r[metric]) for _, r in files])
+                    own = np.array([_read_off(known[i], metric, float(r["bytes"])) for i, r in files])
+                    out[codec, target, ours][metric] = (theirs.mean(), own.mean(), (own - theirs).mean())
+    return out
+
+
+def _read_off(curve: Sequence[Row], metric: str, size: float) -> float:
+    sizes, values = (np.array([float(r[key]) for r in curve]) for key in ("bytes", metric))
+    return float(np.interp(np.log(size), np.log(sizes), values))
 
 
 def bd_rates(lossy: Lossy) -> dict[str, dict[str, float]]:
