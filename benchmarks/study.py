@@ -1,6 +1,6 @@
 """Capacity against training length against decode cost, from nothing, for each kind of bundled model.
 
-    python benchmarks/study.py PHOTOS.npz --cifar CIFAR.npz --out DIR [--minutes 1.5 6] [--jobs 2] [--model NAME ...]
+    python benchmarks/study.py PHOTOS.npz --cifar CIFAR.npz --out DIR [--minutes 1.25 5] [--jobs 2] [--model NAME ...]
 
 Every size is trained anew for each length, its learning rate going to 1 % at the end of it, on one thread; a row of
 DIR/study.csv holds the validation bits it ends at. Runs that are there already are not made again. DIR/study.png shows
@@ -159,7 +159,7 @@ def main() -> None:
     ap.add_argument("photos", type=Path)
     ap.add_argument("--cifar", type=Path, required=True)
     ap.add_argument("--out", type=Path, required=True)
-    ap.add_argument("--minutes", type=float, nargs="+", default=[1.5, 6])
+    ap.add_argument("--minutes", type=float, nargs="+", default=[1.25, 5])
     ap.add_argument("--model", nargs="+", choices=list(MODELS), default=list(MODELS))
     ap.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each")
     args = ap.parse_args()
