@@ -63,7 +63,8 @@ def cifar10(source: Path, work: Path, pictures: int) -> None:
     with np.load(source) as z:
         for k, image in enumerate(z["test"][:pictures]):
             Image.fromarray(image).save(folder / f"{k:04d}.png")
-    measure(folder, work, [*LOSSLESS, "heic-lossless", "ardm", "vdm-archive:cifar10-vdm"], "cifar10", pictures)
+    ours = ["ardm", "ardm:cifar10-ardm", "vdm-archive:cifar10-vdm"]
+    measure(folder, work, [*LOSSLESS, "heic-lossless", *ours], "cifar10", pictures)
 
 
 def throughput(work: Path) -> None:
