@@ -5,7 +5,7 @@
 Every size is trained anew for each length, its learning rate going to 1 % at the end of it, on one thread; a row of
 DIR/study.csv holds the validation bits it ends at. Runs that are there already are not made again. DIR/study.png shows
 them beside each size's power law, bits = c minutes^-p through its lengths, up to ten times the longest: a law of two
-points, which knows no floor, so a bound for optimists.
+points, no more than a hint.
 
 PHOTOS.npz is packed by `tools/prepare_photos.py`, CIFAR.npz described in `tools/cifar_data.py`. The bits of photo-vdm
 and cifar10-vdm are the diffusion loss over log-SNR -8 to 13.5.
