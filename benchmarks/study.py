@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -108,12 +109,17 @@ def trained(args: argparse.Namespace, model: str, size: str, minutes: float, mac
     }
 
 
+def law(t: np.ndarray, bits: np.ndarray, at: Any) -> Any:
+    """bits = c t^-p, fitted, at other t."""
+    p, c = np.polyfit(np.log(t), np.log(bits), 1)
+    return np.exp(c) * at**p
+
+
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    import numpy as np
 
     models = list(dict.fromkeys(row["model"] for row in rows))
     figure, axes = plt.subplots(1, len(models), figsize=(4.2 * len(models), 4), layout="constrained", squeeze=False)
@@ -127,9 +133,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             t, bits = np.array([m for m, _, _ in own]), np.array([b for _, b, _ in own])
             (line,) = axis.plot(t, bits, "o-", label=f"{size}: {float(own[0][2]['kmac_per_pixel']):.0f} kMAC/pixel")
             if len(own) > 1:
-                p, c = np.polyfit(np.log(t), np.log(bits), 1)
                 further = np.array([t[-1], 10 * t[-1]])
-                axis.plot(further, np.exp(c) * further**p, ":", color=line.get_color())
+                axis.plot(further, law(t, bits, further), ":", color=line.get_color())
         axis.set(xscale="log", title=model, xlabel="minutes of one core", ylabel="validation bits per dimension")
         axis.legend(fontsize=8)
         axis.grid(alpha=0.3)
@@ -141,16 +146,13 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 def predicted(rows: list[dict[str, Any]]) -> list[str]:
     """A line for each size with two lengths: what its power law gives at ten times the longest."""
-    import numpy as np
-
     out = []
     for model, size in dict.fromkeys((row["model"], row["size"]) for row in rows):
         own = [r for r in rows if (r["model"], r["size"]) == (model, size)]
-        t, bits = (np.log([float(r[key]) for r in own]) for key in ("minutes", "val_bpd"))
+        t, bits = (np.array([float(r[key]) for r in own]) for key in ("minutes", "val_bpd"))
         if len(own) > 1:
-            p, c = np.polyfit(t, bits, 1)
-            at = float(np.exp(c + p * (t.max() + np.log(10))))
-            out.append(f"{model}, {size}: {float(np.exp(bits.min())):.3f}, at ten times the longest {at:.3f}")
+            at = float(law(t, bits, 10 * t.max()))
+            out.append(f"{model}, {size}: {bits.min():.3f}, at ten times the longest {at:.3f}")
     return out
 
 

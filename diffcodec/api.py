@@ -346,9 +346,14 @@ def _write(
         Header.from_bytes(payload := header.to_bytes())
     except (ValueError, CorruptStream) as error:  # only a name or parameters of someone's own provider
         raise InputError(f"the model {provider.name!r} cannot be recorded in a stream: {error}") from None
-    known = not named or _registry().name_of(header.fingerprint) == header.model
-    plain = form.palette is None and picture.icc is None and picture.exif is None and len(passes) == 1
-    if codec == "ardm" and plain and known and len(passes[0]) <= small.WORTH:
+    plain = form.palette is None and picture.icc is None and picture.exif is None
+    if (
+        codec == "ardm"
+        and plain
+        and len(passes) == 1
+        and len(passes[0]) <= small.WORTH
+        and (not named or _registry().name_of(header.fingerprint) == header.model)
+    ):
         return write([Chunk("S", small.pack(header, passes[0], digest))])
     chunks = [Chunk("H", payload)]
     if form.palette is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -21,6 +22,7 @@ def cards() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
 
 
+@functools.lru_cache(64)  # asked at every small picture; the cards stay as they were installed
 def name_of(fingerprint: bytes) -> str | None:
     """The bundled model whose fingerprint starts with these bytes."""
     return next((c["name"] for c in cards() if bytes.fromhex(c["fingerprint"]).startswith(fingerprint)), None)
