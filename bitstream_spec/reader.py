@@ -193,9 +193,9 @@ def parse(data: bytes, *, partial: bool = False, max_pixels: int = 2**28) -> dic
     if len(data) > 9 and data[8] != 1:
         refuse("UnsupportedVersion", f"major version {data[8]}")
     chunks, wrong = read_chunks(data)
-    found: dict[str, Any] = {"version": list(data[8:10]), "palette": None, "ancillary": {}, "passes": [], "ends": []}
-    found["digest"] = None
-    stage, seen = "", set()  # the last chunk of those that set the order: H C P E
+    found: dict[str, Any] = {"version": list(data[8:10]), "palette": None, "adjustment": None, "ancillary": {}}
+    found |= {"passes": [], "ends": [], "digest": None}
+    stage, seen = "", set()  # the last chunk of those that set the order: H C A P E
     for chunk in chunks:
         letter, payload = chunk["type"], chunk["payload"]
         if not stage and letter == "S":
@@ -205,11 +205,11 @@ def parse(data: bytes, *, partial: bool = False, max_pixels: int = 2**28) -> dic
             continue
         if not stage and letter != "H":
             refuse("CorruptStream", "the header is not the first chunk")
-        if letter.isupper() and letter not in "HCPES":
+        if letter.isupper() and letter not in "HCAPES":
             refuse("UnsupportedVersion", f"critical chunk {letter}")
-        lawful = {"": "H", "H": "CPE", "C": "PE", "P": "PE"}[stage]
+        lawful = {"": "H", "H": "CAPE", "C": "PE", "A": "PE", "P": "PE"}[stage]
         if letter.isupper():
-            if letter not in lawful or (letter == "C" and seen):
+            if letter not in lawful or (letter in "CA" and seen):
                 refuse("CorruptStream", f"chunk {letter} repeated or out of order")
             stage = letter
         elif stage == "P" or (letter in found["ancillary"]):
@@ -220,6 +220,12 @@ def parse(data: bytes, *, partial: bool = False, max_pixels: int = 2**28) -> dic
             if len(payload) > 1024:
                 refuse("LimitExceeded", "the palette is too long")
             found["palette"] = payload.hex()
+        elif letter == "A":
+            if len(payload) > 65536:
+                refuse("LimitExceeded", "the adjustment is too long")
+            if found["header"]["codec"] != 0:
+                refuse("CorruptStream", "an adjustment outside of ARDM")
+            found["adjustment"] = payload.hex()
         elif letter == "P":
             found["passes"].append(payload.hex())
             found["ends"].append(chunk["end"])

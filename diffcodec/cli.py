@@ -56,6 +56,9 @@ def encode(
     device: Device = "auto",
     calls: Annotated[int | None, typer.Option(min=1, help="Network calls of an order-agnostic model (50).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed recorded in the stream.")] = 0,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Fit the network to the picture: smaller, slow to encode.")
+    ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -82,6 +85,7 @@ def encode(
             device=device,
             calls=calls,
             seed=seed,
+            tune=tune,
             progress=progress,
         )
     seconds = time.perf_counter() - start

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from . import api, files, output
 from .errors import InputError, Truncated
+from .forms import picture_of
 from .image import Picture
 
 _PANEL, _TEXT, _GAP, _COLUMNS = 256, 34, 8, 4
@@ -115,12 +116,12 @@ def _walked(
         receiver.take(payload)
         seconds += time.perf_counter() - start
         with contextlib.suppress(Truncated):  # planes beside the colours alone show nothing
-            image = api._picture(container, *receiver.show("mean")).array
+            image = picture_of(container, *receiver.show("mean")).array
             previews.append(api.Preview(image, end, 8 * end / pixels, False))
         if progress:
             progress(end / len(data))
     start = time.perf_counter()
-    shown = api._picture(container, *receiver.show("flow"))
+    shown = picture_of(container, *receiver.show("flow"))
     return previews, shown, seconds + time.perf_counter() - start
 
 

@@ -27,7 +27,7 @@ from .varint import read_varint, write_varint
 
 SIGNATURE = b"\x8bDFC\r\n\x1a\n"
 VERSION = (1, 0)
-SMALL_VERSION = (1, 1)  #: of streams of one 'S' chunk
+SINCE = {"S": (1, 1), "A": (1, 2)}  #: versions of streams that have these chunks
 DIGEST_BYTES = 8
 ANCILLARY = "ixt"  #: ICC profile, Exif data, text prompt
 _START = len(SIGNATURE) + len(VERSION)
@@ -48,6 +48,7 @@ class Container:
     """A parsed stream.
 
     palette:   payload of the 'C' chunk, or None
+    adjustment: payload of the 'A' chunk, or None
     ancillary: payloads of the known ancillary chunks by type; unknown ones are skipped
     passes:    payloads of the 'P' chunks, coarse to fine
     ends:      stream offset behind each pass: that many bytes from the front decode with it
@@ -57,6 +58,7 @@ class Container:
 
     header: Header
     palette: bytes | None
+    adjustment: bytes | None
     ancillary: dict[str, bytes]
     passes: list[bytes]
     ends: list[int]
@@ -81,7 +83,7 @@ def framed(length: int) -> int:
 def write(chunks: Iterable[Chunk]) -> bytes:
     """Signature, the lowest version that has all ``chunks``, and these in the order given, which is not checked."""
     chunks = list(chunks)
-    seal = bytes(SMALL_VERSION if any(chunk.type == "S" for chunk in chunks) else VERSION)
+    seal = bytes(max((SINCE[chunk.type] for chunk in chunks if chunk.type in SINCE), default=VERSION))
     out = [SIGNATURE, seal]
     for chunk in chunks:
         start = chunk.type.encode("ascii") + write_varint(len(chunk.payload))
@@ -202,12 +204,13 @@ def assemble(chunks: Iterable[Chunk], version: tuple[int, int], limits: Limits =
 
 
 class _Parts:
-    """Chunks sorted by kind as they come. Their order: H, at most one C, ancillary ones, passes, E; or one S."""
+    """Chunks sorted by kind as they come. Their order: H, at most one C or A, ancillary ones, passes, E; or one S."""
 
     def __init__(self, limits: Limits):
         self.limits = limits
         self.header: Header | None = None
         self.palette: bytes | None = None
+        self.adjustment: bytes | None = None
         self.ancillary: dict[str, bytes] = {}
         self.passes: list[bytes] = []
         self.ends: list[int] = []
@@ -228,6 +231,13 @@ class _Parts:
             if len(chunk.payload) > self.limits.max_palette:
                 raise LimitExceeded(f"palette of {len(chunk.payload)} bytes is over {self.limits.max_palette} bytes")
             self.palette = chunk.payload
+        elif chunk.type == "A" and last == "H":
+            assert self.header is not None
+            if len(chunk.payload) > self.limits.max_params:
+                raise LimitExceeded(f"adjustment of {len(chunk.payload)} bytes is over {self.limits.max_params} bytes")
+            if CODECS[self.header.codec] != "ardm":
+                raise CorruptStream("an adjustment of ARDM's network in a stream of another codec; the file is damaged")
+            self.adjustment = chunk.payload
         elif chunk.type == "P" and last != "E":
             self.passes.append(chunk.payload)
             self.ends.append(chunk.end)
@@ -237,7 +247,7 @@ class _Parts:
             if len(chunk.payload) != DIGEST_BYTES and not lossy:
                 raise CorruptStream(f"the end chunk holds {len(chunk.payload)} bytes, its digest {DIGEST_BYTES}")
             self.digest = chunk.payload
-        elif chunk.type.isupper() and chunk.type not in "HCPES":
+        elif chunk.type.isupper() and chunk.type not in "HCAPES":
             raise UnsupportedVersion(f"critical chunk '{chunk.type}' is unknown here; install a newer diffcodec")
         elif chunk.type.isupper() or self.passes or self.digest is not None or chunk.type in self.ancillary:
             raise CorruptStream(f"chunk '{chunk.type}' is repeated or out of order; the file is damaged")
@@ -247,5 +257,12 @@ class _Parts:
     def container(self, version: tuple[int, int]) -> Container:
         assert self.header is not None
         return Container(
-            self.header, self.palette, dict(self.ancillary), list(self.passes), list(self.ends), self.digest, version
+            self.header,
+            self.palette,
+            self.adjustment,
+            dict(self.ancillary),
+            list(self.passes),
+            list(self.ends),
+            self.digest,
+            version,
         )

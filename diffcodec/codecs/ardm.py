@@ -121,16 +121,16 @@ def _strip_params(params: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return np.ascontiguousarray(params[:rows, :columns]).reshape(rows * columns, 10, params.shape[2] // 10)
 
 
-class _Walk:
+class Walk:
     """The cosets of one level as they become known, unit after unit."""
 
     def __init__(self, image: np.ndarray):
         self.image, self.level = image, -1
         self.known: list[np.ndarray] = []
 
-    def copy(self) -> _Walk:
+    def copy(self) -> Walk:
         """Another walk from here on, over a copy of the picture."""
-        other = _Walk(self.image.copy())
+        other = Walk(self.image.copy())
         other.level, other.known = self.level, list(self.known)
         return other
 
@@ -230,7 +230,7 @@ def _encode_lattice(
     rgb = photo if C == 3 else photo.repeat(3, 2)
     codes = {level: side_codes(rgb[:: 1 << level, :: 1 << level]) for level in side_levels(H, W)}
     params = bytes([LATTICE, *(luma << 4 | chroma for luma, chroma in codes.values())])
-    phases, walk, passes, done = _Phases(model, codes, strip_positions, threads), _Walk(photo), [], 0
+    phases, walk, passes, done = _Phases(model, codes, strip_positions, threads), Walk(photo), [], 0
     for number, units in enumerate(pass_units(H, W)):
         coded: list[tuple[np.ndarray, np.ndarray]] = []
         for level, phase in units:
@@ -345,7 +345,7 @@ class _LatticeReceiver:
         if len(params) != 1 + len(levels):
             raise CorruptStream(f"{len(params) - 1} side-information codes where {len(levels)} are expected")
         codes = {level: (byte >> 4, byte & 15) for level, byte in zip(levels, params[1:], strict=True)}
-        self.photo, self.walk = photo, _Walk(photo)
+        self.photo, self.walk = photo, Walk(photo)
         self.phases = _Phases(model, codes, strip_positions, threads)
         self.passes, self.taken = pass_units(H, W), 0
 

@@ -197,6 +197,13 @@ class CpuRuntime:
         self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """See :meth:`lattice_torch.TorchRuntime.strip`."""
+        params, after, _ = self.strip_and_codes(phase, x, before, bias, top, bottom)
+        return params, after
+
+    def strip_and_codes(
+        self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Also the head's input: codes float32 (rows', w, C)."""
         p = f"{phase}."
         rows, w, C = x.shape[1] - 5, x.shape[2] - 5, len(bias)
         N = rows * w
@@ -237,7 +244,7 @@ class CpuRuntime:
         if entry is not None:
             after = np.empty((kept, w, C), np.uint8)
             _codes(r, entry.code_multiplier, entry.low, entry.low, after)
-        return params.reshape(kept, w, -1), after
+        return params.reshape(kept, w, -1), after, codes
 
     def _matrix(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.empty(shape, np.int8 if self.int8 else np.float32)

@@ -216,10 +216,10 @@ def phase_base(known: list[Tensor], phase: int) -> Tensor:
     return c + below + d + _shift(d, 0, 1)
 
 
-def mixture_nats(target: Tensor, base: Tensor, params: Tensor, summed: bool = True) -> Tensor:
+def mixture_nats(target: Tensor, base: Tensor, params: Tensor, summed: bool = True, channels: int = 3) -> Tensor:
     """-log p(G) p(R|G) p(B|G,R) of pixels under the mixture (PixelCNN++ eq. 3, means offset from ``base``), summed.
 
-    ``target`` and ``base`` are (N, 3, h, w) in RGB order, ``params`` (N, 10K, h, w).
+    ``target`` and ``base`` are (N, 3, h, w) in RGB order, ``params`` (N, 10K, h, w). ``channels`` of 1: only G's part.
     """
     N, _, h, w = target.shape
     q = params.view(N, 10, -1, h, w)
@@ -239,7 +239,7 @@ def mixture_nats(target: Tensor, base: Tensor, params: Tensor, summed: bool = Tr
     log_p = F.logsigmoid(plus) + F.logsigmoid(-minus) + torch.log(-torch.expm1(-inv_s).clamp(max=-1e-9))
     log_p = torch.where(x == 0, F.logsigmoid(plus), torch.where(x == 255, F.logsigmoid(-minus), log_p))
     # a floor of 2^-23 for every symbol, as the integer tables give it
-    log_p = torch.logsumexp(logw + log_p.clamp_min(-25.0).sum(1), dim=1)
+    log_p = torch.logsumexp(logw + log_p.clamp_min(-25.0)[:, :channels].sum(1), dim=1)
     return -log_p.sum() if summed else -log_p
 
 

@@ -32,6 +32,13 @@ class TorchRuntime:
         Returns parameters int32 (rows', w, 10K) and the next phase's input codes uint8 (rows', w, C), None after the
         last.
         """
+        params, after, _ = self.strip_and_codes(phase, x, before, bias, top, bottom)
+        return params, after
+
+    def strip_and_codes(
+        self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Also the head's input: codes float32 (rows', w, C)."""
         t, p = self.t, f"{phase}."
         rows, w = x.shape[1] - 5, x.shape[2] - 5
         C = len(bias)
@@ -51,7 +58,8 @@ class TorchRuntime:
             r = self._limit(r + t2)
         keep = slice(top * w, (rows - bottom) * w)
         r, skip = r[keep].view(-1, w, C), skip[keep]
-        params = self._conv(p + "head", self._codes(p + "head", r))
+        codes = self._codes(p + "head", r)
+        params = self._conv(p + "head", codes)
         K = params.shape[1] // 10
         params[:, K : 4 * K] += skip
         limits = torch.tensor([1 << 14] * K + [1 << 15] * 3 * K + [256] * 3 * K + [1 << 13] * 3 * K, device=self.device)
@@ -61,7 +69,7 @@ class TorchRuntime:
         name = f"{phase + 1}.entry"
         if name + ".low" in t:
             after = (self._codes(name, r) - int(t[name + ".low"])).to(torch.uint8).cpu().numpy()
-        return params.view(-1, w, 10 * K).cpu().numpy(), after
+        return params.view(-1, w, 10 * K).cpu().numpy(), after, codes.float().cpu().numpy()
 
     def _codes(self, name: str, r: Tensor) -> Tensor:
         """8-bit codes of hard-swish(r)."""

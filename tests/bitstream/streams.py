@@ -44,9 +44,10 @@ headers = st.builds(
 @st.composite
 def chunk_lists(draw: st.DrawFn) -> list[Chunk]:
     """Lawful chunks of a whole stream, unknown ancillary ones among them."""
-    chunks = [Chunk("H", draw(headers).to_bytes())]
-    if draw(st.booleans()):
-        chunks.append(Chunk("C", draw(st.binary(max_size=30))))
+    header = draw(headers)
+    chunks = [Chunk("H", header.to_bytes())]
+    if letter := draw(st.sampled_from(["", "C"] if header.codec else ["", "C", "A"])):
+        chunks.append(Chunk(letter, draw(st.binary(max_size=30))))
     ancillary = draw(st.lists(st.sampled_from("ixt"), unique=True)) + draw(st.lists(st.sampled_from("azq"), max_size=2))
     chunks += [Chunk(letter, draw(st.binary(max_size=12))) for letter in draw(st.permutations(ancillary))]
     chunks += [Chunk("P", payload) for payload in draw(st.lists(st.binary(max_size=200), max_size=4))]
@@ -82,6 +83,7 @@ def described(container: Container) -> dict[str, Any]:
     return {
         "version": list(container.version),
         "palette": None if container.palette is None else container.palette.hex(),
+        "adjustment": None if container.adjustment is None else container.adjustment.hex(),
         "ancillary": {letter: payload.hex() for letter, payload in container.ancillary.items()},
         "passes": [payload.hex() for payload in container.passes],
         "ends": container.ends,
