@@ -2,10 +2,10 @@
 
     python benchmarks/study.py PHOTOS.npz --cifar CIFAR.npz --out DIR [--minutes 1.25 5] [--jobs 2] [--model NAME ...]
 
-Every size is trained anew for each length, its learning rate going to 1 % at the end of it, on one thread; a row of
-DIR/study.csv holds the validation bits it ends at. Runs that are there already are not made again. DIR/study.png shows
-them beside each size's power law, bits = c minutes^-p through its lengths, up to ten times the longest: a law of two
-points, no more than a hint.
+Every size is trained anew for each length, in minutes of processor time of one thread, its learning rate going to 1 %
+at the end of it; a row of DIR/study.csv holds the validation bits it ends at. Runs that are there already are not made
+again. DIR/study.png shows them beside each size's power law, bits = c minutes^-p through its lengths, up to ten times
+the longest: a law of two points, no more than a hint.
 
 PHOTOS.npz is packed by `tools/prepare_photos.py`, CIFAR.npz described in `tools/cifar_data.py`. The bits of photo-vdm
 and cifar10-vdm are the diffusion loss over log-SNR -8 to 13.5.
@@ -89,7 +89,17 @@ def multiplications(net: nn.Module) -> float:
 def trained(args: argparse.Namespace, model: str, size: str, minutes: float, machine: str) -> dict[str, Any]:
     script, options, sizes = MODELS[model]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, TOOLS / script, args.photos, folder, "--minutes", minutes, "--every", 1e6]
+        command = [
+            sys.executable,
+            TOOLS / script,
+            args.photos,
+            folder,
+            "--minutes",
+            minutes,
+            "--core-minutes",
+            "--every",
+            1e6,
+        ]
         command += [*options, *sizes[size], *(["--cifar", args.cifar] if model.startswith("cifar10") else [])]
         one = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=one)

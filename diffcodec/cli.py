@@ -411,13 +411,28 @@ def _allow_large_pictures() -> None:
 
 @contextlib.contextmanager
 def _progress(what: str) -> Iterator[Callable[[float], None] | None]:
+    """A bar on a terminal's standard error; says after a while without progress what a first run waits for."""
     if not sys.stderr.isatty():
         yield None
         return
+    import threading
+
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=1.0)
-        yield lambda fraction: bar.update(task, completed=fraction)
+        hint = f"{what} (a first run compiles its kernels, for about a minute)"
+        waiting = threading.Timer(5, lambda: bar.update(task, description=hint))
+        waiting.daemon = True
+        waiting.start()
+
+        def advance(fraction: float) -> None:
+            waiting.cancel()
+            bar.update(task, completed=fraction, description=what)
+
+        try:
+            yield advance
+        finally:
+            waiting.cancel()

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -335,3 +336,26 @@ def test_demo_without_scikit_image(run: Run, tmp_path: Path, monkeypatch: pytest
 
 def test_line_makes_one_line() -> None:
     assert cli._line("a\n  b") == "a b"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_long_wait_for_the_first_progress_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AtOnce(threading.Timer):
+        def start(self) -> None:
+            self.function()
+
+    monkeypatch.setattr(threading, "Timer", AtOnce)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with cli._progress("encoding") as progress:
+        assert progress is not None
+        while "compiles" not in terminal.getvalue():  # drawn ten times a second
+            time.sleep(0.05)
+        progress(0.5)
+    first, _, later = terminal.getvalue().rpartition("a first run compiles")
+    assert first and "50 %" in later
