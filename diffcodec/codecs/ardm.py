@@ -213,11 +213,14 @@ def _choose(photo: np.ndarray, model: PhaseModel) -> int | None:
         return None
     n = 96
     corners = [(y * (H - min(n, H)) // 2, x * (W - min(n, W)) // 2) for y in range(3) for x in range(3)]
-    sizes = np.zeros(2)
-    for y, x in corners[::2]:
-        tile = np.ascontiguousarray(photo[y : y + n, x : x + n])
-        sizes[0] += sum(map(len, _encode_lattice(tile, model, None, STRIP_POSITIONS, THREADS)[1]))
-        sizes[1] += len(context.encode_planes(tile))
+
+    def sizes_of(corner: tuple[int, int]) -> list[int]:
+        tile = np.ascontiguousarray(photo[corner[0] : corner[0] + n, corner[1] : corner[1] + n])
+        lattice = sum(map(len, _encode_lattice(tile, model, None, STRIP_POSITIONS, 1)[1]))
+        return [lattice, len(context.encode_planes(tile))]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        sizes = np.sum(list(pool.map(sizes_of, corners[::2])), axis=0)
     if sizes[0] < 0.85 * sizes[1]:
         return LATTICE
     return CONTEXT if sizes[1] < 0.5 * sizes[0] else None
