@@ -84,7 +84,7 @@ net = torch.nn.Linear(4, 1)
 torch.nn.init.constant_(net.weight, 0.5)
 torch.nn.init.constant_(net.bias, 0.1)
 args = Namespace(device="cpu", run=Path(sys.argv[2]), init=None, lr=0.1, resume=False, seed=0,
-                 minutes=10.0, every=10.0, steps=1, ema=0.9)
+                 minutes=10.0, every=10.0, steps=1, ema=0.9, core_minutes=False)
 run = Training(args, net, {})
 x = torch.arange(16.0).view(4, 4).chunk(run.world)[run.rank]
 run.loop(lambda: net(x).square().mean(), lambda ema: {"log": []}, {"log": []})
