@@ -89,17 +89,8 @@ def multiplications(net: nn.Module) -> float:
 def trained(args: argparse.Namespace, model: str, size: str, minutes: float, machine: str) -> dict[str, Any]:
     script, options, sizes = MODELS[model]
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            TOOLS / script,
-            args.photos,
-            folder,
-            "--minutes",
-            minutes,
-            "--core-minutes",
-            "--every",
-            1e6,
-        ]
+        command = [sys.executable, TOOLS / script, args.photos, folder]
+        command += ["--core-minutes", "--minutes", minutes, "--every", 1e6]
         command += [*options, *sizes[size], *(["--cifar", args.cifar] if model.startswith("cifar10") else [])]
         one = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=one)

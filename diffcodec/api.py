@@ -94,13 +94,13 @@ def encode(
     provider = _registry().load(model, device=device) if wanted else None
     if tune and provider is not None and not hasattr(provider, "adjusted"):
         raise InputError(f"model '{provider.name}' cannot be tuned: leave tune out")
-    streams = []
+    digest, streams = picture.digest(), []
     for number, form in enumerate(forms):
         part = _part(progress, number / len(forms), 1 / len(forms))
         params, passes = module.encode(
             form.photo, form.extra, provider, seed=seed, calls=calls, progress=_part(part, 0, 0.2 if tune else 1)
         )
-        streams.append(stream_of(picture, form, codec, module, provider, seed, params, passes, picture.digest()))
+        streams.append(stream_of(picture, form, codec, module, provider, seed, params, passes, digest))
         if tune and form.photo.shape[2]:
             streams += _encode_tuned(picture, form, module, provider, seed, part)
     data = min(streams, key=len)

@@ -15,7 +15,7 @@ import numpy as np
 from ..entropy import context
 from ..errors import CorruptStream, ModelMismatch
 from .ardm import Walk
-from .lattice import TARGETS, UNKNOWN, phase_input, side_codes, side_levels
+from .lattice import TARGETS, UNKNOWN, phase_input, side_information
 from .receiver import Progress
 
 if TYPE_CHECKING:
@@ -84,9 +84,8 @@ def _positions(photo: np.ndarray, model: Any) -> list[tuple[np.ndarray, ...]]:
 
     from .ardm import THREADS
 
-    H, W, C = photo.shape
-    rgb = photo if C == 3 else photo.repeat(3, 2)
-    sides = {level: side_codes(rgb[:: 1 << level, :: 1 << level]) for level in side_levels(H, W) if level < LEVELS}
+    H, W, _ = photo.shape
+    sides = side_information(photo)
 
     def seen(crop: tuple[slice, slice]) -> list[tuple[int, tuple[np.ndarray, ...]]]:
         walk, out = Walk(np.ascontiguousarray(photo[crop])), []

@@ -27,7 +27,7 @@ from .lattice import (
     pass_units,
     phase_base,
     phase_input,
-    side_codes,
+    side_information,
     side_levels,
 )
 from .receiver import Progress
@@ -230,8 +230,7 @@ def _encode_lattice(
     photo: np.ndarray, model: PhaseModel, progress: Progress | None, strip_positions: int, threads: int
 ) -> tuple[bytes, list[bytes]]:
     H, W, C = photo.shape
-    rgb = photo if C == 3 else photo.repeat(3, 2)
-    codes = {level: side_codes(rgb[:: 1 << level, :: 1 << level]) for level in side_levels(H, W)}
+    codes = side_information(photo)
     params = bytes([LATTICE, *(luma << 4 | chroma for luma, chroma in codes.values())])
     phases, walk, passes, done = _Phases(model, codes, strip_positions, threads), Walk(photo), [], 0
     for number, units in enumerate(pass_units(H, W)):

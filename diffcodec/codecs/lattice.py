@@ -58,6 +58,13 @@ def side_codes(grid: np.ndarray) -> tuple[int, int]:
     return int(np.clip(codes[0], 0, 15)), int(np.clip(codes[1], 0, 15))
 
 
+def side_information(photo: np.ndarray) -> dict[int, tuple[int, int]]:
+    """The side-information codes in the stream of a picture uint8 (H, W, 1 or 3), by level, finest first."""
+    H, W, C = photo.shape
+    rgb = photo if C == 3 else photo.repeat(3, 2)
+    return {level: side_codes(rgb[:: 1 << level, :: 1 << level]) for level in side_levels(H, W)}
+
+
 def _edge(x: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
     return np.pad(x, (rows, columns, (0, 0)), mode="edge")
 

@@ -32,13 +32,20 @@ class TorchRuntime:
         Returns parameters int32 (rows', w, 10K) and the next phase's input codes uint8 (rows', w, C), None after the
         last.
         """
-        params, after, _ = self.strip_and_codes(phase, x, before, bias, top, bottom)
+        params, after, _ = self._strip(phase, x, before, bias, top, bottom)
         return params, after
 
     def strip_and_codes(
         self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """Also the head's input: codes float32 (rows', w, C)."""
+        params, after, codes = self._strip(phase, x, before, bias, top, bottom)
+        return params, after, codes.float().cpu().numpy()
+
+    def _strip(
+        self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
+    ) -> tuple[np.ndarray, np.ndarray | None, Tensor]:
+        """The codes stay on the device: only a fit wants them."""
         t, p = self.t, f"{phase}."
         rows, w = x.shape[1] - 5, x.shape[2] - 5
         C = len(bias)
@@ -69,7 +76,7 @@ class TorchRuntime:
         name = f"{phase + 1}.entry"
         if name + ".low" in t:
             after = (self._codes(name, r) - int(t[name + ".low"])).to(torch.uint8).cpu().numpy()
-        return params.view(-1, w, 10 * K).cpu().numpy(), after, codes.float().cpu().numpy()
+        return params.view(-1, w, 10 * K).cpu().numpy(), after, codes
 
     def _codes(self, name: str, r: Tensor) -> Tensor:
         """8-bit codes of hard-swish(r)."""
