@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diffcodec import archive
+from diffcodec import archive, groups
 from diffcodec.bitstream.archive import Group, Writer
 from diffcodec.codecs import vdm
 from diffcodec.diffusion import samplers
@@ -121,9 +121,9 @@ class Watch:
 
 
 def watched(task: tuple) -> tuple[Group, float, float]:
-    """`archive.encode_group` of a task: the group and the bound of its chain (coded, plain) in nats."""
+    """`groups.encode_group` of a task: the group and the bound of its chain (coded, plain) in nats."""
     with Watch() as watch:
-        group = archive.encode_group(task)
+        group = groups.encode_group(task)
     return group, watch.coded, watch.plain
 
 
@@ -131,7 +131,7 @@ def coded(images: list[np.ndarray], model: str | None, steps: int, size: int, jo
     """(archive as `encode_archive` makes it, bounds of its chains in bits, summed)."""
     pictures = [Picture.from_any(image) for image in images]
     parts = [pictures[at : at + size] for at in range(0, len(pictures), size)]
-    plan = archive.make_plan(model, "auto", steps, None, lambda: parts[0])
+    plan = groups.make_plan(model, "auto", steps, None, lambda: parts[0])
     out = io.BytesIO()
     writer = Writer(out, archive.header_of(plan))
     bits = np.zeros(2)

@@ -15,6 +15,7 @@ from . import archive, output
 from .api import Progress
 from .bitstream.archive import CHAINED, Place, Reader, Writer, digest_of, valid_name
 from .errors import BitstreamError, DiffcodecError, InputError
+from .groups import Plan, encode_group, make_plan
 from .workers import Workers
 from .workers import check as check_workers
 
@@ -59,11 +60,11 @@ def pack(
         raise InputError(f"expected pictures in {folder}, found none among {len(names)} files")
     count = dict.fromkeys(("pictures", "samples"), 0)
     with _locked(part) as file:
-        plan = archive.make_plan(model, device, steps, batch, lambda: first[1])
+        plan = make_plan(model, device, steps, batch, lambda: first[1])
         plan, writer, resumed = _resume(file, plan, groups)
         done = sum(place.pictures or 0 for place in writer.places)
 
-        def tasks() -> Iterator[tuple[archive.Plan, list[str], list[Picture]]]:
+        def tasks() -> Iterator[tuple[Plan, list[str], list[Picture]]]:
             for group_names, pictures in groups:
                 yield plan, group_names, pictures
 
@@ -73,7 +74,7 @@ def pack(
 
         expected = max(1, -(-(len(names) - done) // group))
         with Workers(jobs) as workers:
-            for coded in workers.map(archive.encode_group, tasks(), expected, overall):
+            for coded in workers.map(encode_group, tasks(), expected, overall):
                 writer.add(coded)
                 _flush(file)
         count["pictures"] = sum(place.pictures or 0 for place in writer.places)
@@ -257,7 +258,7 @@ def _locked(part: str) -> Iterator[BinaryIO]:
             raise
 
 
-def _resume(file: BinaryIO, plan: archive.Plan, groups: _Ahead) -> tuple[archive.Plan, Writer, int]:
+def _resume(file: BinaryIO, plan: Plan, groups: _Ahead) -> tuple[Plan, Writer, int]:
     """(plan, writer behind what is there, groups found done). Takes the groups done from ``groups``."""
     header = archive.header_of(plan)
     with contextlib.suppress(BitstreamError):

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import diffcodec
-from diffcodec import archive, packing
+from diffcodec import archive, groups, packing
 from diffcodec.bitstream.archive import CHAINED, Entry, Group, Reader, Writer
 from diffcodec.codecs import vdm
 from diffcodec.errors import (
@@ -215,7 +215,7 @@ def test_what_a_reader_must_have_memory_for_is_bounded() -> None:
         Group.from_bytes(Group(entries, b"", bytes(8)).to_bytes())
     assert len(Group.from_bytes(Group(entries[:2], b"", bytes(8)).to_bytes()).entries) == 2
     with pytest.raises(LimitExceeded, match="batch"):
-        archive._check_sizes([2], [(4096, 2048)] * 2)
+        groups._check_sizes([2], [(4096, 2048)] * 2)
     assert vdm.batches([(4096, 2048)] * 2 + [(1024, 1024)] * 4, 10**12, 99) == [1, 1, 2, 2]
 
 
@@ -238,7 +238,7 @@ def test_another_machine_is_named_and_returns_nothing(fake_codec: None, monkeypa
     with pytest.raises(DecodeMismatch, match="nothing of its group"):
         diffcodec.decode_archive(data, model=Shaky())
     made = diffcodec.inspect_archive(data)["environment"]
-    assert made == archive._environment(White()) and len(made.split(", ")) == 5
+    assert made == groups.environment_of(White()) and len(made.split(", ")) == 5
     monkeypatch.setattr(vdm, "environment", lambda device: f"torch 9, {made.split(', ', 1)[1].rpartition(', ')[0]}")
     fact = re.escape(f"made with torch {torch.__version__} (here torch 9)")
     with pytest.raises(DecodeMismatch, match=f"{fact}: decode it there"), pytest.warns(UserWarning, match=fact):
@@ -375,7 +375,7 @@ def test_interrupted_pack_goes_on(
 
     go(whole)
     stop = int(rng.integers(0, 6))
-    real = archive.encode_group
+    real = groups.encode_group
 
     def stopping(task, progress=None):
         nonlocal stop
@@ -384,10 +384,10 @@ def test_interrupted_pack_goes_on(
             raise Interrupted
         return real(task, progress)
 
-    monkeypatch.setattr(archive, "encode_group", stopping)
+    monkeypatch.setattr(packing, "encode_group", stopping)
     with pytest.raises(Interrupted):
         go(out)
-    monkeypatch.setattr(archive, "encode_group", real)
+    monkeypatch.setattr(packing, "encode_group", real)
     assert not out.exists()
     part = Path(f"{out}.part")
     if part.exists():
@@ -405,7 +405,7 @@ def test_resumed_pack_looks_at_the_pictures(fake_codec: None, folder: Path, tmp_
     """A picture that changed meanwhile is coded anew."""
     warnings.simplefilter("ignore")
     out = tmp_path / "x.dfca"
-    real, calls = archive.encode_group, []
+    real, calls = groups.encode_group, []
 
     def stopping(task, progress=None):
         calls.append(1)
@@ -413,11 +413,11 @@ def test_resumed_pack_looks_at_the_pictures(fake_codec: None, folder: Path, tmp_
             raise Interrupted
         return real(task, progress)
 
-    monkeypatch.setattr(archive, "encode_group", stopping)
+    monkeypatch.setattr(packing, "encode_group", stopping)
     with pytest.raises(Interrupted):
         packing.pack(str(folder), str(out), White(), steps=STEPS, group=4)
     Image.fromarray(PHOTOS[0][::-1].copy()).save(folder / "09.png")  # of the second group
-    monkeypatch.setattr(archive, "encode_group", real)
+    monkeypatch.setattr(packing, "encode_group", real)
     done = packing.pack(str(folder), str(out), White(), steps=STEPS, group=4)
     assert done["resumed"] == 0 or done["resumed"] < 3
     found = diffcodec.decode_archive(str(out), model=White())
@@ -525,6 +525,6 @@ def test_archive_of_an_ardm():
 @needs_weights
 def test_a_chain_without_a_schedule_is_refused():
     entry = Entry("", CHAINED, 0, 8, 8, bytes(4))
-    plan = archive.Plan("cifar10-ardm", "cpu", b"")
+    plan = groups.Plan("cifar10-ardm", "cpu", b"")
     with pytest.raises(CorruptStream, match="schedule"):
-        archive.decode_group((plan, Group((entry,), b"\x01\x01abc", bytes(8))))
+        groups.decode_group((plan, Group((entry,), b"\x01\x01abc", bytes(8))))

@@ -22,8 +22,9 @@ ALLOWED: dict[str, set[str]] = {
     "inpainting": {"api", "codecs", "models"} | PICTURES,
     # the command lists models without the detour through api, which knows streams
     "cli": {"api", "archive", "packing", "bench", "demo", "models", "__init__"} | PICTURES,
-    "packing": {"api", "archive", "workers", "bitstream"} | PICTURES,
-    "archive": {"api", "workers", "codecs", "bitstream"} | PICTURES,
+    "packing": {"api", "archive", "groups", "workers", "bitstream"} | PICTURES,
+    "archive": {"api", "groups", "workers", "bitstream"} | PICTURES,
+    "groups": {"api", "codecs", "bitstream"} | PICTURES,
     "workers": set(),
     "bench": {"api", "archive", "bitstream", "__init__"} | PICTURES,
     "demo": {"api", "forms"} | PICTURES,
