@@ -103,7 +103,7 @@ def read_header(payload: bytes, max_pixels: int) -> dict[str, Any]:
             refuse("CorruptStream", "the picture has no pixels")
         if header["width"] * header["height"] > max_pixels:
             refuse("LimitExceeded", "the picture has too many pixels")
-        header["mode"], header["colour_transform"], header["seed"] = byte(256), byte(1), varint(64)
+        header["mode"], header["colour_transform"], header["seed"] = byte(256), byte(2), varint(64)
         name = counted(byte(256), 64)
         try:
             header["model"] = name.decode("utf-8")

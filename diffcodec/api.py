@@ -356,8 +356,10 @@ def _receiver(container: Container, provider: Any) -> Any:
     if layout is None and CODECS[header.codec] == "diffc":
         raise CorruptStream("a lossy stream has no palette; the file is damaged")
     n_photo, n_extra = layout.counts(mode) if layout else (0, 1)
-    receiver = _codec(CODECS[header.codec]).Receiver
-    return receiver(params, header.height, header.width, n_photo, n_extra, provider, header.seed)
+    module = _codec(CODECS[header.codec])
+    if header.colour_transform != module.refined(params):
+        raise CorruptStream("header and codec parameters disagree on statistics of values; the file is damaged")
+    return module.Receiver(params, header.height, header.width, n_photo, n_extra, provider, header.seed)
 
 
 def _environments(container: Container) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .bitstream import Chunk, Container, Header, small, write
+from .bitstream.container import SINCE_STATISTICS, VERSION
 from .bitstream.header import CODECS, FINGERPRINT_BYTES
 from .errors import CorruptStream, InputError, Truncated
 from .models import registry
@@ -51,7 +52,7 @@ def stream_of(
         width=picture.width,
         height=picture.height,
         mode=picture.info.number,
-        colour_transform=0,
+        colour_transform=int(module.refined(params)),
         seed=seed,
         model=provider.name if named else "",
         fingerprint=provider.fingerprint[:FINGERPRINT_BYTES] if named else bytes(FINGERPRINT_BYTES),
@@ -65,6 +66,7 @@ def stream_of(
     if (
         codec == "ardm"
         and plain
+        and not header.colour_transform
         and len(passes) == 1
         and len(passes[0]) <= small.WORTH
         and (not named or registry.name_of(header.fingerprint) == header.model)
@@ -80,7 +82,7 @@ def stream_of(
     if picture.exif is not None:
         chunks.append(Chunk("x", picture.exif))
     chunks += [Chunk("P", payload) for payload in passes]
-    return write([*chunks, Chunk("E", digest)])
+    return write([*chunks, Chunk("E", digest)], SINCE_STATISTICS if header.colour_transform else VERSION)
 
 
 def split(container: Container, mode: Mode) -> tuple[Any, Any, bytes]:

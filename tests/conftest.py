@@ -131,6 +131,7 @@ def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
         encode=fake_encode,
         Receiver=FakeReceiver,
         needs_model=lambda params: params[:1] not in (b"", b"\0"),
+        refined=lambda params: False,
         made_in=lambda params: "nowhere",
     )
     real = api._codec

@@ -28,6 +28,7 @@ from .varint import read_varint, write_varint
 SIGNATURE = b"\x8bDFC\r\n\x1a\n"
 VERSION = (1, 0)
 SINCE = {"S": (1, 1), "A": (1, 2)}  #: versions of streams that have these chunks
+SINCE_STATISTICS = (1, 3)  #: version of streams whose header says so
 DIGEST_BYTES = 8
 ANCILLARY = "ixt"  #: ICC profile, Exif data, text prompt
 _START = len(SIGNATURE) + len(VERSION)
@@ -80,10 +81,13 @@ def framed(length: int) -> int:
     return 1 + len(write_varint(length)) + length + _SEAL_BYTES
 
 
-def write(chunks: Iterable[Chunk]) -> bytes:
-    """Signature, the lowest version that has all ``chunks``, and these in the order given, which is not checked."""
+def write(chunks: Iterable[Chunk], since: tuple[int, int] = VERSION) -> bytes:
+    """Signature, a version and ``chunks`` in the order given, which is not checked.
+
+    The version is the lowest that has all these chunks, and at least ``since``.
+    """
     chunks = list(chunks)
-    seal = bytes(max((SINCE[chunk.type] for chunk in chunks if chunk.type in SINCE), default=VERSION))
+    seal = bytes(max(max((SINCE[chunk.type] for chunk in chunks if chunk.type in SINCE), default=VERSION), since))
     out = [SIGNATURE, seal]
     for chunk in chunks:
         start = chunk.type.encode("ascii") + write_varint(len(chunk.payload))

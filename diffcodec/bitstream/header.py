@@ -25,7 +25,7 @@ class Header:
     codec, numerics:  indices into CODECS, NUMERICS
     width, height:    pixels, 1 to 2^32 - 1
     mode:             0 to 255; the picture layer's number
-    colour_transform: 0
+    colour_transform: 0, or 1: the network's distributions are refined by statistics of values (since format 1.3)
     seed:             0 to 2^64 - 1
     model:            at most 64 bytes of UTF-8, empty if decoding needs no model
     fingerprint:      first 8 bytes of the SHA-256 of weights and configuration
@@ -76,7 +76,7 @@ class Header:
         numerics = _known("numerics class", fields.byte(), len(NUMERICS))
         _known("set of reserved flags", fields.byte() & _RESERVED_FLAGS, 1)
         width, height = sized(fields, limits)
-        mode, colour_transform = fields.byte(), _known("colour transform", fields.byte(), 1)
+        mode, colour_transform = fields.byte(), _known("colour transform", fields.byte(), 2)
         seed = fields.varint(64)
         name = fields.bytes(_limited("model name", fields.byte(), limits.max_name))
         try:

@@ -17,6 +17,7 @@ import numpy as np
 from ..entropy import context
 from ..entropy.logistic import intervals, pop_pixels
 from ..entropy.stack import AnsStack
+from ..entropy.values import COLOURS, DIFFERENCES, LEVELS, Statistics
 from ..errors import CorruptStream, InputError, Truncated
 from ..models.provider import PINNED, MaskedModel, PhaseModel
 from . import ordered, receiver
@@ -32,15 +33,26 @@ from .lattice import (
 )
 from .receiver import Progress
 
-LATTICE, CONTEXT, NO_PHOTO, ORDERED = 0, 1, 2, 3  #: how the photo planes are coded: first byte of the parameters
+#: how the photo planes are coded, first byte of the parameters; REFINED is LATTICE with statistics of values
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED = 0, 1, 2, 3, 4
 STRIP_POSITIONS = 8192  #: positions of a strip: its activations stay in cache
 THREADS = 2
 PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
+REFINED_PIXELS = 64 * 64  #: of smaller pictures tables save less than they take
+JUDGED_PIXELS = 2**15  #: from which on all but the last level tell which tables to take
+TRIED = (0, LEVELS, DIFFERENCES, LEVELS | COLOURS)  #: tables of statistics that the encoder chooses among
+REFINED_WORTH = 0.997  #: tables take time, so they have to save something
+REFINED_BYTES = 40  #: that the longer form of a stream may take
 
 
 def needs_model(params: bytes) -> bool:
     """Whether decoding needs the network's weights."""
-    return params[:1] in (bytes([LATTICE]), bytes([ORDERED]))
+    return params[:1] in (bytes([LATTICE]), bytes([ORDERED]), bytes([REFINED]))
+
+
+def refined(params: bytes) -> bool:
+    """Whether statistics of values refine the network's distributions."""
+    return params[:1] == bytes([REFINED])
 
 
 def made_in(params: bytes) -> str:
@@ -231,41 +243,71 @@ def _encode_lattice(
 ) -> tuple[bytes, list[bytes]]:
     H, W, C = photo.shape
     codes = side_information(photo)
-    params = bytes([LATTICE, *(luma << 4 | chroma for luma, chroma in codes.values())])
-    phases, walk, passes, done = _Phases(model, codes, strip_positions, threads), Walk(photo), [], 0
-    for number, units in enumerate(pass_units(H, W)):
-        coded: list[tuple[np.ndarray, np.ndarray]] = []
+    phases, walk, done = _Phases(model, codes, strip_positions, threads), Walk(photo), 0
+    plan = pass_units(H, W)
+    tried = TRIED if H * W >= REFINED_PIXELS else TRIED[:1]
+    ways = [_Coded(tables, photo) for tables in tried if C == 3 or tables in (0, LEVELS)]
+    for units in plan:
+        if units[0] == (0, 0) and H * W >= JUDGED_PIXELS:
+            ways = [min(ways, key=_Coded.price)]
         for level, phase in units:
             target, base = walk.enter(level, phase)
             rows, columns = target.shape[:2]
 
-            def strip_intervals(
+            def strip(
                 y0: int,
                 y1: int,
                 params: np.ndarray,
                 target: np.ndarray = target,
                 base: np.ndarray = base,
-            ) -> tuple[np.ndarray, np.ndarray]:
+                plainly: bool = not ways[0].tables,
+            ) -> Any:
                 y1 = min(y1, target.shape[0])
                 columns = target.shape[1]
                 pixels = np.ascontiguousarray(target[y0:y1]).reshape(-1, C)
                 sums = np.ascontiguousarray(base[y0:y1, :columns]).reshape(-1, C)
-                return intervals(_strip_params(params, max(0, y1 - y0), columns), sums, pixels)
+                given = _strip_params(params, max(0, y1 - y0), columns), sums, pixels
+                return given, intervals(*given) if plainly else None
 
-            for _, _, result in phases.run(level, phase, walk.known, strip_intervals):
-                coded.append(result)  # type: ignore[arg-type]
+            for _, _, result in phases.run(level, phase, walk.known, strip):
+                for way in ways:
+                    way.add(*result)  # type: ignore[misc]
             walk.leave(target, base)
             done += rows * columns
             if progress:
                 progress(done / (H * W))
+        for way in ways:
+            way.end_pass()
+    way = min(ways, key=_Coded.price)
+    method = bytes([REFINED, way.tables]) if way.tables else bytes([LATTICE])
+    return method + bytes(luma << 4 | chroma for luma, chroma in codes.values()), way.passes
+
+
+class _Coded:
+    """Passes of a picture under some tables of statistics."""
+
+    def __init__(self, tables: int, photo: np.ndarray):
+        self.tables, self.photo = tables, photo
+        self.statistics = Statistics(tables)
+        self.pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self.passes: list[bytes] = []
+
+    def add(self, given: tuple[np.ndarray, np.ndarray, np.ndarray], plain: tuple[np.ndarray, np.ndarray]) -> None:
+        self.pending.append(self.statistics.intervals(*given) if self.tables else plain)
+
+    def end_pass(self) -> None:
         stack = AnsStack()
-        for starts, freqs in reversed(coded):
+        for starts, freqs in reversed(self.pending):
             stack.push_intervals(starts.ravel(), freqs.ravel())
-        if number == 0:
-            stride = 1 << level_count(H, W)
-            stack.push_bytes(photo[::stride, ::stride].ravel())
-        passes.append(stack.to_bytes())
-    return params, passes
+        if not self.passes:
+            stride = 1 << level_count(*self.photo.shape[:2])
+            stack.push_bytes(self.photo[::stride, ::stride].ravel())
+        self.passes.append(stack.to_bytes())
+        self.pending = []
+
+    def price(self) -> float:
+        size = sum(map(len, self.passes))
+        return size / REFINED_WORTH + REFINED_BYTES if self.tables else size
 
 
 class Receiver(receiver.Receiver):
@@ -289,7 +331,8 @@ class Receiver(receiver.Receiver):
         threads: int = THREADS,
     ):
         method = params[0] if params else -1
-        if method not in (LATTICE, CONTEXT, NO_PHOTO, ORDERED) or (method == NO_PHOTO) != (n_photo == 0):
+        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED)
+        if not known or (method == NO_PHOTO) != (n_photo == 0):
             raise CorruptStream(
                 f"codec parameters {params[:1].hex()} do not fit {n_photo} photo planes; the file is damaged"
             )
@@ -299,7 +342,7 @@ class Receiver(receiver.Receiver):
         self.extra: np.ndarray | None = None if n_extra else np.empty((height, width, 0), np.uint8)
         self._lattice: _LatticeReceiver | None = None
         self._ordered: ordered.Receiver | None = None
-        if method == LATTICE:
+        if method in (LATTICE, REFINED):
             self._lattice = _LatticeReceiver(params, self.photo, _needed(model), strip_positions, threads)
             self.photo_passes = len(self._lattice.passes)
         elif method == ORDERED:
@@ -344,9 +387,14 @@ class _LatticeReceiver:
     def __init__(self, params: bytes, photo: np.ndarray, model: PhaseModel, strip_positions: int, threads: int):
         H, W = photo.shape[:2]
         levels = list(side_levels(H, W))
-        if len(params) != 1 + len(levels):
-            raise CorruptStream(f"{len(params) - 1} side-information codes where {len(levels)} are expected")
-        codes = {level: (byte >> 4, byte & 15) for level, byte in zip(levels, params[1:], strict=True)}
+        tables = params[1] if refined(params) and len(params) > 1 else 0
+        if refined(params) and not (0 < tables < 8 and (photo.shape[2] == 3 or tables == LEVELS)):
+            raise CorruptStream(f"tables {tables} of statistics, {photo.shape[2]} planes; the file is damaged")
+        sides = params[2:] if tables else params[1:]
+        if len(sides) != len(levels):
+            raise CorruptStream(f"{len(sides)} side-information codes where {len(levels)} are expected")
+        codes = {level: (byte >> 4, byte & 15) for level, byte in zip(levels, sides, strict=True)}
+        self.statistics = Statistics(tables) if tables else None
         self.photo, self.walk = photo, Walk(photo)
         self.phases = _Phases(model, codes, strip_positions, threads)
         self.passes, self.taken = pass_units(H, W), 0
@@ -368,7 +416,8 @@ class _LatticeReceiver:
                 if y1 > y0:
                     sums = np.ascontiguousarray(base[y0:y1, :columns]).reshape(-1, C)
                     part = _strip_params(result, y1 - y0, columns)  # type: ignore[arg-type]
-                    target[y0:y1] = pop_pixels(stack, part, sums).reshape(y1 - y0, columns, C)
+                    pop = self.statistics.pop if self.statistics else pop_pixels
+                    target[y0:y1] = pop(stack, part, sums).reshape(y1 - y0, columns, C)
             self.walk.leave(target, base)
             done += rows * columns
             if progress:

@@ -61,6 +61,11 @@ def needs_model(params: bytes) -> bool:
     return True
 
 
+def refined(params: bytes) -> bool:
+    """Whether statistics of values refine the network's distributions: never."""
+    return False
+
+
 def made_in(params: bytes) -> str:
     """The environment that a stream of the exact picture records."""
     return params[PARAMS_BYTES:].decode("utf-8", "replace")

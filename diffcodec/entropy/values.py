@@ -1,0 +1,243 @@
+"""Statistics of the values that a picture holds, on top of a mixture of logistics: which levels and colours occur.
+
+A network trained on photographs knows how values spread, not that a picture was stretched and lacks every fifth level,
+or that it came out of a JPEG file, whose conversion from luma and chroma reaches one RGB colour in four. Here the
+receiver learns that from what it has decoded: each cell of a table counts the pixels that were there and the pixels
+that the network expected there; the ratio weighs the network's probabilities. Specification: bitstream_spec/SPEC.md,
+"Statistics of values".
+
+Three tables, each used where its flag is set, one after another:
+
+LEVELS       each channel's level                                         stretched, posterised, curves
+DIFFERENCES  of the last channel: (R - G, B - G)                          luma adds the same to all three: JPEG
+COLOURS      of the last channel: the colour (G, R, B), in hashed rows    anything else of few colours
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numba import njit
+
+from .logistic import (
+    EXP,
+    INVERSE_SCALE,
+    SIGMOID,
+    _component,
+    _mixture,
+    _order,
+    _posterior,
+    _prior,
+)
+from .stack import TOTAL, AnsStack, advance
+
+LEVELS, DIFFERENCES, COLOURS = 1, 2, 4
+BLOCK = 32  #: values among which mass is moved: the network keeps the say on larger distances
+UNIT = 1 << 12  #: of counts
+ONE = 1 << 10  #: of weights
+MOST = 1 << 14  #: of weights
+CAUTION = (UNIT, UNIT // 8, UNIT // 8)  #: pixels seen as expected before any: the higher, the slower a table learns
+FEWEST = 256  #: pixels from one settlement to the next
+_ROW_BITS = 15  # rows of the table of colours
+_SPANS = (3 * 256, 511 * 511, BLOCK << _ROW_BITS)
+_SPREAD = 0x9E3779B1
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _cells(table, row, channel, g, r, low):
+    """Cell of the block's first value; its other values follow."""
+    if table == 0:
+        return np.int64(256 * channel + low)
+    if table == 1:
+        return np.int64((r - g + 255) * 511 + low - g + 255)
+    key = ((g << 11) | (r << 3) | (low >> 5)) * np.int64(_SPREAD) & np.int64(0xFFFFFFFF)
+    return (key >> (32 - _ROW_BITS)) << 5
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _weighed(tables, offsets, weights, expected, last, row, channel, g, r, low, mass):
+    """Weigh the masses of a block by every table; counts what each table is told to expect. The new total."""
+    total = np.int64(0)
+    for i in range(BLOCK):
+        total += mass[i]
+    for table in range(3):
+        if not tables >> table & 1 or (table and not last):
+            continue
+        at = offsets[table] + _cells(table, row, channel, g, r, low)
+        share = (np.int64(1) << 44) // total
+        total = np.int64(0)
+        for i in range(BLOCK):
+            expected[at + i] += (mass[i] * share) >> 32
+            mass[i] = ((mass[i] * weights[at + i]) >> 10) + 1
+            total += mass[i]
+    return total
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _count(tables, offsets, seen, last, row, channel, g, r, low, x):
+    for table in range(3):
+        if tables >> table & 1 and (last or not table):
+            seen[offsets[table] + _cells(table, row, channel, g, r, low) + x - low] += UNIT
+
+
+@njit(nogil=True, cache=True)
+def _intervals(
+    params, base, pixels, order, exp, inverse_scale, sigmoid, tables, offsets, weights, expected, seen, starts, freqs
+):
+    N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
+    w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
+    residual, value, mass = np.zeros(3, np.int64), np.zeros(3, np.int64), np.empty(BLOCK, np.int64)
+    for n in range(N):
+        _prior(params[n], w, exp)
+        for row in range(C):
+            channel, last = order[row], C == 3 and row == 2
+            x, b = np.int64(pixels[n, channel]), np.int64(base[n, channel])
+            _component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
+            if tables & 1 or last:
+                low = x & -BLOCK
+                first = before = _mixture(low, w, mean, inverse, sigmoid)
+                for i in range(BLOCK):
+                    after = _mixture(low + i + 1, w, mean, inverse, sigmoid)
+                    mass[i] = after - before
+                    before = after
+                spare = before - first - BLOCK
+                total = _weighed(tables, offsets, weights, expected, last, row, channel, value[0], value[1], low, mass)
+                below = np.int64(0)
+                for i in range(x - low):
+                    below += mass[i]
+                start = below * spare // total
+                freqs[n, row] = (below + mass[x - low]) * spare // total - start + 1
+                starts[n, row] = first + x - low + start
+                _count(tables, offsets, seen, last, row, channel, value[0], value[1], low, x)
+            else:
+                start = _mixture(x, w, mean, inverse, sigmoid)
+                starts[n, row] = start
+                freqs[n, row] = _mixture(x + 1, w, mean, inverse, sigmoid) - start
+            value[row], residual[row] = x, 4 * x - b
+            if row + 1 < C:
+                _posterior(x, w, mean, inverse, sigmoid)
+
+
+@njit(nogil=True, cache=True)
+def _pop(
+    params,
+    base,
+    order,
+    exp,
+    inverse_scale,
+    sigmoid,
+    tables,
+    offsets,
+    weights,
+    expected,
+    seen,
+    state,
+    at,
+    words,
+    pixels,
+):
+    """Mirror of :func:`_intervals`."""
+    N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
+    w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
+    residual, value, mass = np.zeros(3, np.int64), np.zeros(3, np.int64), np.empty(BLOCK, np.int64)
+    for n in range(N):
+        _prior(params[n], w, exp)
+        for row in range(C):
+            channel, last = order[row], C == 3 and row == 2
+            b = np.int64(base[n, channel])
+            _component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
+            weighed = tables & 1 or last
+            quantile = np.int64(state & np.uint64(TOTAL - 1))
+            x, above, least = np.int64(0), np.int64(256), BLOCK if weighed else 1
+            start, end = np.int64(0), np.int64(TOTAL)
+            while above - x > least:
+                middle = (x + above) >> 1
+                edge = _mixture(middle, w, mean, inverse, sigmoid)
+                if edge <= quantile:
+                    x, start = middle, edge
+                else:
+                    above, end = middle, edge
+            if weighed:
+                low, first, before = x, start, start
+                for i in range(BLOCK):
+                    after = _mixture(low + i + 1, w, mean, inverse, sigmoid)
+                    mass[i] = after - before
+                    before = after
+                spare = before - first - BLOCK
+                total = _weighed(tables, offsets, weights, expected, last, row, channel, value[0], value[1], low, mass)
+                below, i = np.int64(0), np.int64(0)
+                # value i + 1 starts at first + i + 1 + (below + mass[i]) * spare // total
+                while i < BLOCK - 1 and (below + mass[i]) * spare < (quantile - first - i) * total:
+                    below += mass[i]
+                    i += 1
+                x = low + i
+                start = below * spare // total
+                end = first + i + (below + mass[i]) * spare // total + 1
+                start += first + i
+                _count(tables, offsets, seen, last, row, channel, value[0], value[1], low, x)
+            pixels[n, channel] = x
+            state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
+            value[row], residual[row] = x, 4 * x - b
+            if row + 1 < C:
+                _posterior(x, w, mean, inverse, sigmoid)
+    return state, at
+
+
+@njit(nogil=True, cache=True)
+def _settle(seen, expected, weights, caution):
+    for i in range(len(seen)):
+        if expected[i]:
+            ratio = ((seen[i] + caution) << 10) // (expected[i] + caution)
+            weights[i] = min(max(ratio, np.int64(1)), np.int64(MOST))
+
+
+class Statistics:
+    """The tables of one picture, which sender and receiver fill alike: its pixels have to come in their order.
+
+    ``tables``: LEVELS, DIFFERENCES, COLOURS, or'ed; the latter two of RGB pixels only. What was counted weighs from
+    the next settlement on: after 256 pixels, later after a sixteenth of those that there were.
+    """
+
+    def __init__(self, tables: int):
+        self.tables = tables
+        spans = [span if tables >> k & 1 else 0 for k, span in enumerate(_SPANS)]
+        ends = np.cumsum([0, *spans]).astype(np.int64)
+        self._offsets, self._spans = ends[:-1], [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        self._seen, self._expected = np.zeros(ends[-1], np.int64), np.zeros(ends[-1], np.int64)
+        self._weights = np.full(ends[-1], ONE, np.int64)
+        self._pixels, self._settled = 0, 0
+
+    def intervals(self, params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `logistic.intervals`, of the pixels that come next."""
+        starts, freqs = np.empty(pixels.shape, np.uint32), np.empty(pixels.shape, np.uint32)
+        tables = (_order(pixels.shape[1]), EXP, INVERSE_SCALE, SIGMOID, *self._state())
+        for part in self._parts(len(pixels)):
+            _intervals(params[part], base[part], pixels[part], *tables, starts[part], freqs[part])
+        return starts, freqs
+
+    def pop(self, stack: AnsStack, params: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """Mirror of :meth:`intervals`: pop uint8 (N, C) pixels from ``stack``."""
+        pixels = np.empty(base.shape, np.uint8)
+        tables = (_order(base.shape[1]), EXP, INVERSE_SCALE, SIGMOID, *self._state())
+        for part in self._parts(len(base)):
+            top = np.uint64(stack.state), stack.size, stack.words
+            state, stack.size = _pop(params[part], base[part], *tables, *top, pixels[part])
+            stack.state = np.uint64(state)
+        return pixels
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        """Of the next ``count`` pixels, those between settlements."""
+        at = 0
+        while at < count:
+            due = self._settled + max(FEWEST, self._settled >> 4)
+            part = slice(at, min(count, at + due - self._pixels))
+            yield part
+            at, self._pixels = part.stop, self._pixels + part.stop - part.start
+            if self._pixels == due:
+                self._settled = due
+                for span, caution in zip(self._spans, CAUTION, strict=True):
+                    _settle(self._seen[span], self._expected[span], self._weights[span], caution)
+
+    def _state(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.tables, self._offsets, self._weights, self._expected, self._seen
