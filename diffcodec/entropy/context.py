@@ -31,15 +31,18 @@ SAMPLE = 1 << 15  # pixels on which the modes are compared
 WIDE = 1 << 16  # wider pictures than this are coded on their side, which bounds the memory for rows
 
 
-def encode_planes(planes: np.ndarray) -> bytes:
-    """Code uint8 planes (H, W, C), C in 1..8, H and W at least 1. At most H*W*C + 1 bytes come out."""
+def encode_planes(planes: np.ndarray, most: int = 2) -> bytes:
+    """Code uint8 planes (H, W, C), C in 1..8, H and W at least 1. At most H*W*C + 1 bytes come out.
+
+    ``most``: modes tried on the whole of a picture that is larger than their sample, where that leaves a doubt.
+    """
     height, width, channels = planes.shape
     if planes.dtype != np.uint8 or not 1 <= channels <= MAX_CHANNELS or not height or not width:
         raise ValueError(f"expected uint8 planes (H, W, 1..8), found {planes.dtype} {planes.shape}")
     planes = np.require(planes.transpose(1, 0, 2) if _on_its_side(height, width) else planes, requirements="CW")
     palette, indices = _palette(planes)
     raw = bytes([RAW]) + planes.tobytes()
-    modes = _likely_modes(planes, palette, indices)
+    modes = _likely_modes(planes, palette, indices, most)
     with ThreadPoolExecutor(2) as pool:
         found = pool.map(lambda mode: _encode_mode(planes, palette, indices, mode), modes)
         return min([raw, *(data for data in found if data is not None)], key=len)
@@ -238,7 +241,7 @@ def _joined(indices: np.ndarray) -> np.ndarray:
 # --- choice of the mode -----------------------------------------------------------------------------------------------
 
 
-def _likely_modes(planes: np.ndarray, palette: np.ndarray, indices: np.ndarray) -> list[Mode]:
+def _likely_modes(planes: np.ndarray, palette: np.ndarray, indices: np.ndarray, most: int) -> list[Mode]:
     """The modes worth coding the whole picture with: all for a small one, else the best on a sample; none for noise."""
     if len(palette) == 1:
         return [COLOURS]
@@ -261,7 +264,7 @@ def _likely_modes(planes: np.ndarray, palette: np.ndarray, indices: np.ndarray) 
     # Where two come out close and the picture is not large, the whole decides.
     close = 1.15 * min(sizes) if height * width <= 1 << 20 else min(sizes)
     ranked = sorted(zip(sizes, modes, strict=True))
-    return [mode for size, mode in ranked[:2] if size < np.inf and size <= close]
+    return [mode for size, mode in ranked[:most] if size < np.inf and size <= close]
 
 
 def _encode_planes_or_indices(planes: np.ndarray, indices: np.ndarray, colours: int, mode: Mode) -> bytes | None:

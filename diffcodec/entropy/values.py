@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 
 from .logistic import (
+    _EDGE,
     EXP,
     INVERSE_SCALE,
     SIGMOID,
@@ -38,7 +39,8 @@ UNIT = 1 << 12  #: of counts
 ONE = 1 << 10  #: of weights
 MOST = 1 << 14  #: of weights
 CAUTION = (UNIT, UNIT // 8, UNIT // 8)  #: pixels seen as expected before any: the higher, the slower a table learns
-FEWEST = 256  #: pixels from one settlement to the next
+FEWEST, MOST_PIXELS = 256, 2**16  #: from one settlement to the next
+FULL = 2**30  #: of a count, which is halved then
 _ROW_BITS = 15  # rows of the table of colours
 _SPANS = (3 * 256, 511 * 511, BLOCK << _ROW_BITS)
 _SPREAD = 0x9E3779B1
@@ -56,6 +58,29 @@ def _cells(table, row, channel, g, r, low):
 
 
 @njit(nogil=True, cache=True, inline="always")
+def _masses(low, w, mean, inverse, sigmoid, edges, mass):
+    """Of the values of a block what `_mixture` gives them; the least that is below them."""
+    for i in range(BLOCK + 1):
+        edges[i] = 0
+    for k in range(len(w)):
+        if w[k]:
+            at, step = (64 * low - 32 - mean[k]) * inverse[k], 64 * inverse[k]
+            for i in range(BLOCK + 1):
+                u = min(max((at + i * step) >> 12, -_EDGE), _EDGE) + _EDGE
+                below = sigmoid[u >> 12]
+                edges[i] += w[k] * (below + (((sigmoid[(u >> 12) + 1] - below) * (u & 4095)) >> 12))
+    for i in range(BLOCK + 1):
+        edges[i] = low + i + ((edges[i] * (TOTAL - 256)) >> 38)
+    if low == 0:
+        edges[0] = 0
+    if low + BLOCK == 256:
+        edges[BLOCK] = TOTAL
+    for i in range(BLOCK):
+        mass[i] = edges[i + 1] - edges[i]
+    return edges[0]
+
+
+@njit(nogil=True, cache=True, inline="always")
 def _weighed(tables, offsets, weights, expected, last, row, channel, g, r, low, mass):
     """Weigh the masses of a block by every table; counts what each table is told to expect. The new total."""
     total = np.int64(0)
@@ -69,7 +94,7 @@ def _weighed(tables, offsets, weights, expected, last, row, channel, g, r, low, 
         total = np.int64(0)
         for i in range(BLOCK):
             expected[at + i] += (mass[i] * share) >> 32
-            mass[i] = ((mass[i] * weights[at + i]) >> 10) + 1
+            mass[i] = ((mass[i] * np.int64(weights[at + i])) >> 10) + 1
             total += mass[i]
     return total
 
@@ -88,6 +113,7 @@ def _intervals(
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
     w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
     residual, value, mass = np.zeros(3, np.int64), np.zeros(3, np.int64), np.empty(BLOCK, np.int64)
+    edges = np.empty(BLOCK + 1, np.int64)
     for n in range(N):
         _prior(params[n], w, exp)
         for row in range(C):
@@ -96,12 +122,8 @@ def _intervals(
             _component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
             if tables & 1 or last:
                 low = x & -BLOCK
-                first = before = _mixture(low, w, mean, inverse, sigmoid)
-                for i in range(BLOCK):
-                    after = _mixture(low + i + 1, w, mean, inverse, sigmoid)
-                    mass[i] = after - before
-                    before = after
-                spare = before - first - BLOCK
+                first = _masses(low, w, mean, inverse, sigmoid, edges, mass)
+                spare = edges[BLOCK] - first - BLOCK
                 total = _weighed(tables, offsets, weights, expected, last, row, channel, value[0], value[1], low, mass)
                 below = np.int64(0)
                 for i in range(x - low):
@@ -141,6 +163,7 @@ def _pop(
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
     w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
     residual, value, mass = np.zeros(3, np.int64), np.zeros(3, np.int64), np.empty(BLOCK, np.int64)
+    edges = np.empty(BLOCK + 1, np.int64)
     for n in range(N):
         _prior(params[n], w, exp)
         for row in range(C):
@@ -159,12 +182,9 @@ def _pop(
                 else:
                     above, end = middle, edge
             if weighed:
-                low, first, before = x, start, start
-                for i in range(BLOCK):
-                    after = _mixture(low + i + 1, w, mean, inverse, sigmoid)
-                    mass[i] = after - before
-                    before = after
-                spare = before - first - BLOCK
+                low = x
+                first = _masses(low, w, mean, inverse, sigmoid, edges, mass)
+                spare = edges[BLOCK] - first - BLOCK
                 total = _weighed(tables, offsets, weights, expected, last, row, channel, value[0], value[1], low, mass)
                 below, i = np.int64(0), np.int64(0)
                 # value i + 1 starts at first + i + 1 + (below + mass[i]) * spare // total
@@ -188,8 +208,11 @@ def _pop(
 def _settle(seen, expected, weights, caution):
     for i in range(len(seen)):
         if expected[i]:
-            ratio = ((seen[i] + caution) << 10) // (expected[i] + caution)
+            ratio = ((np.int64(seen[i]) + caution) << 10) // (np.int64(expected[i]) + caution)
             weights[i] = min(max(ratio, np.int64(1)), np.int64(MOST))
+            if max(seen[i], expected[i]) >= FULL:
+                seen[i] >>= 1
+                expected[i] >>= 1
 
 
 class Statistics:
@@ -204,8 +227,8 @@ class Statistics:
         spans = [span if tables >> k & 1 else 0 for k, span in enumerate(_SPANS)]
         ends = np.cumsum([0, *spans]).astype(np.int64)
         self._offsets, self._spans = ends[:-1], [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
-        self._seen, self._expected = np.zeros(ends[-1], np.int64), np.zeros(ends[-1], np.int64)
-        self._weights = np.full(ends[-1], ONE, np.int64)
+        self._seen, self._expected = np.zeros(ends[-1], np.int32), np.zeros(ends[-1], np.int32)
+        self._weights = np.full(ends[-1], ONE, np.int16)
         self._pixels, self._settled = 0, 0
 
     def intervals(self, params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -230,7 +253,7 @@ class Statistics:
         """Of the next ``count`` pixels, those between settlements."""
         at = 0
         while at < count:
-            due = self._settled + max(FEWEST, self._settled >> 4)
+            due = self._settled + min(max(FEWEST, self._settled >> 4), MOST_PIXELS)
             part = slice(at, min(count, at + due - self._pixels))
             yield part
             at, self._pixels = part.stop, self._pixels + part.stop - part.start
