@@ -15,7 +15,7 @@ from .bitstream import DEFAULT_LIMITS, Chunk, Container, Header, Limits, StreamR
 from .bitstream.container import assemble, framed
 from .bitstream.header import CODECS, NUMERICS
 from .errors import CorruptStream, DecodeMismatch, InputError, ModelNotFound, Truncated
-from .forms import forms_of, picture_of, split, stream_of
+from .forms import forms_of, picture_of, split, stream_of, value_tables
 from .modes import mode_of
 from .sources import Source, pieces, read_all
 
@@ -223,9 +223,9 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
     partial: accept a stream that was cut, and tell what it holds (its header must be whole).
 
     Keys: complete, format, codec, lossless, numerics, model, fingerprint, width, height, mode, dtype, channels,
-    palette_colours, seed, bytes, bpp, bpd (bits per sample), adjustment_bytes (tuned), icc_bytes,
-    exif_bytes, digest, and passes, a list of {bytes, bpp, end}: end is the number of bytes from the front that decode
-    with this pass.
+    palette_colours, seed, bytes, bpp, bpd (bits per sample), adjustment_bytes (tuned), value_tables (statistics of
+    values in use: levels, differences, colours), icc_bytes, exif_bytes, digest, and passes, a list of {bytes, bpp,
+    end}: end is the number of bytes from the front that decode with this pass.
 
     Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream.
     """
@@ -257,6 +257,7 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
         "bpp": 8 * len(stream) / pixels,
         "bpd": 8 * len(stream) / (pixels * mode.components),
         "adjustment_bytes": len(container.adjustment or b""),
+        "value_tables": value_tables(container, mode),
         "icc_bytes": len(container.ancillary.get("i", b"")),
         "exif_bytes": len(container.ancillary.get("x", b"")),
         "digest": container.digest.hex() if container.digest else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .bitstream import Chunk, Container, Header, small, write
-from .bitstream.container import SINCE_STATISTICS, VERSION
 from .bitstream.header import CODECS, FINGERPRINT_BYTES
 from .errors import CorruptStream, InputError, Truncated
 from .models import registry
@@ -82,7 +81,7 @@ def stream_of(
     if picture.exif is not None:
         chunks.append(Chunk("x", picture.exif))
     chunks += [Chunk("P", payload) for payload in passes]
-    return write([*chunks, Chunk("E", digest)], SINCE_STATISTICS if header.colour_transform else VERSION)
+    return write([*chunks, Chunk("E", digest)])
 
 
 def split(container: Container, mode: Mode) -> tuple[Any, Any, bytes]:
@@ -97,6 +96,12 @@ def split(container: Container, mode: Mode) -> tuple[Any, Any, bytes]:
     if rest or not 1 <= count <= 256:
         raise CorruptStream(f"palette of {len(container.palette)} bytes is not 1 to 256 entries of {mode.planes} bytes")
     return np.frombuffer(container.palette, np.uint8).reshape(count, mode.planes), None, params
+
+
+def value_tables(container: Container, mode: Mode) -> list[str]:
+    """Names of the tables that refine the network's distributions, without a look at the codec (SPEC.md §5)."""
+    params = split(container, mode)[2] if container.header.colour_transform else b""
+    return [name for k, name in enumerate(("levels", "differences", "colours")) if params[1:2] and params[1] >> k & 1]
 
 
 def picture_of(container: Container, photo: Any, extra: Any) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,8 @@ from conftest import decoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import diffcodec
+from diffcodec.bitstream import Chunk, Header, StreamReader, write
 from diffcodec.codecs import ardm, lattice
 from diffcodec.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
 from diffcodec.models import lattice_cpu, lattice_net, registry
@@ -202,3 +205,66 @@ def test_golden_stream(model):
 
 
 GOLDEN = "bbf5981082d3c926"
+
+
+# ---- statistics of values
+
+
+def once_jpeg(h: int, w: int) -> np.ndarray:
+    """RGB from whole luma and chroma, as every JPEG decoder makes it."""
+    rng = np.random.default_rng(11)
+    y, cb, cr = np.moveaxis(photo_like(rng, h, w, 3).astype(int), -1, 0)
+    cb, cr = 128 + (cb - 128) // 4, 128 + (cr - 128) // 4
+    red, blue = np.rint(1.402 * (cr - 128)), np.rint(1.772 * (cb - 128))
+    green = np.rint(-0.344136 * (cb - 128) - 0.714136 * (cr - 128))
+    return np.clip(np.stack([y + red, y + green, y + blue], -1), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(75, 81), (190, 201)])
+def test_statistics_of_values_save_where_values_are_few(model, shape, monkeypatch):
+    photo = once_jpeg(*shape)
+    params, passes = encoded(photo, model)
+    assert params[:2] == bytes([ardm.REFINED, ardm.DIFFERENCES]) and ardm.needs_model(params) and ardm.refined(params)
+    for count in range(1, len(passes) + 1):
+        preview, _, stride = decoded(params, passes[:count], *shape, 3, 0, model)
+        assert (preview[::stride, ::stride] == photo[::stride, ::stride]).all()
+    assert stride == 1
+    assert encoded(photo, model, strip_positions=700, threads=3) == (params, passes)
+    back = decoded(params, passes, *shape, 3, 0, model, strip_positions=900, threads=1)[0]
+    assert (back == photo).all()
+    monkeypatch.setattr(ardm, "TRIED", (0,))
+    plain, longer = encoded(photo, model)
+    assert plain[0] == ardm.LATTICE and sum(map(len, passes)) < 0.93 * sum(map(len, longer))
+
+
+def test_stretched_grey(model):
+    photo = (photo_like(np.random.default_rng(3), 120, 130, 1) // 4 * 4).astype(np.uint8)
+    params, passes = encoded(photo, model)
+    assert params[:2] == bytes([ardm.REFINED, ardm.LEVELS])
+    assert (decoded(params, passes, 120, 130, 1, 0, model)[0] == photo).all()
+    for tables in (0, 2, 5, 8):
+        with pytest.raises(CorruptStream, match="tables"):
+            ardm.Receiver(bytes([ardm.REFINED, tables]) + params[2:], 120, 130, 1, 0, model)
+    with pytest.raises(CorruptStream, match="tables"):
+        ardm.Receiver(bytes([ardm.REFINED]), 120, 130, 1, 0, model)
+
+
+def test_photographs_of_all_values_go_without_tables(model):
+    photo = photo_like(np.random.default_rng(4), 190, 201, 3)
+    assert encoded(photo, model)[0][0] == ardm.LATTICE
+
+
+def test_streams_with_statistics_say_so():
+    photo = once_jpeg(190, 201)
+    data = diffcodec.encode(photo)
+    info = diffcodec.inspect(data)
+    assert info["format"] == "1.3" and info["value_tables"] == ["differences"]
+    assert np.array_equal(diffcodec.decode(data), photo)
+    head, *rest = StreamReader().feed(data)
+    header = Header.from_bytes(head.payload)
+    for wrong in (
+        replace(header, colour_transform=0),
+        replace(header, params=header.params[:-4] + bytes([ardm.LATTICE]) + header.params[-2:]),
+    ):
+        with pytest.raises(CorruptStream, match="statistics"):
+            diffcodec.decode(write([Chunk("H", wrong.to_bytes()), *rest]))

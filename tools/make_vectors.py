@@ -62,6 +62,7 @@ def valid() -> dict[str, bytes]:
         "model_name_utf8": write([head(model="фото · 写真.1"), P, E]),
         "largest_palette": write([head(), Chunk("C", bytes(1024)), P, E]),
         "unused_flags": write([Chunk("H", raw[:2] + b"\x0f" + raw[3:]), P, E]),
+        "statistics": write([head(colour_transform=1), P, E]),
         "adjusted": write([head(), Chunk("A", b"adjustment"), Chunk("i", b"icc"), P, E]),
         "small": write([S]),
         "small_without_model": write([Chunk("S", b"\x00\x01\x03\x02\x01\x01" + b"pass" + b"dige")]),
@@ -102,7 +103,7 @@ def invalid() -> dict[str, tuple[bytes, str]]:
                 codec=b"\x03" + raw[1:],
                 numerics=raw[:1] + b"\x03" + raw[2:],
                 reserved_flag=raw[:2] + b"\x10" + raw[3:],
-                colour_transform=raw[:6] + b"\x01" + raw[7:],
+                colour_transform=raw[:6] + b"\x02" + raw[7:],
             ),
         },
         "Truncated": {

@@ -21,14 +21,14 @@ from ..errors import (
     UnsupportedVersion,
 )
 from . import small
-from .header import CODECS, Header
+from .header import CODECS, Header, has_statistics
 from .limits import DEFAULT_LIMITS, Limits
 from .varint import read_varint, write_varint
 
 SIGNATURE = b"\x8bDFC\r\n\x1a\n"
 VERSION = (1, 0)
 SINCE = {"S": (1, 1), "A": (1, 2)}  #: versions of streams that have these chunks
-SINCE_STATISTICS = (1, 3)  #: version of streams whose header says so
+_STATISTICS = (1, 3)  # version of streams whose header tells of them
 DIGEST_BYTES = 8
 ANCILLARY = "ixt"  #: ICC profile, Exif data, text prompt
 _START = len(SIGNATURE) + len(VERSION)
@@ -81,19 +81,23 @@ def framed(length: int) -> int:
     return 1 + len(write_varint(length)) + length + _SEAL_BYTES
 
 
-def write(chunks: Iterable[Chunk], since: tuple[int, int] = VERSION) -> bytes:
-    """Signature, a version and ``chunks`` in the order given, which is not checked.
-
-    The version is the lowest that has all these chunks, and at least ``since``.
-    """
+def write(chunks: Iterable[Chunk]) -> bytes:
+    """Signature, the lowest version that has all ``chunks``, and these in the order given, which is not checked."""
     chunks = list(chunks)
-    seal = bytes(max(max((SINCE[chunk.type] for chunk in chunks if chunk.type in SINCE), default=VERSION), since))
+    seal = bytes(max((_since(chunk) for chunk in chunks), default=VERSION))
     out = [SIGNATURE, seal]
     for chunk in chunks:
         start = chunk.type.encode("ascii") + write_varint(len(chunk.payload))
         seal = _seal(seal, start, chunk.payload)
         out += [start, chunk.payload, seal]
     return b"".join(out)
+
+
+def _since(chunk: Chunk) -> tuple[int, int]:
+    """The first version that has this chunk."""
+    if chunk.type == "H" and has_statistics(chunk.payload):
+        return _STATISTICS
+    return SINCE.get(chunk.type, VERSION)
 
 
 def read(data: bytes, *, limits: Limits = DEFAULT_LIMITS, partial: bool = False) -> Container:

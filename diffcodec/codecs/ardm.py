@@ -250,8 +250,9 @@ def _encode_lattice(
     tried = TRIED if H * W >= REFINED_PIXELS else TRIED[:1]
     ways = [_Coded(tables, photo) for tables in tried if C == 3 or tables in (0, LEVELS)]
     for units in plan:
-        if units[0] in ((1, 0), (0, 0)) and H * W >= JUDGED_PIXELS:
+        if H * W >= JUDGED_PIXELS and units[0] in ((1, 0), (0, 0)):  # three ways go into level 1, one into level 0
             ways = sorted(ways, key=_Coded.price)[: 2 * units[0][0] + 1]
+        plainly = any(not way.tables for way in ways)
         for level, phase in units:
             target, base = walk.enter(level, phase)
             rows, columns = target.shape[:2]
@@ -262,7 +263,7 @@ def _encode_lattice(
                 params: np.ndarray,
                 target: np.ndarray = target,
                 base: np.ndarray = base,
-                plainly: bool = not ways[0].tables,
+                plainly: bool = plainly,
             ) -> Any:
                 y1 = min(y1, target.shape[0])
                 columns = target.shape[1]

@@ -47,7 +47,7 @@ _SPREAD = 0x9E3779B1
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _cells(table, row, channel, g, r, low):
+def _cells(table, channel, g, r, low):
     """Cell of the block's first value; its other values follow."""
     if table == 0:
         return np.int64(256 * channel + low)
@@ -81,7 +81,7 @@ def _masses(low, w, mean, inverse, sigmoid, edges, mass):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _weighed(tables, offsets, weights, expected, last, row, channel, g, r, low, mass):
+def _weighed(tables, offsets, weights, expected, last, channel, g, r, low, mass):
     """Weigh the masses of a block by every table; counts what each table is told to expect. The new total."""
     total = np.int64(0)
     for i in range(BLOCK):
@@ -89,7 +89,7 @@ def _weighed(tables, offsets, weights, expected, last, row, channel, g, r, low, 
     for table in range(3):
         if not tables >> table & 1 or (table and not last):
             continue
-        at = offsets[table] + _cells(table, row, channel, g, r, low)
+        at = offsets[table] + _cells(table, channel, g, r, low)
         share = (np.int64(1) << 44) // total
         total = np.int64(0)
         for i in range(BLOCK):
@@ -100,10 +100,10 @@ def _weighed(tables, offsets, weights, expected, last, row, channel, g, r, low, 
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _count(tables, offsets, seen, last, row, channel, g, r, low, x):
+def _count(tables, offsets, seen, last, channel, g, r, low, x):
     for table in range(3):
         if tables >> table & 1 and (last or not table):
-            seen[offsets[table] + _cells(table, row, channel, g, r, low) + x - low] += UNIT
+            seen[offsets[table] + _cells(table, channel, g, r, low) + x - low] += UNIT
 
 
 @njit(nogil=True, cache=True)
@@ -124,14 +124,14 @@ def _intervals(
                 low = x & -BLOCK
                 first = _masses(low, w, mean, inverse, sigmoid, edges, mass)
                 spare = edges[BLOCK] - first - BLOCK
-                total = _weighed(tables, offsets, weights, expected, last, row, channel, value[0], value[1], low, mass)
+                total = _weighed(tables, offsets, weights, expected, last, channel, value[0], value[1], low, mass)
                 below = np.int64(0)
                 for i in range(x - low):
                     below += mass[i]
                 start = below * spare // total
                 freqs[n, row] = (below + mass[x - low]) * spare // total - start + 1
                 starts[n, row] = first + x - low + start
-                _count(tables, offsets, seen, last, row, channel, value[0], value[1], low, x)
+                _count(tables, offsets, seen, last, channel, value[0], value[1], low, x)
             else:
                 start = _mixture(x, w, mean, inverse, sigmoid)
                 starts[n, row] = start
@@ -185,7 +185,7 @@ def _pop(
                 low = x
                 first = _masses(low, w, mean, inverse, sigmoid, edges, mass)
                 spare = edges[BLOCK] - first - BLOCK
-                total = _weighed(tables, offsets, weights, expected, last, row, channel, value[0], value[1], low, mass)
+                total = _weighed(tables, offsets, weights, expected, last, channel, value[0], value[1], low, mass)
                 below, i = np.int64(0), np.int64(0)
                 # value i + 1 starts at first + i + 1 + (below + mass[i]) * spare // total
                 while i < BLOCK - 1 and (below + mass[i]) * spare < (quantile - first - i) * total:
@@ -195,7 +195,7 @@ def _pop(
                 start = below * spare // total
                 end = first + i + (below + mass[i]) * spare // total + 1
                 start += first + i
-                _count(tables, offsets, seen, last, row, channel, value[0], value[1], low, x)
+                _count(tables, offsets, seen, last, channel, value[0], value[1], low, x)
             pixels[n, channel] = x
             state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
             value[row], residual[row] = x, 4 * x - b

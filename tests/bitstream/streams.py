@@ -33,7 +33,7 @@ headers = st.builds(
     width=numbers,
     height=numbers,
     mode=st.integers(0, 255),
-    colour_transform=st.just(0),
+    colour_transform=st.integers(0, 1),
     seed=st.integers(0, 2**64 - 1),
     model=names.filter(lambda name: not name.startswith(".")),
     fingerprint=st.binary(min_size=8, max_size=8),

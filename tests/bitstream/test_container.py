@@ -58,7 +58,7 @@ def test_valid_vector(path: Path) -> None:
 def test_the_writer_still_makes_the_vector(path: Path) -> None:
     data = path.read_bytes()
     container, chunks = read(data), StreamReader().feed(data)
-    if container.version in ((1, 0), (1, 1)):
+    if container.version < (1, 4):
         assert write(chunks) == data
     if container.version == (1, 1):
         assert small.pack(*small.unpack(chunks[0].payload)) == chunks[0].payload
