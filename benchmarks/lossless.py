@@ -76,6 +76,14 @@ def pictures(source: Path) -> Iterator[tuple[str, Image.Image]]:
             yield path.name, Image.open(path).convert("RGB")
 
 
+def by_network(pixels: np.ndarray, model: str | None, tables: int) -> float:
+    """Bits per sample of a file by the network with these tables of statistics."""
+    tried, ardm.TRIED = ardm.TRIED, (tables,)
+    params, passes = ardm.encode(pixels, pixels[..., :0], registry.load(model), method=ardm.LATTICE)
+    ardm.TRIED = tried
+    return 8 * (sum(map(len, passes)) + len(params) + FRAME + 8 * len(passes)) / pixels.size
+
+
 def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("folder", type=Path)
@@ -105,10 +113,13 @@ def main() -> None:
             "encode_s": t1 - t0,
             "decode_s": t2 - t1,
         }
-        MeteredStack.reset()  # the network's own figures, whichever method the file took
+        # the network's own figures, whichever method the file took: with the tables of its choice, and without any
+        params = ardm.encode(pixels, pixels[..., :0], registry.load(args.model), method=ardm.LATTICE)[0]
+        row["tables"] = params[1] if ardm.refined(params) else 0
+        row["plain_bpd"] = by_network(pixels, args.model, 0)
+        MeteredStack.reset()
         ardm.AnsStack = MeteredStack  # type: ignore[misc]
-        params, passes = ardm.encode(pixels, pixels[..., :0], registry.load(args.model), method=ardm.LATTICE)
-        row["lattice_bpd"] = 8 * (sum(map(len, passes)) + len(params) + FRAME + 8 * len(passes)) / pixels.size
+        row["lattice_bpd"] = by_network(pixels, args.model, row["tables"])
         ardm.AnsStack = AnsStack  # type: ignore[misc]
         row["entropy_bpd"] = MeteredStack.ideal / pixels.size
         row["free_bpd"] = MeteredStack.free / pixels.size
@@ -116,7 +127,7 @@ def main() -> None:
         row |= {codec: 8 * classical(image, codec) / pixels.size for codec in args.against}
         rows.append(row)
         print(" ".join(f"{k} {v:.3f}" if isinstance(v, float) else str(v) for k, v in row.items()), flush=True)
-    mean = {k: statistics.fmean(r[k] for r in rows) for k in rows[0] if k not in ("file", "bytes", "method")}
+    mean = {k: statistics.fmean(r[k] for r in rows) for k in rows[0] if k not in ("file", "bytes", "method", "tables")}
     print(f"MEAN of {len(rows)}:", " ".join(f"{k} {v:.4f}" for k, v in mean.items()))
     encode, decode = (statistics.median(r[k] for r in rows) for k in ("encode_s", "decode_s"))
     print(f"median encode {encode:.2f} s, decode {decode:.2f} s, {os.cpu_count()} CPUs")

@@ -235,7 +235,7 @@ def _choose(photo: np.ndarray, model: PhaseModel) -> int | None:
     with ThreadPoolExecutor(THREADS) as pool:
         sizes = np.sum(list(pool.map(sizes_of, corners[::2])), axis=0)
     # of whole pictures the quotient was up to 4 % larger, never 3 % smaller
-    if sizes[0] < 0.93 * sizes[1]:
+    if sizes[0] < 0.95 * sizes[1]:
         return LATTICE
     return CONTEXT if sizes[0] > 1.15 * sizes[1] else None
 

@@ -246,9 +246,9 @@ def _likely_modes(planes: np.ndarray, palette: np.ndarray, indices: np.ndarray, 
     if len(palette) == 1:
         return [COLOURS]
     modes: list[Mode] = [NUMBERS, NUMBERS_AND_PIXELS]
-    if len(palette):
-        modes += [COLOURS, COLOURS_AND_PIXELS]
     height, width, _ = planes.shape
+    if len(palette) and 2 * len(palette) <= height * width:  # with more, the palette alone is half of the picture
+        modes += [COLOURS, COLOURS_AND_PIXELS]
     if height * width <= SAMPLE:
         return modes
     some, some_indices = _sample(planes), _sample(indices) if len(palette) else indices
