@@ -26,7 +26,10 @@ def picture() -> np.ndarray:
 
 
 def size(photo: np.ndarray, model: LatticeModel) -> int:
-    return sum(map(len, ardm.encode(photo, photo[..., :0], model, method=ardm.LATTICE)[1]))
+    """Bytes by the network without statistics of values, which see through this grain as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ardm, "TRIED", (0,))
+        return sum(map(len, ardm.encode(photo, photo[..., :0], model, method=ardm.LATTICE)[1]))
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,7 @@ def tuned() -> bytes:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(adjustment, "STEPS", 50)
         patch.setattr(ardm, "_choose", lambda *given: ardm.LATTICE)  # the context coder sees through this grain as well
+        patch.setattr(ardm, "TRIED", (0,))  # and so do statistics of values
         return diffcodec.encode(picture(), tune=True, seed=9)
 
 
@@ -81,6 +85,15 @@ def test_streams(tuned: bytes) -> None:
     assert diffcodec.decode(tuned, upto_bytes=first).shape == picture().shape
     with pytest.raises(Truncated):
         diffcodec.decode(tuned, upto_bytes=first - 1)
+
+
+def test_statistics_of_values_go_with_it(fitted: tuple[LatticeModel, bytes]) -> None:
+    photo, adjusted = picture(), fitted[0]
+    params, passes = ardm.encode(photo, photo[..., :0], adjusted, method=ardm.LATTICE)
+    assert ardm.refined(params) and sum(map(len, passes)) < size(photo, adjusted)
+    receiver = ardm.Receiver(params, *photo.shape[:2], 3, 0, adjusted)
+    receiver.take_all(passes)
+    assert np.array_equal(receiver.show()[0], photo)
 
 
 def test_damage_is_found(tuned: bytes) -> None:

@@ -37,6 +37,7 @@ from .receiver import Progress
 LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED = 0, 1, 2, 3, 4
 STRIP_POSITIONS = 8192  #: positions of a strip: its activations stay in cache
 THREADS = 2
+SAMPLED_PIXELS = 2**17  #: up to which both ways are tried rather than judged on a sample
 PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
 REFINED_PIXELS = 64 * 64  #: of smaller pictures tables save less than they take
 JUDGED_PIXELS = 2**15  #: from which on all but the last level tell which tables to take
@@ -192,7 +193,8 @@ def encode(
         if method is None and by_phases:
             method = _choose(photo, model)
         with ThreadPoolExecutor(1) as pool:  # its kernels run beside the network's
-            most = 2 if method == CONTEXT else 1  # where photographs' modes are close, both are about as good
+            doubt = method is None and photo.shape[0] * photo.shape[1] > SAMPLED_PIXELS
+            most = 1 if doubt else 2  # of a photograph's two best modes one is about as good as the other
             adaptive = pool.submit(context.encode_planes, photo, most) if method in (None, CONTEXT) else None
             if method != CONTEXT and by_phases:
                 params, passes = _encode_lattice(photo, model, progress, strip_positions, threads)
@@ -222,7 +224,7 @@ def _encode_ordered(
 def _choose(photo: np.ndarray, model: PhaseModel) -> int | None:
     """LATTICE or CONTEXT where a sample leaves no doubt, None where both have to be tried."""
     H, W = photo.shape[:2]
-    if H * W <= 128 * 128:
+    if H * W <= SAMPLED_PIXELS:
         return None
     n = 96
     corners = [(y * (H - min(n, H)) // 2, x * (W - min(n, W)) // 2) for y in range(3) for x in range(3)]
