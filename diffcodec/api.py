@@ -60,7 +60,7 @@ def encode(
     calls:     network calls of an order-agnostic model (ARDM): more are slower and smaller; 50 if None.
     seed:      recorded in the header; names the noise of diffc and the order of an order-agnostic model.
     tune:      fit the last layer of a lattice ARDM (photo-ardm, cifar10-ardm) to the picture and send what changed
-               where that is smaller: by one or two per cent for photographs of 0.1 megapixels and more. Encoding takes
+               where that is smaller: by one to six per cent for photographs of 0.1 megapixels and more. Encoding takes
                three to five times as long, decoding no longer. Below 128×128 pixels it is not tried.
     prompt:    for models guided by text.
     progress:  called with the fraction done, 0 to 1.
