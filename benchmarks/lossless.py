@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -76,11 +77,16 @@ def pictures(source: Path) -> Iterator[tuple[str, Image.Image]]:
             yield path.name, Image.open(path).convert("RGB")
 
 
+def write_rows(path: Path, rows: list[dict[str, Any]], digits: int = 5) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows({k: f"{v:.{digits}f}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+
+
 def by_network(pixels: np.ndarray, model: str | None, tables: int) -> float:
     """Bits per sample of a file by the network with these tables of statistics."""
-    tried, ardm.TRIED = ardm.TRIED, (tables,)
-    params, passes = ardm.encode(pixels, pixels[..., :0], registry.load(model), method=ardm.LATTICE)
-    ardm.TRIED = tried
+    params, passes = ardm.encode(pixels, pixels[..., :0], registry.load(model), method=ardm.LATTICE, tables=tables)
     return 8 * (sum(map(len, passes)) + len(params) + FRAME + 8 * len(passes)) / pixels.size
 
 
@@ -139,10 +145,7 @@ def main() -> None:
     )
     print(f"slowest encode {max(r['encode_s'] for r in rows):.2f} s, decode {max(r['decode_s'] for r in rows):.2f} s")
     if args.csv:
-        with args.csv.open("w", newline="") as f:
-            writer = csv.DictWriter(f, rows[0].keys())
-            writer.writeheader()
-            writer.writerows({k: f"{v:.5f}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+        write_rows(args.csv, rows)
 
 
 if __name__ == "__main__":

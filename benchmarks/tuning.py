@@ -9,7 +9,6 @@ picture, the model loaded and the kernels compiled before.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lossless import pictures
+from lossless import pictures, write_rows
 from PIL import Image
 
 import diffcodec
@@ -76,10 +75,7 @@ def main() -> None:
     print("median", " ".join(f"{k} {v:.2f}" for k, v in median.items()))
     print(f"{sum(row['adjustment_bytes'] > 0 for row in rows)} of {len(rows)} streams are tuned")
     if args.csv:
-        with args.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+        write_rows(args.csv, rows, 4)
 
 
 if __name__ == "__main__":

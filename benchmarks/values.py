@@ -11,13 +11,12 @@ PHOTOS.npz is of `tools/prepare_photos.py`: its validation tiles of at least 200
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from lossless import by_network, classical
+from lossless import by_network, classical, write_rows
 from PIL import Image
 from tuning import sources
 
@@ -91,10 +90,7 @@ def main() -> None:
         means = {k: float(np.mean([row[k] for row in some])) for k in some[0] if k.endswith("bpd")}
         print(f"MEAN of {len(some)}, {step}:", " ".join(f"{k} {v:.4f}" for k, v in means.items()))
     if args.csv:
-        with args.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows({k: f"{v:.5f}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+        write_rows(args.csv, rows)
 
 
 if __name__ == "__main__":

@@ -61,11 +61,11 @@ def stream_of(
         Header.from_bytes(payload := header.to_bytes())
     except (ValueError, CorruptStream) as error:  # only a name or parameters of someone's own provider
         raise InputError(f"the model {provider.name!r} cannot be recorded in a stream: {error}") from None
-    plain = form.palette is None and adjustment is None and picture.icc is None and picture.exif is None
+    beside = (form.palette, adjustment, picture.icc, picture.exif)
+    plain = not header.colour_transform and all(part is None for part in beside)
     if (
         codec == "ardm"
         and plain
-        and not header.colour_transform
         and len(passes) == 1
         and len(passes[0]) <= small.WORTH
         and (not named or registry.name_of(header.fingerprint) == header.model)

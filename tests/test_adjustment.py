@@ -27,9 +27,7 @@ def picture() -> np.ndarray:
 
 def size(photo: np.ndarray, model: LatticeModel) -> int:
     """Bytes by the network without statistics of values, which see through this grain as well."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ardm, "TRIED", (0,))
-        return sum(map(len, ardm.encode(photo, photo[..., :0], model, method=ardm.LATTICE)[1]))
+    return sum(map(len, ardm.encode(photo, photo[..., :0], model, method=ardm.LATTICE, tables=0)[1]))
 
 
 @pytest.fixture(scope="module")

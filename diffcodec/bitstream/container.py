@@ -7,12 +7,14 @@ whole: prefixes and lossy streams have no digest that would find it. It costs no
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import google_crc32c
 
 from ..errors import (
+    BitstreamError,
     ChecksumMismatch,
     CorruptStream,
     LimitExceeded,
@@ -21,7 +23,7 @@ from ..errors import (
     UnsupportedVersion,
 )
 from . import small
-from .header import CODECS, Header, has_statistics
+from .header import CODECS, Header
 from .limits import DEFAULT_LIMITS, Limits
 from .varint import read_varint, write_varint
 
@@ -95,8 +97,10 @@ def write(chunks: Iterable[Chunk]) -> bytes:
 
 def _since(chunk: Chunk) -> tuple[int, int]:
     """The first version that has this chunk."""
-    if chunk.type == "H" and has_statistics(chunk.payload):
-        return _STATISTICS
+    if chunk.type == "H":
+        with contextlib.suppress(BitstreamError):  # whatever it is, a damaged header does not tell
+            if Header.from_bytes(chunk.payload).colour_transform:
+                return _STATISTICS
     return SINCE.get(chunk.type, VERSION)
 
 

@@ -92,16 +92,6 @@ class Header:
         return cls(codec, numerics, width, height, mode, colour_transform, seed, model, fingerprint, params)
 
 
-def has_statistics(payload: bytes) -> bool:
-    """Whether a header chunk, which may be damaged, has the colour transform 1."""
-    try:
-        _, at = read_varint(payload, 3, 32)
-        _, at = read_varint(payload, at, 32)
-    except (Truncated, CorruptStream):
-        return False
-    return payload[at + 1 : at + 2] == b"\1"
-
-
 class _Fields:
     """A cursor over the header's bytes that never passes their end."""
 

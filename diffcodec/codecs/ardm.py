@@ -168,6 +168,7 @@ def encode(
     calls: int | None = None,
     progress: Progress | None = None,
     method: int | None = None,
+    tables: int | None = None,
     strip_positions: int = STRIP_POSITIONS,
     threads: int = THREADS,
 ) -> tuple[bytes, list[bytes]]:
@@ -175,7 +176,8 @@ def encode(
 
     A model that `ask` answers codes in a random order of ``seed``, in ``calls`` network calls (`ordered.CALLS`).
     ``method`` forces LATTICE, ORDERED (as the model is) or CONTEXT for the photo; None takes the smaller, judged on a
-    sample of large pictures.
+    sample of large pictures. ``tables`` forces those of statistics of values where the lattice is coded; None takes
+    those of TRIED that serve.
     """
     H, W, C = photo.shape
     if C not in (0, 1, 3):
@@ -197,7 +199,7 @@ def encode(
             most = 1 if doubt else 2  # of a photograph's two best modes one is about as good as the other
             adaptive = pool.submit(context.encode_planes, photo, most) if method in (None, CONTEXT) else None
             if method != CONTEXT and by_phases:
-                params, passes = _encode_lattice(photo, model, progress, strip_positions, threads)
+                params, passes = _encode_lattice(photo, model, progress, strip_positions, threads, tables)
             elif method != CONTEXT:
                 params, passes = _encode_ordered(photo, model, seed, calls or ordered.CALLS, progress)
             if adaptive is not None:
@@ -243,14 +245,20 @@ def _choose(photo: np.ndarray, model: PhaseModel) -> int | None:
 
 
 def _encode_lattice(
-    photo: np.ndarray, model: PhaseModel, progress: Progress | None, strip_positions: int, threads: int
+    photo: np.ndarray,
+    model: PhaseModel,
+    progress: Progress | None,
+    strip_positions: int,
+    threads: int,
+    tables: int | None = None,
 ) -> tuple[bytes, list[bytes]]:
     H, W, C = photo.shape
     codes = side_information(photo)
     phases, walk, done = _Phases(model, codes, strip_positions, threads), Walk(photo), 0
     plan = pass_units(H, W)
     tried = TRIED if H * W >= REFINED_PIXELS else TRIED[:1]
-    ways = [_Coded(tables, photo) for tables in tried if C == 3 or tables in (0, LEVELS)]
+    fitting = tried if C == 3 else tuple(t for t in tried if t in (0, LEVELS))
+    ways = [_Coded(t, photo) for t in (fitting if tables is None else (tables,))]
     for units in plan:
         if H * W >= JUDGED_PIXELS and units[0] in ((1, 0), (0, 0)):  # three ways go into level 1, one into level 0
             ways = sorted(ways, key=_Coded.price)[: 2 * units[0][0] + 1]

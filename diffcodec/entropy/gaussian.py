@@ -107,8 +107,7 @@ def pop(stack: AnsStack, mean64: np.ndarray, q: np.ndarray, size: int) -> np.nda
     """Pop int32 (n,) grid points; the mirror of pushing :func:`intervals`."""
     _check(size)
     symbols = np.empty(len(mean64), np.int32)
-    state, stack.size = _pop(size, mean64, q, *tables(), np.uint64(stack.state), stack.size, stack.words, symbols)
-    stack.state = np.uint64(state)
+    stack.pop_by(_pop, (size, mean64, q, *tables()), symbols)
     return symbols
 
 

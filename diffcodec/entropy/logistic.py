@@ -183,11 +183,7 @@ def intervals(params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple
 def pop_pixels(stack: AnsStack, params: np.ndarray, base: np.ndarray) -> np.ndarray:
     """Mirror of :func:`intervals`: pop uint8 (N, C) pixels from ``stack``."""
     pixels = np.empty(base.shape, np.uint8)
-    order = _order(base.shape[1])
-    state, stack.size = _pop(
-        params, base, order, EXP, INVERSE_SCALE, SIGMOID, np.uint64(stack.state), stack.size, stack.words, pixels
-    )
-    stack.state = np.uint64(state)
+    stack.pop_by(_pop, (params, base, _order(base.shape[1]), EXP, INVERSE_SCALE, SIGMOID), pixels)
     return pixels
 
 

@@ -10,6 +10,9 @@ and the digest of the decoded pixels refuses the rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import constriction
 import numpy as np
 from numba import njit
@@ -88,6 +91,11 @@ class AnsStack:
         state, self.size = _pop_uniform(np.uint64(self.state), self.size, self.words, widths.astype(np.uint8), out)
         self.state = np.uint64(state)
         return out
+
+    def pop_by(self, kernel: Callable[..., Any], given: tuple[Any, ...], out: np.ndarray) -> None:
+        """Fill ``out`` by a compiled kernel: it takes ``given``, state, size, words, ``out``, and gives state, size."""
+        state, self.size = kernel(*given, np.uint64(self.state), self.size, self.words, out)
+        self.state = np.uint64(state)
 
     def push_bytes(self, symbols: np.ndarray) -> None:
         """Push uint8 (n,), each at 8 bits."""

@@ -42,7 +42,7 @@ CAUTION = (UNIT, UNIT // 8, UNIT // 8)  #: pixels seen as expected before any: t
 FEWEST, MOST_PIXELS = 256, 2**16  #: from one settlement to the next
 FULL = 2**30  #: of a count, which is halved then
 _ROW_BITS = 15  # rows of the table of colours
-_SPANS = (3 * 256, 511 * 511, BLOCK << _ROW_BITS)
+_SPANS = (3 * 256, -(-(511 * 511) // BLOCK) * BLOCK, BLOCK << _ROW_BITS)  # cells, whole blocks
 _SPREAD = 0x9E3779B1
 
 
@@ -58,8 +58,17 @@ def _cells(table, channel, g, r, low):
 
 
 @njit(nogil=True, cache=True, inline="always")
+def _room(K):
+    """w, mean, inverse; residuals and values of the channels before; edges and masses of a block."""
+    component = np.empty((3, K), np.int64)
+    before = np.zeros((2, 3), np.int64)
+    block = np.empty((2, BLOCK + 1), np.int64)
+    return component[0], component[1], component[2], before[0], before[1], block[0], block[1]
+
+
+@njit(nogil=True, cache=True, inline="always")
 def _masses(low, w, mean, inverse, sigmoid, edges, mass):
-    """Of the values of a block what `_mixture` gives them; the least that is below them."""
+    """What `_mixture` gives the values of a block: what lies below them, and what is left when each has its 1."""
     for i in range(BLOCK + 1):
         edges[i] = 0
     for k in range(len(w)):
@@ -77,11 +86,11 @@ def _masses(low, w, mean, inverse, sigmoid, edges, mass):
         edges[BLOCK] = TOTAL
     for i in range(BLOCK):
         mass[i] = edges[i + 1] - edges[i]
-    return edges[0]
+    return edges[0], edges[BLOCK] - edges[0] - BLOCK
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _weighed(tables, offsets, weights, expected, last, channel, g, r, low, mass):
+def _weighed(tables, offsets, weights, expected, touched, last, channel, g, r, low, mass):
     """Weigh the masses of a block by every table; counts what each table is told to expect. The new total."""
     total = np.int64(0)
     for i in range(BLOCK):
@@ -90,6 +99,7 @@ def _weighed(tables, offsets, weights, expected, last, channel, g, r, low, mass)
         if not tables >> table & 1 or (table and not last):
             continue
         at = offsets[table] + _cells(table, channel, g, r, low)
+        touched[at >> 5] = touched[(at + BLOCK - 1) >> 5] = True
         share = (np.int64(1) << 44) // total
         total = np.int64(0)
         for i in range(BLOCK):
@@ -108,12 +118,24 @@ def _count(tables, offsets, seen, last, channel, g, r, low, x):
 
 @njit(nogil=True, cache=True)
 def _intervals(
-    params, base, pixels, order, exp, inverse_scale, sigmoid, tables, offsets, weights, expected, seen, starts, freqs
+    params,
+    base,
+    pixels,
+    order,
+    exp,
+    inverse_scale,
+    sigmoid,
+    tables,
+    offsets,
+    weights,
+    expected,
+    touched,
+    seen,
+    starts,
+    freqs,
 ):
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
-    w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
-    residual, value, mass = np.zeros(3, np.int64), np.zeros(3, np.int64), np.empty(BLOCK, np.int64)
-    edges = np.empty(BLOCK + 1, np.int64)
+    w, mean, inverse, residual, value, edges, mass = _room(K)
     for n in range(N):
         _prior(params[n], w, exp)
         for row in range(C):
@@ -122,9 +144,10 @@ def _intervals(
             _component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
             if tables & 1 or last:
                 low = x & -BLOCK
-                first = _masses(low, w, mean, inverse, sigmoid, edges, mass)
-                spare = edges[BLOCK] - first - BLOCK
-                total = _weighed(tables, offsets, weights, expected, last, channel, value[0], value[1], low, mass)
+                first, spare = _masses(low, w, mean, inverse, sigmoid, edges, mass)
+                total = _weighed(
+                    tables, offsets, weights, expected, touched, last, channel, value[0], value[1], low, mass
+                )
                 below = np.int64(0)
                 for i in range(x - low):
                     below += mass[i]
@@ -153,6 +176,7 @@ def _pop(
     offsets,
     weights,
     expected,
+    touched,
     seen,
     state,
     at,
@@ -161,9 +185,7 @@ def _pop(
 ):
     """Mirror of :func:`_intervals`."""
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
-    w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
-    residual, value, mass = np.zeros(3, np.int64), np.zeros(3, np.int64), np.empty(BLOCK, np.int64)
-    edges = np.empty(BLOCK + 1, np.int64)
+    w, mean, inverse, residual, value, edges, mass = _room(K)
     for n in range(N):
         _prior(params[n], w, exp)
         for row in range(C):
@@ -183,9 +205,10 @@ def _pop(
                     above, end = middle, edge
             if weighed:
                 low = x
-                first = _masses(low, w, mean, inverse, sigmoid, edges, mass)
-                spare = edges[BLOCK] - first - BLOCK
-                total = _weighed(tables, offsets, weights, expected, last, channel, value[0], value[1], low, mass)
+                first, spare = _masses(low, w, mean, inverse, sigmoid, edges, mass)
+                total = _weighed(
+                    tables, offsets, weights, expected, touched, last, channel, value[0], value[1], low, mass
+                )
                 below, i = np.int64(0), np.int64(0)
                 # value i + 1 starts at first + i + 1 + (below + mass[i]) * spare // total
                 while i < BLOCK - 1 and (below + mass[i]) * spare < (quantile - first - i) * total:
@@ -205,14 +228,17 @@ def _pop(
 
 
 @njit(nogil=True, cache=True)
-def _settle(seen, expected, weights, caution):
-    for i in range(len(seen)):
-        if expected[i]:
-            ratio = ((np.int64(seen[i]) + caution) << 10) // (np.int64(expected[i]) + caution)
-            weights[i] = min(max(ratio, np.int64(1)), np.int64(MOST))
-            if max(seen[i], expected[i]) >= FULL:
-                seen[i] >>= 1
-                expected[i] >>= 1
+def _settle(seen, expected, weights, touched, caution):
+    """Weights of the cells from what was counted; other than touched blocks have no counts."""
+    for block in range(len(touched)):
+        if touched[block]:
+            for i in range(block * BLOCK, (block + 1) * BLOCK):
+                if expected[i]:
+                    ratio = ((np.int64(seen[i]) + caution) << 10) // (np.int64(expected[i]) + caution)
+                    weights[i] = min(max(ratio, np.int64(1)), np.int64(MOST))
+                    if max(seen[i], expected[i]) >= FULL:
+                        seen[i] >>= 1
+                        expected[i] >>= 1
 
 
 class Statistics:
@@ -228,7 +254,7 @@ class Statistics:
         ends = np.cumsum([0, *spans]).astype(np.int64)
         self._offsets, self._spans = ends[:-1], [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
         self._seen, self._expected = np.zeros(ends[-1], np.int32), np.zeros(ends[-1], np.int32)
-        self._weights = np.full(ends[-1], ONE, np.int16)
+        self._weights, self._touched = np.full(ends[-1], ONE, np.int16), np.zeros(ends[-1] // BLOCK, np.bool_)
         self._pixels, self._settled = 0, 0
 
     def intervals(self, params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -244,9 +270,7 @@ class Statistics:
         pixels = np.empty(base.shape, np.uint8)
         tables = (_order(base.shape[1]), EXP, INVERSE_SCALE, SIGMOID, *self._state())
         for part in self._parts(len(base)):
-            top = np.uint64(stack.state), stack.size, stack.words
-            state, stack.size = _pop(params[part], base[part], *tables, *top, pixels[part])
-            stack.state = np.uint64(state)
+            stack.pop_by(_pop, (params[part], base[part], *tables), pixels[part])
         return pixels
 
     def _parts(self, count: int) -> Iterator[slice]:
@@ -260,7 +284,8 @@ class Statistics:
             if self._pixels == due:
                 self._settled = due
                 for span, caution in zip(self._spans, CAUTION, strict=True):
-                    _settle(self._seen[span], self._expected[span], self._weights[span], caution)
+                    blocks = self._touched[span.start // BLOCK : span.stop // BLOCK]
+                    _settle(self._seen[span], self._expected[span], self._weights[span], blocks, caution)
 
-    def _state(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.tables, self._offsets, self._weights, self._expected, self._seen
+    def _state(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.tables, self._offsets, self._weights, self._expected, self._touched, self._seen

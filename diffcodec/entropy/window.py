@@ -106,20 +106,7 @@ def pop(stack: AnsStack, mean64: np.ndarray, sigma: float, *, open_ended: bool) 
     """Pop int64 (n,) grid points; the mirror of :func:`push`."""
     inverse, reach = _scale(sigma)
     z = np.empty(len(mean64), np.int64)
-    state, size = _pop(
-        mean64,
-        round(64 * sigma),
-        inverse,
-        reach,
-        open_ended,
-        tables()[1],
-        _guesses(),
-        np.uint64(stack.state),
-        stack.size,
-        stack.words,
-        z,
-    )
-    stack.state, stack.size = np.uint64(state), int(size)
+    stack.pop_by(_pop, (mean64, round(64 * sigma), inverse, reach, open_ended, tables()[1], _guesses()), z)
     return z
 
 
