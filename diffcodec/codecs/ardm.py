@@ -35,7 +35,8 @@ from .receiver import Progress
 
 #: how the photo planes are coded, first byte of the parameters; REFINED is LATTICE with statistics of values
 LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED = 0, 1, 2, 3, 4
-STRIP_POSITIONS = 8192  #: positions of a strip: its activations stay in cache
+STRIP_ROWS = 32  #: of a strip: few rows make much of their context twice, many leave threads without work
+STRIP_POSITIONS = 2**16  #: at most: some 130 MB of activations
 THREADS = 2
 SAMPLED_PIXELS = 2**17  #: up to which both ways are tried rather than judged on a sample
 PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
@@ -84,7 +85,7 @@ class _Phases:
         x = phase_input(known, phase)
         bias = self.model.bias(phase, level, self.codes.get(level, UNKNOWN))
         before, halo = (self.features if phase else None), self.model.halo
-        step = max(1, self.positions // w)
+        step = max(1, min(STRIP_ROWS, self.positions // w))
         after: np.ndarray | None = None
 
         def strip(y0: int, y1: int) -> tuple[object, np.ndarray | None]:

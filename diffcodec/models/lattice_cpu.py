@@ -19,7 +19,9 @@ from torch import Tensor
 
 from .lattice_quant import RESIDUAL_LIMIT
 
-_LIMIT = np.int32(RESIDUAL_LIMIT)
+CACHED_POSITIONS = 1024  #: of which a layer's sums, codes and weights stay in a core's own cache
+
+_LIMIT = np.float32(RESIDUAL_LIMIT)
 
 
 @njit(nogil=True, cache=True)
@@ -37,53 +39,68 @@ def _windows(x, out):
                         row[at + kx] = np.float32(line[j + kx]) - np.float32(128)
 
 
+# In float32 from here on, where an int32 would become an int64 that AVX2 cannot turn into a float: every value is an
+# integer below 2^24, or so large that a limit follows.
+
+
 @njit(nogil=True, cache=True)
 def _compand(acc, multiplier, bias, table, r):
-    limit = np.int32(len(table) - 1)
+    """Rounded sums plus ``bias`` through ``table``, which holds the values of both signs."""
+    limit = np.float32(len(table) // 2)
     for n in range(r.shape[0]):
         for c in range(r.shape[1]):
-            v = np.int32(np.rint(acc[n, c] * multiplier[c])) + bias[c]
-            v = min(max(v, -limit), limit)
-            r[n, c] = table[v] if v >= 0 else -table[-v]
+            v = np.rint(acc[n, c] * multiplier[c]) + np.float32(bias[c])
+            r[n, c] = table[np.uint32(min(max(v, -limit), limit) + limit)]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _code(t, multiplier, low, high, shift):
+    """8-bit code of hard-swish(t), minus ``shift``."""
+    product = t * min(max(t + np.float32(768), np.float32(0)), np.float32(1536))
+    return min(max(np.rint(product * multiplier), low), high) - shift
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _requantized(acc, correction, multiplier):
+    return np.rint(np.float32(np.int32(np.int32(acc) + correction)) * multiplier)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _limited(t):
+    return min(max(t, -_LIMIT), _LIMIT)
 
 
 @njit(nogil=True, cache=True)
-def _codes(r, code_multiplier, low, shift, out):
-    """Codes of hard-swish(r), minus ``shift``, into ``out`` (rows, w, C), of any dtype; ``r`` (rows·w, C)."""
-    rows, w, C = out.shape
-    high = low + np.int32(255)
+def _codes(r, code_multiplier, low, shift, margin, out):
+    """Codes of hard-swish(r), minus ``shift``; ``r`` (rows·w, C), ``out`` (rows, w, C) of any dtype within a margin."""
+    rows, w, C = out.shape[0] - 2 * margin, out.shape[1] - 2 * margin, out.shape[2]
+    bottom, top, moved = np.float32(low), np.float32(low + 255), np.float32(shift)
     for y in range(rows):
         for j in range(w):
-            source, target = r[y * w + j], out[y, j]
+            source, target = r[y * w + j], out[y + margin, j + margin]
             for c in range(C):
-                t = np.int32(source[c])
-                product = t * min(max(t + np.int32(768), np.int32(0)), np.int32(1536))
-                code = np.int32(np.rint(np.float32(product) * code_multiplier))
-                target[c] = min(max(code, low), high) - shift
+                target[c] = np.int32(_code(np.float32(source[c]), code_multiplier, bottom, top, moved))
 
 
 @njit(nogil=True, cache=True)
 def _add_requantized(acc, correction, multiplier, r):
     for n in range(r.shape[0]):
         for c in range(r.shape[1]):
-            step = np.int32(np.rint(np.float32(np.int32(acc[n, c]) + correction[c]) * multiplier[c]))
-            r[n, c] = min(max(np.int32(r[n, c]) + step, -_LIMIT), _LIMIT)
+            step = _requantized(acc[n, c], correction[c], multiplier[c])
+            r[n, c] = np.int32(_limited(np.float32(r[n, c]) + step))
 
 
 @njit(nogil=True, cache=True)
 def _requantized_codes(acc, stride, correction, multiplier, code_multiplier, low, shift, out):
     """Requantise a 3x3 product (its rows ``stride`` apart) and take hard-swish codes in one pass; out (rows, w, C)."""
     rows, w, C = out.shape
-    high = low + np.int32(255)
+    bottom, top, moved = np.float32(low), np.float32(low + 255), np.float32(shift)
     for y in range(rows):
         for j in range(w):
             source, target = acc[y * stride + j], out[y, j]
             for c in range(C):
-                t = np.int32(np.rint(np.float32(np.int32(source[c]) + correction[c]) * multiplier[c]))
-                t = min(max(t, -_LIMIT), _LIMIT)
-                product = t * min(max(t + np.int32(768), np.int32(0)), np.int32(1536))
-                code = np.int32(np.rint(np.float32(product) * code_multiplier))
-                target[c] = min(max(code, low), high) - shift
+                t = _limited(_requantized(source[c], correction[c], multiplier[c]))
+                target[c] = np.int32(_code(t, code_multiplier, bottom, top, moved))
 
 
 @njit(nogil=True, cache=True)
@@ -168,6 +185,8 @@ class CpuRuntime:
             gemm = "int8" if int8_is_exact() and int8_is_faster() else "float32"
         self.int8 = gemm == "int8"
         self.t = {name: t.numpy() for name, t in tensors.items()}
+        table = self.t["compand"]
+        self.compand = np.concatenate([-table[:0:-1], table])
         self.first = {
             n: torch.from_numpy(t.astype(np.float32)) for n, t in self.t.items() if n.endswith("first.weight")
         }
@@ -206,44 +225,50 @@ class CpuRuntime:
         """Also the head's input: codes float32 (rows', w, C)."""
         p = f"{phase}."
         rows, w, C = x.shape[1] - 5, x.shape[2] - 5, len(bias)
-        N = rows * w
-        windows = np.empty((N, 36 * x.shape[0]), np.float32)
-        _windows(x, windows)
-        first = torch.mm(torch.from_numpy(windows), self.first[p + "first.weight"]).numpy()
-        r = np.empty((N, C), np.int16)
-        first_multiplier = self.t[p + "first.multiplier"]
-        _compand(first, first_multiplier, bias, self.t["compand"], r)
-        if before is not None:
-            conv = self.convs[p + "entry"]
-            codes = self._matrix((N, C))
-            np.add(before.reshape(N, C), conv.low - conv.shift, out=codes, casting="unsafe", dtype=np.int32)
-            _add_requantized(self._product(codes, conv), conv.correction, conv.multiplier, r)
+        step = max(1, CACHED_POSITIONS // w)
+        parts = [(y, min(rows, y + step)) for y in range(0, rows, step)]
+        weight, multiplier = self.first[p + "first.weight"], self.t[p + "first.multiplier"]
+        first, r = np.empty((rows * w, weight.shape[1]), np.float32), np.empty((rows * w, C), np.int16)
+        windows = np.empty((min(step, rows) * w, len(weight)), np.float32)
+        entry = None if before is None else self.convs[p + "entry"]
+        for y0, y1 in parts:
+            part = slice(y0 * w, y1 * w)
+            _windows(x[:, y0 : y1 + 5], windows)
+            torch.mm(torch.from_numpy(windows[: (y1 - y0) * w]), weight, out=torch.from_numpy(first[part]))
+            _compand(first[part], multiplier, bias, self.compand, r[part])
+            if entry is not None and before is not None:
+                codes = self._matrix(((y1 - y0) * w, C))
+                np.add(
+                    before[y0:y1].reshape(-1, C), entry.low - entry.shift, out=codes, casting="unsafe", dtype=np.int32
+                )
+                _add_requantized(self._product(codes, entry), entry.correction, entry.multiplier, r[part])
+        padded = self._matrix((rows + 2, w + 2, C))
         for i in range(self.blocks):
             conv, mix = self.convs[f"{p}{i}.conv"], self.convs[f"{p}{i}.mix"]
-            padded = self._matrix((rows + 2, w + 2, C))
             padded[0] = padded[-1] = -conv.shift
             padded[:, 0] = padded[:, -1] = -conv.shift
-            _codes(r, conv.code_multiplier, conv.low, conv.shift, padded[1:-1, 1:-1])
-            acc = self._product3x3(padded, conv)
-            codes = self._matrix((rows, w, C))
-            _requantized_codes(
-                acc, w + 2, conv.correction, conv.multiplier, mix.code_multiplier, mix.low, mix.shift, codes
-            )
-            _add_requantized(self._product(codes.reshape(N, C), mix), mix.correction, mix.multiplier, r)
+            _codes(r, conv.code_multiplier, conv.low, conv.shift, 1, padded)
+            for y0, y1 in parts:
+                acc = self._product3x3(padded[y0 : y1 + 2], conv)
+                codes = self._matrix((y1 - y0, w, C))
+                _requantized_codes(
+                    acc, w + 2, conv.correction, conv.multiplier, mix.code_multiplier, mix.low, mix.shift, codes
+                )
+                acc = self._product(codes.reshape(-1, C), mix)
+                _add_requantized(acc, mix.correction, mix.multiplier, r[y0 * w : y1 * w])
         kept = rows - top - bottom
         r = r[top * w : (rows - bottom) * w]
         head = self.convs[p + "head"]
         codes = np.empty((kept, w, C), np.float32)
-        _codes(r, head.code_multiplier, head.low, head.shift, codes)
+        _codes(r, head.code_multiplier, head.low, head.shift, 0, codes)
         acc = torch.mm(torch.from_numpy(codes.reshape(-1, C)), head.weight[0]).numpy()
         params = np.empty(acc.shape, np.int32)
-        K = acc.shape[1] // 10
-        _parameters(acc, head.correction, head.multiplier, first, first_multiplier, top * w, K, params)
+        _parameters(acc, head.correction, head.multiplier, first, multiplier, top * w, acc.shape[1] // 10, params)
         after = None
         entry = self.convs.get(f"{phase + 1}.entry")
         if entry is not None:
             after = np.empty((kept, w, C), np.uint8)
-            _codes(r, entry.code_multiplier, entry.low, entry.low, after)
+            _codes(r, entry.code_multiplier, entry.low, entry.low, 0, after)
         return params.reshape(kept, w, -1), after, codes
 
     def _matrix(self, shape: tuple[int, ...]) -> np.ndarray:
