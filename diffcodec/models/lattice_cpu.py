@@ -226,12 +226,17 @@ class CpuRuntime:
         p = f"{phase}."
         rows, w, C = x.shape[1] - 5, x.shape[2] - 5, len(bias)
         step = max(1, CACHED_POSITIONS // w)
-        parts = [(y, min(rows, y + step)) for y in range(0, rows, step)]
+
+        def parts(before: int = 0) -> list[tuple[int, int]]:
+            """The rows that kept ones still depend on, ``before`` convolutions before the last."""
+            start, stop = max(0, top - before), rows - max(0, bottom - before)
+            return [(y, min(stop, y + step)) for y in range(start, stop, step)]
+
         weight, multiplier = self.first[p + "first.weight"], self.t[p + "first.multiplier"]
         first, r = np.empty((rows * w, weight.shape[1]), np.float32), np.empty((rows * w, C), np.int16)
         windows = np.empty((min(step, rows) * w, len(weight)), np.float32)
         entry = None if before is None else self.convs[p + "entry"]
-        for y0, y1 in parts:
+        for y0, y1 in parts(self.blocks):
             part = slice(y0 * w, y1 * w)
             _windows(x[:, y0 : y1 + 5], windows)
             torch.mm(torch.from_numpy(windows[: (y1 - y0) * w]), weight, out=torch.from_numpy(first[part]))
@@ -248,7 +253,7 @@ class CpuRuntime:
             padded[0] = padded[-1] = -conv.shift
             padded[:, 0] = padded[:, -1] = -conv.shift
             _codes(r, conv.code_multiplier, conv.low, conv.shift, 1, padded)
-            for y0, y1 in parts:
+            for y0, y1 in parts(self.blocks - 1 - i):
                 acc = self._product3x3(padded[y0 : y1 + 2], conv)
                 codes = self._matrix((y1 - y0, w, C))
                 _requantized_codes(
