@@ -37,6 +37,7 @@ from .receiver import Progress
 LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED = 0, 1, 2, 3, 4
 STRIP_ROWS = 32  #: of a strip: few rows make much of their context twice, many leave threads without work
 STRIP_POSITIONS = 2**16  #: at most: some 130 MB of activations
+FEWEST_POSITIONS = 2**11  #: of a strip of more rows, where a picture is narrow
 THREADS = 2
 SAMPLED_PIXELS = 2**17  #: up to which both ways are tried rather than judged on a sample
 PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
@@ -85,7 +86,7 @@ class _Phases:
         x = phase_input(known, phase)
         bias = self.model.bias(phase, level, self.codes.get(level, UNKNOWN))
         before, halo = (self.features if phase else None), self.model.halo
-        step = max(1, min(STRIP_ROWS, self.positions // w))
+        step = max(1, min(max(STRIP_ROWS, FEWEST_POSITIONS // w), self.positions // w))
         after: np.ndarray | None = None
 
         def strip(y0: int, y1: int) -> tuple[object, np.ndarray | None]:
