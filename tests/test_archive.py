@@ -238,7 +238,7 @@ def test_another_machine_is_named_and_returns_nothing(fake_codec: None, monkeypa
     with pytest.raises(DecodeMismatch, match="nothing of its group"):
         diffcodec.decode_archive(data, model=Shaky())
     made = diffcodec.inspect_archive(data)["environment"]
-    assert made == groups.environment_of(White()) and len(made.split(", ")) == 5
+    assert made == groups.environment_of(White()) and len(made.split(", ")) == 6
     monkeypatch.setattr(vdm, "environment", lambda device: f"torch 9, {made.split(', ', 1)[1].rpartition(', ')[0]}")
     fact = re.escape(f"made with torch {torch.__version__} (here torch 9)")
     with pytest.raises(DecodeMismatch, match=f"{fact}: decode it there"), pytest.warns(UserWarning, match=fact):

@@ -7,7 +7,8 @@ import json
 import pytest
 import torch
 
-from diffcodec.models.unet import UNet, UNetConfig
+from diffcodec.models.unet import ResBlock, UNet, UNetConfig
+from diffcodec.models.unet_cpu import CpuBlock
 from diffcodec.models.unet_quant import quantise
 
 SMALL = UNetConfig(channels=(8, 8), blocks=(1, 1), embedding=16)
@@ -79,3 +80,27 @@ def test_configuration_survives_json() -> None:
     assert SMALL.multiple == 4
     with pytest.raises(TypeError):
         UNetConfig.from_dict({"width": 3})
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 1, 1), (2, 8, 7, 13), (1, 24, 66, 70), (3, 160, 4, 5)])
+@torch.no_grad()
+def test_blocks_on_cpu(shape):
+    """The same to rounding: any sizes, a noise level per picture. In any number of threads the very same."""
+    torch.manual_seed(1)
+    block = ResBlock(shape[1], 16)
+    for weight in (block.film.weight, block.film.bias, block.conv2.weight):
+        torch.nn.init.normal_(weight, 0, 0.3)
+    x, e = torch.randn(shape).contiguous(memory_format=torch.channels_last), torch.randn(shape[0], 16)
+    found = CpuBlock(block)(x, e)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert torch.equal(CpuBlock(block)(x, e), found)
+    finally:
+        torch.set_num_threads(threads)
+    exact = block.double()
+    wanted = exact(x.double(), e.double())
+    assert (found - wanted).abs().max() < 2e-5 * wanted.abs().max()
+    exact.film.bias.mul_(1e3)  # silu far out
+    wanted = exact(x.double(), e.double())
+    assert (CpuBlock(exact.float())(x, e) - wanted).abs().max() < 2e-5 * wanted.abs().max()

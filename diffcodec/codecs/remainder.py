@@ -7,6 +7,7 @@ import math
 import platform
 from functools import cache
 
+import numba
 import numpy as np
 import torch
 
@@ -21,7 +22,8 @@ def environment(device: str) -> str:
     """What the last bits of a float network depend on, recorded in a pinned stream: facts, parted by ", "."""
     kind = f"{torch.backends.cpu.get_cpu_capability()} {_processor()}" if device == "cpu" else ""
     kind = (kind or torch.cuda.get_device_name()).replace(",", "")
-    return f"torch {torch.__version__}, {device}, {platform.machine()} {kind}, {torch.get_num_threads()} threads"
+    made_by = f"torch {torch.__version__}, numba {numba.__version__}"
+    return f"{made_by}, {device}, {platform.machine()} {kind}, {torch.get_num_threads()} threads"
 
 
 @cache

@@ -12,6 +12,7 @@ from ..diffusion.process import signal
 from ..errors import InputError
 from .provider import EXACT, TOLERANT, device_of
 from .unet import UNet, UNetConfig
+from .unet_cpu import CpuBlock
 from .unet_exact import ExactUNet
 
 BLOCK = 1024  #: side of the blocks that larger pictures are evaluated in
@@ -36,6 +37,10 @@ class VDMModel:
         self.net.load_state_dict({k: v.float() for k, v in tensors.items()})
         self.net = self.net.eval().to(self.device, memory_format=torch.channels_last)
         self.half = self.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        if not self.half:
+            for blocks in (*self.net.down, *self.net.up):
+                for k, block in enumerate(blocks):
+                    blocks[k] = CpuBlock(block)
 
     @torch.inference_mode()
     def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
