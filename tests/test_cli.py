@@ -252,7 +252,8 @@ def test_interrupt_leaves_nothing(run: Run, photo: Path, tmp_path: Path, monkeyp
 
 def test_interrupt_of_a_process(photo: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, time; from diffcodec import api, cli\n"
+        "import signal, sys, time; from diffcodec import api, cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a job in the background ignores
         "api.encode = lambda *a, **k: (print('started', flush=True), time.sleep(60))\n"
         "cli.main()"
     )

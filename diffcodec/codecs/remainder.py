@@ -22,8 +22,8 @@ def environment(device: str) -> str:
     """What the last bits of a float network depend on, recorded in a pinned stream: facts, parted by ", "."""
     kind = f"{torch.backends.cpu.get_cpu_capability()} {_processor()}" if device == "cpu" else ""
     kind = (kind or torch.cuda.get_device_name()).replace(",", "")
-    made_by = f"torch {torch.__version__}, numba {numba.__version__}"
-    return f"{made_by}, {device}, {platform.machine()} {kind}, {torch.get_num_threads()} threads"
+    made_by = f"torch {torch.__version__}, {device}, numba {numba.__version__}"
+    return f"{made_by}, {platform.machine()} {kind}, {torch.get_num_threads()} threads"
 
 
 @cache
