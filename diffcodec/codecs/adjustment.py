@@ -14,6 +14,7 @@ import numpy as np
 
 from ..entropy import context
 from ..errors import CorruptStream, ModelMismatch
+from ..models.provider import single_threaded
 from .ardm import Walk
 from .lattice import TARGETS, UNKNOWN, phase_input, side_information
 from .receiver import Progress
@@ -80,7 +81,6 @@ def _crops(H: int, W: int) -> list[tuple[slice, slice]]:
 
 def _positions(photo: np.ndarray, model: Any) -> list[tuple[np.ndarray, ...]]:
     """For each phase: codes int16 (N, C), parameters int32 (N, 10K), base int32 (N, 3), pixels uint8 (N, 3)."""
-    import torch
 
     from .ardm import THREADS
 
@@ -102,7 +102,7 @@ def _positions(photo: np.ndarray, model: Any) -> list[tuple[np.ndarray, ...]]:
                 walk.leave(target, base)
         return out
 
-    with ThreadPoolExecutor(THREADS, initializer=lambda: torch.set_num_threads(1)) as pool:
+    with ThreadPoolExecutor(THREADS, initializer=single_threaded) as pool:
         parts = [part for found in pool.map(seen, _crops(H, W)) for part in found]
     phases = [[arrays for phase, arrays in parts if phase == p] for p in range(len(TARGETS))]
     return [tuple(np.concatenate(a) for a in zip(*arrays, strict=True)) for arrays in phases if arrays]

@@ -19,7 +19,7 @@ from ..entropy.logistic import intervals, pop_pixels
 from ..entropy.stack import AnsStack
 from ..entropy.values import COLOURS, DIFFERENCES, LEVELS, Statistics
 from ..errors import CorruptStream, InputError, Truncated
-from ..models.provider import PINNED, MaskedModel, PhaseModel
+from ..models.provider import PINNED, MaskedModel, PhaseModel, single_threaded
 from . import ordered, receiver
 from .lattice import (
     TARGETS,
@@ -63,18 +63,12 @@ def made_in(params: bytes) -> str:
     return params[1 + ordered.PARAMS_BYTES :].decode("utf-8", "replace")
 
 
-def _single_threaded() -> None:
-    import torch
-
-    torch.set_num_threads(1)  # of this worker only: strips run side by side instead
-
-
 class _Phases:
     """The network over one picture: distribution parameters of each phase, strip by strip."""
 
     def __init__(self, model: PhaseModel, codes: dict[int, tuple[int, int]], strip_positions: int, threads: int):
         self.model, self.codes, self.positions = model, codes, strip_positions
-        self.pool = ThreadPoolExecutor(threads, initializer=_single_threaded)
+        self.pool = ThreadPoolExecutor(threads, initializer=single_threaded)
         self.ahead = threads + 1
         self.features: np.ndarray | None = None
 

@@ -227,26 +227,24 @@ class CpuRuntime:
         rows, w, C = x.shape[1] - 5, x.shape[2] - 5, len(bias)
         step = max(1, CACHED_POSITIONS // w)
 
-        def parts(before: int = 0) -> list[tuple[int, int]]:
-            """The rows that kept ones still depend on, ``before`` convolutions before the last."""
-            start, stop = max(0, top - before), rows - max(0, bottom - before)
+        def parts(convolutions: int) -> list[tuple[int, int]]:
+            """The rows that kept ones still depend on, with so many 3x3 convolutions to come."""
+            start, stop = max(0, top - convolutions), rows - max(0, bottom - convolutions)
             return [(y, min(stop, y + step)) for y in range(start, stop, step)]
 
         weight, multiplier = self.first[p + "first.weight"], self.t[p + "first.multiplier"]
         first, r = np.empty((rows * w, weight.shape[1]), np.float32), np.empty((rows * w, C), np.int16)
         windows = np.empty((min(step, rows) * w, len(weight)), np.float32)
-        entry = None if before is None else self.convs[p + "entry"]
         for y0, y1 in parts(self.blocks):
             part = slice(y0 * w, y1 * w)
             _windows(x[:, y0 : y1 + 5], windows)
             torch.mm(torch.from_numpy(windows[: (y1 - y0) * w]), weight, out=torch.from_numpy(first[part]))
             _compand(first[part], multiplier, bias, self.compand, r[part])
-            if entry is not None and before is not None:
-                codes = self._matrix(((y1 - y0) * w, C))
-                np.add(
-                    before[y0:y1].reshape(-1, C), entry.low - entry.shift, out=codes, casting="unsafe", dtype=np.int32
-                )
-                _add_requantized(self._product(codes, entry), entry.correction, entry.multiplier, r[part])
+            if before is not None:
+                conv, known = self.convs[p + "entry"], before[y0:y1].reshape(-1, C)
+                codes = self._matrix(known.shape)
+                np.add(known, conv.low - conv.shift, out=codes, casting="unsafe", dtype=np.int32)
+                _add_requantized(self._product(codes, conv), conv.correction, conv.multiplier, r[part])
         padded = self._matrix((rows + 2, w + 2, C))
         for i in range(self.blocks):
             conv, mix = self.convs[f"{p}{i}.conv"], self.convs[f"{p}{i}.mix"]

@@ -116,3 +116,10 @@ def device_of(device: str) -> str:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError("device 'cuda' was asked for, but torch finds no CUDA device; use device 'cpu' or 'auto'")
     return device
+
+
+def single_threaded() -> None:
+    """Makes torch use one thread in the thread that calls: for workers that run networks side by side."""
+    import torch
+
+    torch.set_num_threads(1)

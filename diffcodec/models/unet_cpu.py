@@ -17,6 +17,7 @@ import torch
 from numba import njit
 from torch import Tensor, nn
 
+from .provider import single_threaded
 from .unet import ResBlock
 
 TILES = 96  #: that are transformed at once: their 36 products per channel stay in a core's cache
@@ -175,14 +176,14 @@ class CpuBlock(nn.Module):
         x = x.permute(0, 2, 3, 1).contiguous()
         scale, shift = (t.numpy() for t in self.film(e).chunk(2, -1))
         normalised, activated, out = torch.empty_like(x), torch.empty_like(x), x.clone()
-        for k in range(len(x)):
-            flat, into = x[k].flatten(0, 1).numpy(), normalised[k].flatten(0, 1).numpy()
-            row = k % len(scale)
+        for source, a, b, target in zip(
+            x.flatten(1, 2).numpy(), 1 + scale, shift, normalised.flatten(1, 2).numpy(), strict=True
+        ):
 
-            def run(at: int, flat: np.ndarray = flat, into: np.ndarray = into, row: int = row) -> None:
-                _normalised(flat[at : at + POINTS], _ONE + scale[row], shift[row], into[at : at + POINTS])
+            def run(at: int, source=source, a=a, b=b, target=target) -> None:
+                _normalised(source[at : at + POINTS], a, b, target[at : at + POINTS])
 
-            _side_by_side(run, range(0, len(flat), POINTS))
+            _side_by_side(run, range(0, len(source), POINTS))
         self._conv1(normalised.numpy(), True, activated.numpy())
         self._conv2(activated.numpy(), False, out.numpy())
         return out.permute(0, 3, 1, 2)
@@ -195,10 +196,6 @@ def _side_by_side(run: Callable[[int], None], parts: range) -> None:
         pass
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)  # of this worker only
-
-
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, initializer=_one_thread)
+    return ThreadPoolExecutor(threads, initializer=single_threaded)
