@@ -81,7 +81,6 @@ def _crops(H: int, W: int) -> list[tuple[slice, slice]]:
 
 def _positions(photo: np.ndarray, model: Any) -> list[tuple[np.ndarray, ...]]:
     """For each phase: codes int16 (N, C), parameters int32 (N, 10K), base int32 (N, 3), pixels uint8 (N, 3)."""
-
     from .ardm import THREADS
 
     H, W, _ = photo.shape
