@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from .api import Preview, decode, decode_progressive, encode, inspect
-from .archive import decode_archive, encode_archive, inspect_archive
-from .errors import (
+from typing import TYPE_CHECKING
+
+from .api import (
+    Base,
+    Colour,
+    Column,
+    File,
+    Outside,
+    Preview,
+    Prompt,
+    decode,
+    decode_progressive,
+    decode_sequence,
+    decode_signal,
+    encode,
+    inpaint,
+    inspect,
+    list_models,
+    register_model,
+)
+from .archive.memory import decode_archive, encode_archive, inspect_archive
+from .runtime.errors import (
     BitstreamError,
     ChecksumMismatch,
     CorruptStream,
@@ -17,34 +36,60 @@ from .errors import (
     ModelNotFound,
     NotADiffcodecFile,
     Truncated,
+    Unforeseen,
     UnsupportedVersion,
 )
-from .inpainting import inpaint
+from .runtime.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from .api import Clip, Picture, Tokens, Tracks
 
 __all__ = [
+    "Base",
     "BitstreamError",
     "ChecksumMismatch",
+    "Clip",
+    "Colour",
+    "Column",
     "CorruptStream",
     "DecodeMismatch",
     "DiffcodecError",
+    "File",
     "InputError",
     "LimitExceeded",
     "ModelError",
     "ModelMismatch",
     "ModelNotFound",
     "NotADiffcodecFile",
+    "Outside",
+    "Picture",
     "Preview",
+    "Prompt",
+    "Tokens",
+    "Tracks",
     "Truncated",
+    "Unforeseen",
     "UnsupportedVersion",
     "__version__",
     "decode",
     "decode_archive",
     "decode_progressive",
+    "decode_sequence",
+    "decode_signal",
     "encode",
     "encode_archive",
     "inpaint",
     "inspect",
     "inspect_archive",
+    "list_models",
+    "register_model",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Signals, which bring NumPy along, when they are asked for. Raises AttributeError for other names."""
+    from . import api
+
+    if name in api.SIGNALS:
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

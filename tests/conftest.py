@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import types
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
-from torch import Tensor
 
-from diffcodec import api, cli
-from diffcodec.codecs import ardm
-from diffcodec.codecs.receiver import Receiver
-from diffcodec.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
+from diffcodec.cli import main as cli
+from diffcodec.codecs import cost
+from diffcodec.codecs.ardm import codec as ardm
+from diffcodec.codecs.codec import About, Encoded, Head, Receiver
+from diffcodec.codecs.table import CODECS
+from diffcodec.models import registry
+from diffcodec.models.gaussian import WhitePictures as White
 from diffcodec.models.registry import FOLDER
+from diffcodec.runtime.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
+
+sys.path.append(str(Path(__file__).parents[1] / "bitstream_spec"))  # dfc_decoder, the independent reader's
 
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("suite")
@@ -29,27 +34,6 @@ needs_weights = pytest.mark.skipif(not list(FOLDER.glob("*.safetensors")), reaso
 class FakeModel:
     name, numerics = "fake", 0
     fingerprint = hashlib.sha256(b"fake").digest()
-
-
-class White:
-    """The exact denoiser of pixels that are independent N(0, variance): a network in microseconds."""
-
-    name, numerics, channels = "white", 2, 3
-    fingerprint = hashlib.sha256(b"white").digest()
-    logsnr_min, logsnr_max = -8.0, 13.5
-
-    def __init__(self, variance: float = 0.3):
-        self.variance = variance
-
-    def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
-        a2, s2 = torch.sigmoid(logsnr), torch.sigmoid(-logsnr)
-        return s2.sqrt() * z / (a2 * self.variance + s2)
-
-    def to_latent(self, image: Tensor) -> Tensor:
-        return image.float() / 127.5 - 1
-
-    def from_latent(self, x: Tensor) -> Tensor:
-        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def _pack(planes: np.ndarray) -> bytes:
@@ -66,26 +50,44 @@ def _unpack(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
-def fake_encode(photo, extra, model, *, seed=0, calls=None, progress=None):
+class FakeCodec(type(CODECS["ardm"])):
     """Two passes of the photo, every fourth pixel and then all; one of the extra planes."""
-    passes = [_pack(photo[::4, ::4]), _pack(photo)] if photo.shape[2] else []
-    if extra.shape[2]:
-        passes.append(_pack(extra))
-    if progress:
-        progress(1.0)
-    return bytes([photo.shape[2]]), passes
+
+    def encode(self, coded, model, wish, room, *, like=None, progress=None):
+        photo, extra = coded.photo, coded.extra
+        passes = [_pack(photo[::4, ::4]), _pack(photo)] if photo.shape[2] else []
+        if extra.shape[2]:
+            passes.append(_pack(extra))
+        if progress:
+            progress(1.0)
+        return [Encoded(bytes([photo.shape[2]]), passes, model)]
+
+    def receiver(self, head, model):
+        return FakeReceiver(head)
+
+    def about(self, params):
+        return About(needs_model=params[:1] not in (b"", b"\0"), environment="nowhere")
+
+    def cost(self, prefix, reconstruction=None):
+        return cost.Cost(prefix.head.pixels), cost.NOTHING_ALLOWED
 
 
 class FakeReceiver(Receiver):
-    def __init__(self, params, height, width, n_photo, n_extra, model, seed=0):
-        if params != bytes([n_photo]):
+    def __init__(self, head):
+        if head.params != bytes([head.photo]):
             raise CorruptStream("fake codec: parameters")
-        self.shape, self.n_extra, self.passes = (height, width, n_photo), n_extra, []
+        self.shape, self.n_extra, self.passes = (head.height, head.width, head.photo), head.extra, []
 
     def take(self, payload, progress=None):
+        if self.complete:
+            raise CorruptStream("fake codec: a pass too many")
         self.passes.append(payload)
 
-    def show(self, reconstruction):
+    @property
+    def complete(self):
+        return len(self.passes) == (2 if self.shape[2] else 0) + bool(self.n_extra)
+
+    def show(self, reconstruction=None):
         height, width, n_photo = self.shape
         passes, photo_passes = self.passes, 2 if n_photo else 0
         if not passes:
@@ -106,7 +108,7 @@ class FakeReceiver(Receiver):
 
 def decoded(params, passes, height, width, n_photo, n_extra, model, *, seed=0, **options):
     """(photo, extra, stride) that ARDM's receiver makes of passes."""
-    receiver = ardm.Receiver(params, height, width, n_photo, n_extra, model, seed, **options)
+    receiver = ardm.Receiver(Head("ardm", height, width, n_photo, n_extra, params, seed), model, **options)
     receiver.take_all(passes)
     return *receiver.show(), receiver.stride
 
@@ -127,17 +129,10 @@ def _name_of(fingerprint):
 
 @pytest.fixture
 def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.SimpleNamespace(
-        encode=fake_encode,
-        Receiver=FakeReceiver,
-        needs_model=lambda params: params[:1] not in (b"", b"\0"),
-        refined=lambda params: False,
-        made_in=lambda params: "nowhere",
-    )
-    real = api._codec
-    monkeypatch.setattr(api, "_codec", lambda name: module if name == "ardm" else real(name))
-    registry = types.SimpleNamespace(load=_load, cards=lambda: [], name_of=_name_of)
-    monkeypatch.setattr(api, "_registry", lambda: registry)
+    monkeypatch.setitem(CODECS, "ardm", FakeCodec())
+    monkeypatch.setattr(registry, "load", _load)
+    monkeypatch.setattr(registry, "cards", lambda: [])
+    monkeypatch.setattr(registry, "name_of", _name_of)
 
 
 @pytest.fixture

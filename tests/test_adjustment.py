@@ -8,12 +8,16 @@ from conftest import needs_weights
 
 import diffcodec
 from diffcodec.bitstream import Chunk, StreamReader, write
-from diffcodec.codecs import adjustment, ardm
-from diffcodec.entropy import context
-from diffcodec.errors import ChecksumMismatch, CorruptStream, InputError, ModelMismatch, Truncated
-from diffcodec.image import Picture
+from diffcodec.codecs.ardm import codec as ardm
+from diffcodec.codecs.ardm import lattice as lattice_codec
+from diffcodec.codecs.ardm.row import ARDM
+from diffcodec.codecs.codec import Head
+from diffcodec.entropy.context import coder as context
+from diffcodec.media.picture import Picture
 from diffcodec.models import registry
-from diffcodec.models.lattice import LatticeModel
+from diffcodec.models.lattice import adjustment
+from diffcodec.models.lattice.model import LatticeModel
+from diffcodec.runtime.errors import ChecksumMismatch, CorruptStream, InputError, ModelMismatch, Truncated
 
 pytestmark = needs_weights
 Y, X = np.mgrid[0:150, 0:163]
@@ -68,7 +72,7 @@ def tuned() -> bytes:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(adjustment, "STEPS", 50)
         patch.setattr(ardm, "_choose", lambda *given: ardm.LATTICE)  # the context coder sees through this grain as well
-        patch.setattr(ardm, "TRIED", (0,))  # and so do statistics of values
+        patch.setattr(lattice_codec, "TRIED", (0,))  # and so do statistics of values
         return diffcodec.encode(picture(), tune=True, seed=9)
 
 
@@ -88,14 +92,14 @@ def test_streams(tuned: bytes) -> None:
 def test_statistics_of_values_go_with_it(fitted: tuple[LatticeModel, bytes]) -> None:
     photo, adjusted = picture(), fitted[0]
     params, passes = ardm.encode(photo, photo[..., :0], adjusted, method=ardm.LATTICE)
-    assert ardm.refined(params) and sum(map(len, passes)) < size(photo, adjusted)
-    receiver = ardm.Receiver(params, *photo.shape[:2], 3, 0, adjusted)
+    assert ARDM().about(params).statistics and sum(map(len, passes)) < size(photo, adjusted)
+    receiver = ardm.Receiver(Head("ardm", *photo.shape[:2], 3, 0, params), adjusted)
     receiver.take_all(passes)
     assert np.array_equal(receiver.show()[0], photo)
 
 
 def test_damage_is_found(tuned: bytes) -> None:
-    header, found, *rest = StreamReader().feed(tuned)
+    header, _found, *rest = StreamReader().feed(tuned)
     at = header.end + 20
     with pytest.raises(ChecksumMismatch):
         diffcodec.decode(tuned[:at] + bytes([tuned[at] ^ 4]) + tuned[at + 1 :])

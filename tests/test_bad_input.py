@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import diffcodec
 from diffcodec.bitstream import Chunk, Header, StreamReader, write
-from diffcodec.errors import (
+from diffcodec.runtime.errors import (
     BitstreamError,
     CorruptStream,
     DiffcodecError,
@@ -109,7 +109,7 @@ def test_pixel_bomb_allocates_nothing(stream: bytes) -> None:
         ({"mode": 255}, CorruptStream),
         ({"mode": 3}, CorruptStream),  # a layout for four planes where two are
         ({"mode": 0}, CorruptStream),
-        ({"codec": 1}, diffcodec.InputError),
+        ({"codec": 1}, diffcodec.UnsupportedVersion),
         ({"codec": 9}, UnsupportedVersion),
         ({"width": 15}, BitstreamError),
         ({"width": 280, "height": 1}, DiffcodecError),

@@ -8,6 +8,7 @@ import json
 import math
 import runpy
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,6 @@ from conftest import White  # noqa: E402
 
 from diffcodec.bench import classical, codecs, features, metrics, ours, report  # noqa: E402
 from diffcodec.bench import run as suite  # noqa: E402
-from diffcodec.bitstream import read  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -128,25 +128,23 @@ def test_bad_input(folder: Path, tmp_path: Path, run) -> None:
     assert code == 1 and "not a table of this suite" in stderr
 
 
-def test_diffc_files_at_lower_rates_are_whole(fake_codec: None) -> None:
+def test_diffc_has_a_file_of_its_own_at_every_rate(fake_codec: None) -> None:
     rng = np.random.default_rng(0)
     image = np.clip(rng.normal(127, 60, (48, 64, 3)), 0, 255).astype(np.uint8)
     rates = [0.5, 1, 2]
-    data = diffcodec.encode(image, "diffc", bpp=2)
-    found = ours.cuts(data)
-    assert found[-1].size == len(data) and len(found) == found[-1].passes > len(read(data).passes)
-    for cut in found:
-        short = ours.shortened(data, cut.payloads, cut.last)
-        assert len(short) == cut.size and read(short).complete
-    by_size = {cut.size: ours.shortened(data, cut.payloads, cut.last) for cut in found}
-    for kind in ("mean", "flow"):
-        points = list(codecs.BY_NAME[f"diffc-{kind}"].points(image, rates))
+    for name, kind in (("diffc", None), ("diffc-mean", "mean"), ("diffc-flow", "flow")):
+        points = list(codecs.BY_NAME[name].points(image, rates))
         assert [p.target for p in points] == rates
-        assert [p.encode_s for p in points] == sorted(p.encode_s for p in points)
         for point, rate in zip(points, rates, strict=True):
-            room = 1.02 * rate * 48 * 64 / 8
-            assert point.size <= room and not any(point.size < size <= room for size in by_size)
-            assert (diffcodec.decode(by_size[point.size], reconstruction=kind) == point.image).all()
+            data = diffcodec.encode(image, "diffc", bpp=rate)
+            assert point.size == len(data)
+            assert np.array_equal(point.image, diffcodec.decode(data, reconstruction=kind))
+
+
+def test_grey_pictures_in_colours_are_measured_as_such(fake_codec: None) -> None:
+    grey = np.clip(np.random.default_rng(0).normal(127, 60, (40, 40, 1)), 0, 255).astype(np.uint8).repeat(3, 2)
+    (point,) = codecs.BY_NAME["diffc"].points(grey, [1])
+    assert point.image.shape == grey.shape and metrics.measure(point.image, grey)["psnr"] > 5
 
 
 def test_the_network_runs_once_for_sender_and_receiver(fake_codec: None) -> None:
@@ -159,9 +157,9 @@ def test_the_network_runs_once_for_sender_and_receiver(fake_codec: None) -> None
 
     image = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     network = ours.Remembering(Counting())
-    data = diffcodec.encode(image, "diffc", network, bpp=2)
+    data = diffcodec.encode(image, "diffc", network.model, bpp=2)
     sent, network.saved = Counting.calls, 0.0
-    shown = diffcodec.decode(data, model=network, reconstruction="mean")
+    shown = diffcodec.decode(data, model=network.model, reconstruction="mean")
     assert Counting.calls == sent + 1 and network.saved > 0  # the last z_t is the receiver's alone
     assert (shown == diffcodec.decode(data, model=Counting(), reconstruction="mean")).all()
 
@@ -228,16 +226,18 @@ def test_networks_get_pictures_in_their_range(folder: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(metrics, "missing", lambda name: "")
     monkeypatch.setattr(metrics, "_network", Network)
+    monkeypatch.setattr(metrics.squeeze, "distance", lambda image, original: 0.5)
     black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
     found = metrics.measure(black, white)
-    assert found["lpips"] == found["dists"] == 0.25
+    assert found["lpips"] == found["dists"] == 0.25 and found["lpips_squeeze"] == 0.5
     assert seen == {"lpips": [-1, -1, 1, 1], "dists": [0, 0, 1, 1]}
 
 
 def test_what_has_no_weights_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-weights"))
+    monkeypatch.delenv(metrics.squeeze.FOLDER, raising=False)
     found = suite.run(str(folder), str(tmp_path / "r"), ["jpeg"], [2])
-    for name in ("lpips", "dists", "fid", "kid"):
+    for name in ("lpips", "dists", "lpips_squeeze", "fid", "kid"):
         assert "not measured: " in found["skipped"][f"metric {name}"]
     assert all(row["lpips"] == "nan" for row in table(tmp_path / "r" / "rows.csv"))
     assert "metric lpips not measured" in (tmp_path / "r" / "report.html").read_text()
@@ -286,7 +286,7 @@ def test_an_archive_is_one_row(folder: Path, tmp_path: Path, monkeypatch: pytest
     assert float(row["bpd"]) == pytest.approx(8000 / (3 * 74_200), abs=1e-5) and float(row["encode_s"]) == 2
 
 
-@pytest.mark.parametrize("name", [c.name for c in codecs.CODECS if c.modules or c.lossless and c.with_model is None])
+@pytest.mark.parametrize("name", [c.name for c in codecs.CODECS if c.modules or (c.lossless and c.with_model is None)])
 def test_classical_codecs(folder: Path, name: str) -> None:
     codec = codecs.BY_NAME[name]
     if codec.missing():
@@ -339,7 +339,8 @@ def test_bd_rate_of_half_the_bytes() -> None:
 
 def test_ours_at_the_bytes_of_others() -> None:
     def row(image: str, codec: str, size: int, psnr: float, rate: float = 1) -> dict[str, str]:
-        return dict(image=image, codec=codec, target_bpp=f"{rate}", bytes=f"{size}", psnr=f"{psnr}", swd=f"{-psnr}")
+        found = dict(psnr=f"{psnr}", swd=f"{-psnr}", lpips_squeeze="nan")
+        return dict(image=image, codec=codec, target_bpp=f"{rate}", bytes=f"{size}", **found)
 
     rows = [row("a", "jpeg", 200, 30), row("b", "jpeg", 800, 31), row("a", "avif", 100, 30)]
     for image in "ab":
@@ -347,7 +348,9 @@ def test_ours_at_the_bytes_of_others() -> None:
     found = report.at_equal_bytes(rows)
     assert list(found) == [("jpeg", 1.0, "diffc-mean")]  # of avif a picture is missing
     # halfway in log bytes, and at the end beyond it
-    assert found["jpeg", 1.0, "diffc-mean"] == {"images": 2, "psnr": (30.5, 35.0, 4.5), "swd": (-30.5, -35.0, -4.5)}
+    one = found["jpeg", 1.0, "diffc-mean"]
+    assert np.isnan(one.pop("lpips_squeeze")).all()
+    assert one == {"images": 2, "psnr": (30.5, 35.0, 4.5), "swd": (-30.5, -35.0, -4.5)}
 
 
 def test_a_missing_rate_makes_no_mean() -> None:
@@ -363,10 +366,91 @@ def test_a_missing_rate_makes_no_mean() -> None:
     assert missed == ["x has no mean at 2 bpp (1 of 2 pictures)"]
     plain = {**row, "target_bpp": ""}
     _, lossless, missed = report.summarise(
-        [{**plain, "image": "a"}, {**plain, "image": "b"}, {**plain, "codec": "y", "image": "a"}]
-        + [{**plain, "codec": "z", "image": "(all in one file)"}]
+        [
+            {**plain, "image": "a"},
+            {**plain, "image": "b"},
+            {**plain, "codec": "y", "image": "a"},
+            {**plain, "codec": "z", "image": "(all in one file)"},
+        ]
     )
     assert list(lossless) == ["x", "z"] and missed == ["y has no mean (1 of 2 pictures)"]
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """As where these packages are not installed."""
+    for name in names:
+        for loaded in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+            monkeypatch.setitem(sys.modules, loaded, None)
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_what_is_missing_is_told_before_anything_is_measured(
+    folder: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line that names the extra; lossless codecs need nothing of it."""
+    args = ("bench", folder, "--out", tmp_path / "r", "--codec", "png", "--rate", 2)
+    with monkeypatch.context() as patch:
+        without(patch, "scipy", "torchmetrics", "bjontegaard", "matplotlib")
+        with patch.context() as inner:
+            inner.setattr(suite, "_measured", lambda *args: pytest.fail("measured"))
+            code, _, stderr = run(*args, "--codec", "jpeg")
+            assert code == 1 and stderr.count("\n") == 1
+            assert "needs scipy, torchmetrics, bjontegaard: pip install 'diffcodec[bench]'" in stderr
+            assert not (tmp_path / "r").exists()
+        assert run(*args)[0] == 0
+        assert len(table(tmp_path / "r" / "rows.csv")) == 2 and (tmp_path / "r" / "report.html").is_file()
+    assert run(*args, "--codec", "jpeg")[0] == 0
+    without(monkeypatch, "bjontegaard")
+    code, _, stderr = run(*args)
+    assert code == 1 and "needs bjontegaard" in stderr  # for the rows that are there
+
+
+def test_without_matplotlib_there_are_tables_and_the_page(
+    folder: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("bench", folder, "--out", tmp_path / "r", "--codec", "jpeg", "--codec", "webp", "--rate", 1, "--rate", 2)
+    assert run(*args)[0] == 0
+    assert "image/svg+xml" in (tmp_path / "r" / "report.html").read_text()
+    without(monkeypatch, "matplotlib")
+    code, _, stderr = run(*args)
+    assert code == 0 and "left out: curves not drawn: needs matplotlib" in stderr
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "curves not drawn: needs matplotlib" in page and "image/svg+xml" not in page
+    names = {path.name for path in (tmp_path / "r").iterdir() if path.is_file()}
+    assert {"rows.csv", "summary.csv", "report.html", "about.json"} <= names
+    assert not {"curves.png", "curves.svg"} & names
+
+
+def test_no_report_among_the_pictures(folder: Path, tmp_path: Path, run) -> None:
+    other = tmp_path / "link"
+    other.symlink_to(folder)
+    before = sorted(folder.iterdir())
+    for out in (folder, other):
+        code, _, stderr = run("bench", folder, "--out", out, "--codec", "png")
+        assert code == 1 and "among the pictures" in stderr
+    assert sorted(folder.iterdir()) == before
+
+
+def test_an_interrupt_says_where_the_rows_are(
+    folder: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = suite._measured, [0]
+
+    def some(*args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(suite, "_measured", some)
+    args = ("bench", folder, "--out", tmp_path / "r", "--codec", "png")
+    code, _, stderr = run(*args)
+    assert code == 130 and "interrupted: nothing was measured yet" in stderr
+    left[0] = 1
+    code, _, stderr = run(*args)
+    assert code == 130 and "rows.csv: the same command goes on" in stderr
+    left[0] = 1
+    assert run(*args)[0] == 0
 
 
 def test_the_page_works_in_a_browser(folder: Path, tmp_path: Path) -> None:

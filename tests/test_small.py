@@ -12,9 +12,9 @@ from conftest import needs_weights
 import diffcodec
 from diffcodec import api
 from diffcodec.bitstream import Chunk, StreamReader, read, small, write
-from diffcodec.errors import BitstreamError, DecodeMismatch, ModelMismatch, ModelNotFound
-from diffcodec.image import Picture
+from diffcodec.media.picture import Picture
 from diffcodec.models import registry
+from diffcodec.runtime.errors import BitstreamError, DecodeMismatch, ModelMismatch, ModelNotFound
 
 pytestmark = needs_weights
 Y, X = np.mgrid[0:32, 0:32]
@@ -69,7 +69,7 @@ def test_every_damaged_byte_is_found() -> None:
 
 
 def test_forged_under_a_valid_checksum() -> None:
-    header, one_pass, digest = small.unpack(
+    header, one_pass, digest, _ = small.unpack(
         StreamReader().feed(diffcodec.encode(PICTURE, model="cifar10-ardm"))[0].payload
     )
 
@@ -95,7 +95,7 @@ def test_bundled_models_are_told_apart_by_four_bytes() -> None:
 def test_streams_of_before_still_decode() -> None:
     """The same picture written as format 1.0 does: name, 8 bytes of fingerprint, a digest of 8."""
     data = diffcodec.encode(PICTURE, model="cifar10-ardm")
-    header, one_pass, _ = small.unpack(StreamReader().feed(data)[0].payload)
+    header, one_pass, *_ = small.unpack(StreamReader().feed(data)[0].payload)
     provider = registry.load("cifar10-ardm")
     named = type(header)(**{**vars(header), "model": "cifar10-ardm", "fingerprint": provider.fingerprint[:8]})
     digest = Picture(PICTURE, "RGB").digest()

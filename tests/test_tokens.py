@@ -11,7 +11,7 @@ import pytest
 from conftest import decoded
 
 import diffcodec
-from diffcodec.codecs import ardm
+from diffcodec.codecs.ardm import codec as ardm
 from diffcodec.models import registry
 
 DATA = Path(__file__).parent / "data"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
+import itertools
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
-TOOLS = Path(__file__).parents[1] / "tools"
-pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="tools/ is not part of this distribution")
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(not (ROOT / "tools").is_dir(), reason="tools/ is not part of this distribution")
 SMALL = ("--channels", "16", "16", "--blocks", "1", "1")
 
 
@@ -45,7 +49,7 @@ def call(*argv: object, processes: int = 1) -> str:
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        cwd=TOOLS,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -58,7 +62,8 @@ def rows(run: Path, name: str = "log") -> list[dict[str, str]]:
 
 def test_two_processes_train_one_network_and_resume(data, tmp_path):
     run = tmp_path / "run"
-    common = (TOOLS / "train_oa.py", data / "photos.npz", run, "--cifar", data / "cifar.npz", "--batch", 4, *SMALL)
+    pictures = (data / "photos.npz", run, "--cifar", data / "cifar.npz")
+    common = ("-m", "tools.training.train_oa", *pictures, "--batch", 4, *SMALL)
     call(*common, "--steps", 2, processes=2)
     first = torch.load(run / "state.pt", weights_only=True)
     assert first["step"] == 2 and [row["step"] for row in rows(run)] == ["2"]
@@ -79,12 +84,12 @@ from argparse import Namespace
 from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
-from training import Training
+from tools.training.frame import Training
 net = torch.nn.Linear(4, 1)
 torch.nn.init.constant_(net.weight, 0.5)
 torch.nn.init.constant_(net.bias, 0.1)
 args = Namespace(device="cpu", run=Path(sys.argv[2]), init=None, lr=0.1, resume=False, seed=0,
-                 minutes=10.0, every=10.0, steps=1, ema=0.9, core_minutes=False)
+                 minutes=10.0, every=10.0, steps=1, ema=0.9, core_minutes=False, until=0, out=None)
 run = Training(args, net, {})
 x = torch.arange(16.0).view(4, 4).chunk(run.world)[run.rank]
 run.loop(lambda: net(x).square().mean(), lambda ema: {"log": []}, {"log": []})
@@ -92,21 +97,79 @@ run.loop(lambda: net(x).square().mean(), lambda ema: {"log": []}, {"log": []})
     )
     weights = []
     for processes in (1, 2):
-        call(script, TOOLS, tmp_path / str(processes), processes=processes)
+        call(script, ROOT, tmp_path / str(processes), processes=processes)
         state = torch.load(tmp_path / str(processes) / "state.pt", weights_only=True)
         weights.append(state["opt"]["state"][0]["exp_avg"])
     assert torch.allclose(weights[0], weights[1], rtol=1e-5)
 
 
+def test_a_step_that_is_not_finite_is_left_out(tmp_path):
+    from tools.training.frame import Training
+
+    args = argparse.Namespace(
+        device="cpu", run=tmp_path, init=None, lr=0.1, resume=False, seed=0, minutes=10.0, every=10.0, steps=3, ema=0.9,
+        core_minutes=False, until=0, out=None,
+    )  # fmt: skip
+    net = torch.nn.Linear(4, 1)
+    run, seen = Training(args, net, {}), []
+    factors = iter((1.0, float("inf"), 1.0))
+
+    def loss():
+        seen.append(net.weight.detach().clone())
+        return net(torch.ones(1, 4)).square().mean() * next(factors)
+
+    run.loop(loss, lambda ema: {"log": []}, {"log": []})
+    seen.append(net.weight.detach())
+    assert [not torch.equal(a, b) for a, b in itertools.pairwise(seen)] == [True, False, True]
+    assert torch.isfinite(seen[-1]).all()
+
+
+def test_a_wider_lattice_network_starts_where_the_smaller_one_ended():
+    from diffcodec.models.lattice.net import LatticeConfig, LatticeNet
+    from tools.training.train_ardm import image_bits, widened
+
+    torch.manual_seed(0)
+    small, wide, other = (LatticeNet(LatticeConfig(c, 2, k)) for c, k in ((16, 5), (24, 5), (24, 6)))
+    x, codes = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8), torch.randint(0, 17, (2, 4, 2))
+    fits = widened(small.state_dict(), wide.state_dict())
+    assert fits.keys() == wide.state_dict().keys()
+    wide.load_state_dict(fits)
+    assert torch.allclose(image_bits(wide, x, codes), image_bits(small, x, codes), rtol=1e-5)
+    before = wide.phases[2].blocks[1].conv.weight.detach().clone()
+    image_bits(wide, x, codes).backward()
+    for name, p in wide.named_parameters():
+        assert p.grad is not None and torch.isfinite(p.grad).all(), name
+    heard = wide.phases[2].head.weight.grad[:, 16:]
+    assert (before[:16, 16:] == 0).all() and (heard != 0).any()  # new features are silent, and learn
+    assert widened(small.state_dict(), other.state_dict()).keys() == small.state_dict().keys()
+
+
+@pytest.mark.parametrize("trainer", ["train_ardm", "train_vdm", "train_oa"])
+def test_loader_processes_until_a_time_with_copies(data, tmp_path, trainer):
+    """As on a lent machine: batches drawn by processes, an end at a time of day, files that are worth fetching."""
+    sizes = ("--channels", 16, "--blocks", 1) if trainer == "train_ardm" else SMALL
+    call(
+        "-m", f"tools.training.{trainer}", data / "photos.npz", tmp_path / "run", "--cifar", data / "cifar.npz",
+        "--photos", 0, "--batch", 70, "--loaders", 2, "--until", time.time() + 600, "--steps", 2,
+        "--out", tmp_path / "out", *sizes,
+    )  # fmt: skip
+    with safe_open(tmp_path / "out" / "ema-float16.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["config"]) and file.metadata()["step"] == "2"
+        assert all(file.get_tensor(name).dtype == torch.float16 for name in file.keys())
+    assert rows(tmp_path / "out")[-1]["step"] == "2"
+    assert not list((tmp_path / "out").glob("*.tmp"))
+
+
 def test_lattice_and_diffusion_trainers(data, tmp_path):
     cifar = ("--cifar", data / "official", "--batch", 2, "--steps", 2)
     lattice, vdm = tmp_path / "lattice", tmp_path / "vdm"
-    call(TOOLS / "train_ardm.py", data / "photos.npz", lattice, *cifar, "--channels", 16, "--blocks", 1, "--qat", 1)
-    assert rows(lattice)[-1]["quantized"] == "1"
-    call(TOOLS / "train_vdm.py", data / "photos.npz", vdm, *cifar, *SMALL)
+    small = ("--channels", 16, "--blocks", 1, "--qat", 1)
+    call("-m", "tools.training.train_ardm", data / "photos.npz", lattice, *cifar, *small)
+    assert rows(lattice)[-1]["quantised"] == "1"
+    call("-m", "tools.training.train_vdm", data / "photos.npz", vdm, *cifar, *SMALL)
     assert float(rows(vdm)[-1]["val_diffusion_bpd"]) > 0
     for run, extra, codec in ((lattice, (), "ardm"), (vdm, ("--exact", data / "cifar.npz"), "vdm")):
-        call(TOOLS / "export_model.py", run / "state.pt", run / "model.safetensors", *extra)
+        call("-m", "tools.training.export_model", run / "state.pt", run / "model.safetensors", *extra)
         card = json.loads((run / "model.json").read_text())
         assert card["codec"] == codec and card["numerics"] == "exact"
 
@@ -117,9 +180,44 @@ def test_tokens_from_training_to_file(data, tmp_path, branching):
 
     run = tmp_path / "tokens-model"
     call(
-        TOOLS / "train_tokens.py", data / "tokens.npz", run, "--vocabulary", 27, "--branching", branching,
+        "-m", "tools.training.train_tokens", data / "tokens.npz", run, "--vocabulary", 27, "--branching", branching,
         "--channels", 16, "--blocks", 1, "--window", 64, "--batch", 2, "--steps", 2,
     )  # fmt: skip
     tokens = np.random.default_rng(1).integers(0, 27, 200, dtype=np.uint8)
     data_ = diffcodec.encode(tokens, model=run / "model")
     assert (diffcodec.decode(data_, model=run / "model") == tokens).all()
+
+
+def test_a_larger_unet_starts_where_the_smaller_one_ended():
+    from diffcodec.models.unet.net import UNet, UNetConfig
+    from tools.training.train_vdm import grown
+
+    torch.manual_seed(0)
+    small, large = UNet(UNetConfig((16, 16), (1, 1))), UNet(UNetConfig((16, 16, 24), (2, 2, 1)))
+    torch.nn.init.normal_(small.head.weight)
+    large.load_state_dict(large.state_dict() | grown(small.state_dict(), large.state_dict()))
+    z, logsnr = torch.randn(2, 3, 16, 16), torch.tensor([-1.0, 4.0])
+    assert torch.equal(large(z, logsnr), small(z, logsnr))
+    large(z, logsnr).square().mean().backward()
+    assert large.finer[1].weight.grad.abs().max() > 0 and large.down[0][1].conv2.weight.grad.abs().max() > 0
+
+
+def test_a_student_learns_what_its_teacher_answers(data, tmp_path):
+    """A small VDM, whose card tells few calls, teaches a student that starts from its weights, and only such a one."""
+    run, weights = tmp_path / "run", tmp_path / "small.safetensors"
+    call("-m", "tools.training.train_vdm", data / "photos.npz", run, *SMALL, "--batch", 2, "--crop", 32, "--steps", 1)
+    call("-m", "tools.training.export_model", run / "state.pt", weights)
+    common = ("-m", "tools.training.distill", data / "photos.npz", tmp_path / "student", "--init", weights)
+    common = (*common, "--batch", 2, "--crop", 32, "--kept", 2, "--steps", 3)
+    with pytest.raises(AssertionError, match="has no few calls"):
+        call(*common, "--teacher", weights)
+    card = weights.with_suffix(".json")
+    flow = {"ahead": [2.0], "curvature": 1, "weights": [[0, 2.0]]}
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"flow": flow}))
+    for weighting in ("snr+1", "truncated"):
+        call(*common, "--teacher", weights, "--weighting", weighting)
+    assert [row["step"] for row in rows(tmp_path / "student")] == ["3", "3"]
+    student = torch.load(tmp_path / "student" / "state.pt", weights_only=True)["net"]
+    first = torch.load(run / "state.pt", weights_only=True)["ema"]
+    assert all(torch.isfinite(value).all() for value in student.values())
+    assert any((student[name] != first[name].half().float()).any() for name in first)

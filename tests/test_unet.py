@@ -7,9 +7,9 @@ import json
 import pytest
 import torch
 
-from diffcodec.models.unet import ResBlock, UNet, UNetConfig
-from diffcodec.models.unet_cpu import CpuBlock
-from diffcodec.models.unet_quant import quantise
+from diffcodec.models.unet.cpu import CpuBlock
+from diffcodec.models.unet.net import ResBlock, UNet, UNetConfig
+from diffcodec.models.unet.quant import quantise
 
 SMALL = UNetConfig(channels=(8, 8), blocks=(1, 1), embedding=16)
 

@@ -8,9 +8,10 @@ import torch
 from conftest import needs_weights
 
 from diffcodec.diffusion.process import signal
-from diffcodec.models import registry, unet_exact
-from diffcodec.models.unet import UNet, UNetConfig
-from diffcodec.models.unet_quant import quantise
+from diffcodec.models import registry
+from diffcodec.models.unet import exact as unet_exact
+from diffcodec.models.unet.net import UNet, UNetConfig
+from diffcodec.models.unet.quant import quantise
 
 CONFIG = UNetConfig((16, 24, 32), (1, 2, 1), embedding=16)
 CPU = torch.device("cpu")

@@ -1,6 +1,6 @@
 """Add a peer's decoded pictures and file sizes to the table of `diffcodec bench`. See README.md beside this.
 
-python benchmarks/peers/add.py REPORT --codec NAME --originals DIR --decoded DIR --sizes SIZES.csv
+python -m benchmarks.peers.add REPORT --codec NAME --originals DIR --decoded DIR --sizes SIZES.csv
 """
 
 from __future__ import annotations

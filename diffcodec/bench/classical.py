@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def _pillow_lossy(format: str, low: int = 1, high: int = 98, name: str = "qualit
     return points
 
 
-def highest(size: Callable[[int], int], room: float, low: int, high: int, known: Sequence[int] | dict) -> int | None:
+def highest(size: Callable[[int], int], room: float, low: int, high: int, known: Collection[int]) -> int | None:
     """The highest of low..high whose ``size`` is within ``room``, if sizes grow; None if that of ``low`` is not.
 
     Every other guess interpolates log size, which takes half the encodings of halving alone. ``known``: qualities

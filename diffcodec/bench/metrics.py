@@ -5,34 +5,46 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import realism
+from . import realism, squeeze
 
-METRICS = ("psnr", "ms_ssim", "lpips", "dists", "swd")
+METRICS = ("psnr", "ms_ssim", "lpips", "dists", "lpips_squeeze", "swd")
 SETS = ("fid", "kid")  #: of all pictures together: see `features`
-HIGHER_IS_BETTER = {"psnr": True, "ms_ssim": True, "lpips": False, "dists": False, "swd": False}
+HIGHER_IS_BETTER = {"psnr": True, "ms_ssim": True, **dict.fromkeys(METRICS[2:], False)}
 UNITS = {
     "psnr": "PSNR, dB",
     "ms_ssim": "MS-SSIM",
     "lpips": "LPIPS (AlexNet)",
     "dists": "DISTS (VGG-16)",
+    "lpips_squeeze": squeeze.NAME,
     "swd": "sliced Wasserstein",
     "fid": "FID of patches",
     "kid": "KID of patches",
 }
-SHORT = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "lpips": "LPIPS", "dists": "DISTS", "swd": "SWD"}
-EQUAL = {"psnr": 100.0, "ms_ssim": 1.0, "lpips": 0.0, "dists": 0.0, "swd": 0.0}  #: for the same pixels
+SHORT = {
+    "psnr": "PSNR",
+    "ms_ssim": "MS-SSIM",
+    "lpips": "LPIPS",
+    "dists": "DISTS",
+    "lpips_squeeze": "LPIPS-squeeze",
+    "swd": "SWD",
+}
+EQUAL = {"psnr": 100.0, "ms_ssim": 1.0, **dict.fromkeys(METRICS[2:], 0.0)}  #: for the same pixels
 BACKBONES = {"lpips": "alexnet-owt-7be5be79.pth", "dists": "vgg16-397923af.pth"}  #: torchvision's files
 _SMALLEST = 161  # side, for the five scales of MS-SSIM
 _SMALLEST_NET = 64  # side, for the deepest features to have more than a few places
 
 
 def measure(image: np.ndarray, original: np.ndarray) -> dict[str, float]:
-    """A number for each of METRICS: psnr in dB; NaN where the picture is too small or a metric is not `available`."""
+    """A number for each of METRICS between pictures uint8 (H, W, 3): psnr in dB.
+
+    NaN where the picture is too small or a metric is not `available`. Raises ValueError for pictures of two sizes.
+    """
     if image.shape != original.shape:
         raise ValueError(f"expected a picture of {original.shape}, found {image.shape}")
     error = float(np.mean((image.astype(np.float64) - original) ** 2))
@@ -42,6 +54,7 @@ def measure(image: np.ndarray, original: np.ndarray) -> dict[str, float]:
         "psnr": 10 * math.log10(65025 / error),
         "ms_ssim": _ms_ssim(image, original),
         "swd": realism.distance(image, original),
+        "lpips_squeeze": math.nan if missing("lpips_squeeze") else squeeze.distance(image, original),
     }
     for name in BACKBONES:
         small = min(original.shape[:2]) < _SMALLEST_NET
@@ -58,13 +71,22 @@ def checkpoints() -> Path:
 
 def missing(name: str) -> str:
     """Why a metric is not measured here; empty if it is."""
-    if name not in BACKBONES:
-        return ""
+    return _LOOKED_FOR[name]() if name in _LOOKED_FOR else ""
+
+
+def _without_backbone(name: str) -> str:
     if importlib.util.find_spec("torchvision") is None:
         return "needs torchvision"
     if not (checkpoints() / BACKBONES[name]).is_file():
         return f"no weights on disk: {BACKBONES[name]} in torch's folder hub/checkpoints"
     return ""
+
+
+#: why a metric of a network is not to be had
+_LOOKED_FOR: dict[str, Callable[[], str]] = {
+    "lpips_squeeze": squeeze.missing,
+    **{name: functools.partial(_without_backbone, name) for name in BACKBONES},
+}
 
 
 def _ms_ssim(image: np.ndarray, original: np.ndarray) -> float:

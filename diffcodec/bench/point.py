@@ -17,8 +17,11 @@ SLACK = 1.02  #: a file may be this much larger than its rate
 
 @dataclass(frozen=True)
 class Point:
-    """One file. image: uint8 (H, W, 3), what it decodes to; setting: quality, or a reconstruction; target: bits per
-    pixel aimed at, None if lossless; size in bytes; times in seconds."""
+    """One file.
+
+    image: uint8 (H, W, 3), what it decodes to; setting: quality, or realism; target: bits per pixel aimed at,
+    None if lossless; size in bytes; times in seconds.
+    """
 
     size: int
     image: np.ndarray

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.ndimage import convolve1d
 
 LEVELS, PATCH, COUNT, DIRECTIONS = 3, 7, 4096, 128
 _BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
-    return convolve1d(convolve1d(x, _BINOMIAL, axis=0, mode="mirror"), _BINOMIAL, axis=1, mode="mirror")
+    from scipy.ndimage import convolve1d
+
+    rows: np.ndarray = convolve1d(x, _BINOMIAL, axis=0, mode="mirror")
+    blurred: np.ndarray = convolve1d(rows, _BINOMIAL, axis=1, mode="mirror")
+    return blurred
 
 
 def pyramid(image: np.ndarray) -> list[np.ndarray]:
@@ -28,9 +31,9 @@ def pyramid(image: np.ndarray) -> list[np.ndarray]:
 def distance(image: np.ndarray, original: np.ndarray) -> float:
     """Mean over levels of the sliced Wasserstein-1 distance between their 7x7x3 patches, times 1000.
 
-    Patches come from the same random places of both, are scaled by the original's spread per level and channel, and
-    are compared as sets, each over random directions: where something is does not count, what there is does. NaN for
-    pictures whose coarsest level is smaller than a patch.
+    Patches come from the same random places of both pictures, uint8 (H, W, 3), are scaled by the original's spread per
+    level and channel, and are compared as sets, each over random directions: where something is does not count, what
+    there is does. NaN for pictures whose coarsest level is smaller than a patch.
     """
     if min(image.shape[:2]) < PATCH << (LEVELS - 1):
         return math.nan

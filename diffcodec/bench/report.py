@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -18,6 +20,8 @@ from .point import ALL
 ANCHOR = "jpeg"  #: of the BD-rates
 ALL_METRICS = (*metrics.METRICS, *metrics.SETS)
 LOWER_IS_BETTER = {m for m in ALL_METRICS if not metrics.HIGHER_IS_BETTER.get(m, False)}
+CURVES = ("curves.png", "curves.svg")
+COMPARED = ("psnr", "swd", "lpips_squeeze")  #: at equal bytes
 FIDELITY = ("psnr", "ms_ssim")  #: the others stand for realism
 Row = dict[str, Any]
 Mean = dict[str, float]
@@ -29,7 +33,8 @@ def write(
 ) -> Path:
     """Write summary.csv, bd-rate.csv, equal-bytes.csv, about.json, curves.png and .svg, report.html below ``out``.
 
-    Where pyarrow is installed, rows.parquet holds the rows of rows.csv. Returns the path of report.html.
+    Curves only where nothing is `missing` for them; those of an earlier report are removed. Where pyarrow is installed,
+    rows.parquet holds the rows of rows.csv. Returns the path of report.html.
     """
     lossy, lossless, partial = summarise(rows)
     add_sets(out, rows, lossy)
@@ -44,8 +49,11 @@ def write(
             writer.writerows(
                 [codec, *(page.number(found[m], 1) for m in metrics.METRICS)] for codec, found in rates.items()
             )
+    for name in CURVES:
+        (out / name).unlink(missing_ok=True)
     if lossy:
-        draw(lossy, out)
+        if not missing():
+            draw(lossy, out)
         _at_equal_bytes(out / "equal-bytes.csv", rows)
     left_out = [*errors, *(f"{name} {why}" for name, why in skipped.items()), *partial]
     path = out / "report.html"
@@ -132,10 +140,10 @@ def _at_equal_bytes(path: Path, rows: Sequence[Row]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            ["codec", "target_bpp", "ours", "images", *(f"{m} {k}" for m in ("psnr", "swd") for k in _EQUAL)]
+            ["codec", "target_bpp", "ours", "images", *(f"{m} {k}" for m in COMPARED for k in _EQUAL)]
         )
         for (codec, target, ours), found in at_equal_bytes(rows).items():
-            values = [page.number(v, 3) for m in ("psnr", "swd") for v in found[m]]
+            values = [page.number(v, 3) for m in COMPARED for v in found[m]]
             writer.writerow([codec, f"{target:g}", ours, int(found["images"]), *values])
 
 
@@ -143,7 +151,7 @@ _EQUAL = ("", "of ours", "difference")
 
 
 def at_equal_bytes(rows: Sequence[Row]) -> dict[tuple[str, float, str], dict[str, Any]]:
-    """(codec, rate, ours) -> images, and of psnr and swd: its mean, that of ours at the same bytes, the difference.
+    """(codec, rate, ours) -> images, and of each of COMPARED: its mean, that of ours at the same bytes, the difference.
 
     Picture by picture ours is read off its curve, linear in log bytes, at the size of the other's file; beyond its ends
     it stays as it is there. Only where all pictures have a file of the other.
@@ -165,7 +173,7 @@ def at_equal_bytes(rows: Sequence[Row]) -> dict[tuple[str, float, str], dict[str
                 if len(files) < len(images):
                     continue
                 out[codec, target, ours] = {"images": len(files)}
-                for metric in ("psnr", "swd"):
+                for metric in COMPARED:
                     theirs = np.array([float(r[metric]) for _, r in files])
                     own = np.array([_read_off(known[i], metric, float(r["bytes"])) for i, r in files])
                     out[codec, target, ours][metric] = (theirs.mean(), own.mean(), (own - theirs).mean())
@@ -195,11 +203,16 @@ def bd_rate(anchor: Sequence[Mean], test: Sequence[Mean], metric: str) -> float:
     (r1, q1), (r2, q2) = curves
     if min(len(r1), len(r2)) < 4 or max(q1[0], q2[0]) >= min(q1[-1], q2[-1]):
         return math.nan
-    if any(a >= b for q in (q1, q2) for a, b in zip(q, q[1:], strict=False)):
+    if any(a >= b for q in (q1, q2) for a, b in itertools.pairwise(q)):
         return math.nan
     import bjontegaard
 
     return float(bjontegaard.bd_rate(r1, q1, r2, q2, method="pchip", require_matching_points=False, min_overlap=0))
+
+
+def missing() -> str:
+    """Why no curves are drawn here; empty if they are."""
+    return "needs matplotlib" if importlib.util.find_spec("matplotlib") is None else ""
 
 
 def draw(lossy: Lossy, out: Path) -> None:
@@ -234,8 +247,8 @@ def draw(lossy: Lossy, out: Path) -> None:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=min(8, len(labels)), frameon=False, fontsize=9)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / (4 * lines + 0.5)))
-    for suffix in ("png", "svg"):
-        figure.savefig(out / f"curves.{suffix}", dpi=110)
+    for name in CURVES:
+        figure.savefig(out / name, dpi=110)
     plt.close(figure)
 
 
@@ -246,6 +259,7 @@ _COLOURS = {
     "avif": "#e09f3e",
     "heic": "#8ab17d",
     "jxl": "#7b5ea7",
+    "diffc": "#5b3a8c",
     "diffc-mean": "#1f6fb2",
     "diffc-flow": "#c1272d",
 }

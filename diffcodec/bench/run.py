@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -10,23 +11,27 @@ import platform
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__, files
-from ..errors import InputError
-from . import codecs, features, metrics
+from .. import files
+from ..runtime import atomic as output
+from ..runtime.errors import InputError
+from ..runtime.progress import Progress
+from ..runtime.version import __version__
+from . import codecs, features, metrics, squeeze
 from .point import ALL, view_file
 
 FIELDS = ("image", "codec", "target_bpp", "setting", "bytes", "bpp", "bpd", *metrics.METRICS, "encode_s", "decode_s")
 RATES = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0)
+#: what the quality and the BD-rates of lossy codecs are computed with; lossless ones need nothing of the extra
+NEEDED = ("scipy", "torchmetrics", "bjontegaard")
 VIEWED = 3  #: pictures whose decoded versions the report shows
 _VIEW = (384, 256)  # width and height of the part that is shown, without further loss
-Progress = Callable[[float], None]
 
 
 def run(
@@ -44,12 +49,15 @@ def run(
 
     names: codecs, NAME or NAME:MODEL, all that can run here if None. first: only this many pictures. viewed: of how
     many the page shows the decoded versions. command: what the report says it was made with.
-    Returns rows, images, codecs, errors (lines), skipped (codecs and metrics that cannot run here, with the reason),
-    report. Raises InputError.
+    Returns rows, images, codecs, errors (lines), skipped (codecs, metrics and curves that are not to be had here, with
+    the reason), report. Raises InputError; what is needed and not there is told before anything is measured.
     """
     from . import report
 
     chosen, skipped = _chosen(names)
+    _check_extra(any(not codec.lossless for codec in chosen))
+    if output.same_file(folder, out):
+        raise InputError(f"the report would stand among the pictures in {folder}: choose another folder for it")
     rates = sorted(set(rates))
     if not rates or rates[0] <= 0:
         raise InputError("expected rates above 0 bits per pixel")
@@ -57,29 +65,15 @@ def run(
     target = Path(out)
     target.mkdir(parents=True, exist_ok=True)
     rows = _Rows(target, rates)
-    kept = {path.name for path in pictures[:viewed]}
-    sets = [codec for codec in chosen if codec.archive]
-    jobs: list[tuple[Path | None, codecs.Codec]] = [(p, c) for p in pictures for c in chosen if not c.archive]
-    jobs += [(None, codec) for codec in sets]
-    for number, (path, codec) in enumerate(jobs):
-        name = path.name if path else ALL
-        if (name, codec.name) not in rows.done:
-            try:
-                if path is None:
-                    rows.add([_archived(pictures, codec)])
-                else:
-                    rows.add(_measured(path, codec, rates, target, path.name in kept))
-            except Exception as error:  # of any codec: the others go on
-                line = " ".join(str(error).split()) or type(error).__name__
-                errors.append(f"{name}, {codec.name}: {line}")
-        if progress:
-            progress((number + 1) / len(jobs))
+    _check_extra(any(row["target_bpp"] for row in rows.rows))
+    errors += _measure_all(pictures, chosen, rows, viewed, progress)
     if not rows.rows:
         raise InputError(f"nothing could be measured: {errors[-1] if errors else 'no codec'}")
-    if any(not codec.lossless for codec in chosen):
+    if any(row["target_bpp"] for row in rows.rows):
         unmeasured = {name: metrics.missing(name) for name in metrics.METRICS}
         unmeasured |= dict.fromkeys(metrics.SETS, features.missing())
         skipped |= {f"metric {name}": f"not measured: {why}" for name, why in unmeasured.items() if why}
+        skipped |= {"curves": f"not drawn: {report.missing()}"} if report.missing() else {}
     about = {
         "command": command or _command(),
         "date": time.strftime("%Y-%m-%d"),
@@ -88,6 +82,8 @@ def run(
     }
     if not features.missing():
         about["FID and KID"] = features.NETWORK
+    if not squeeze.missing():
+        about["LPIPS-squeeze"] = squeeze.NAME
     page = report.write(target, rows.rows, about, errors, skipped)
     return {
         "rows": len(rows.rows),
@@ -97,6 +93,30 @@ def run(
         "skipped": skipped,
         "report": str(page),
     }
+
+
+def _measure_all(
+    pictures: Sequence[Path], chosen: Sequence[codecs.Codec], rows: _Rows, viewed: int, progress: Progress | None
+) -> list[str]:
+    """Add rows of every codec on every picture, but those that are there; what went wrong, a line each."""
+    errors = []
+    kept = {path.name for path in pictures[:viewed]}
+    jobs: list[tuple[Path | None, codecs.Codec]] = [(p, c) for p in pictures for c in chosen if not c.archive]
+    jobs += [(None, codec) for codec in chosen if codec.archive]
+    for number, (path, codec) in enumerate(jobs):
+        name = path.name if path else ALL
+        if (name, codec.name) not in rows.done:
+            try:
+                if path is None:
+                    rows.add([_archived(pictures, codec)])
+                else:
+                    rows.add(_measured(path, codec, rows.rates, rows.path.parent, path.name in kept))
+            except Exception as error:  # of any codec: the others go on
+                line = " ".join(str(error).split()) or type(error).__name__
+                errors.append(f"{name}, {codec.name}: {line}")
+        if progress:
+            progress((number + 1) / len(jobs))
+    return errors
 
 
 def machine() -> str:
@@ -125,6 +145,13 @@ def _chosen(names: Sequence[str] | None) -> tuple[list[codecs.Codec], dict[str, 
     if names and skipped:
         raise InputError("; ".join(f"{name} {reason}" for name, reason in skipped.items()))
     return [codec for codec in wanted if codec.name not in skipped], skipped
+
+
+def _check_extra(lossy: bool) -> None:
+    """Raise InputError where lossy codecs cannot be measured for want of a package."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if lossy and missing:
+        raise InputError(f"bench of lossy codecs needs {', '.join(missing)}: pip install 'diffcodec[bench]'")
 
 
 def _pictures(folder: str, first: int | None) -> tuple[list[Path], list[str]]:
@@ -214,7 +241,7 @@ class _Rows:
     """Rows in a CSV file, appended a codec and picture at a time, in one write."""
 
     def __init__(self, folder: Path, rates: Sequence[float]):
-        self.path = folder / "rows.csv"
+        self.path, self.rates = folder / "rows.csv", rates
         self.rows: list[dict[str, Any]] = []
         self._same_rates(folder / "rates.json", rates)
         if self.path.exists():

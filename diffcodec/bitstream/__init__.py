@@ -2,6 +2,5 @@
 
 from .container import Chunk, Container, StreamReader, read, write
 from .header import Header
-from .limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["DEFAULT_LIMITS", "Chunk", "Container", "Header", "Limits", "StreamReader", "read", "write"]
+__all__ = ["Chunk", "Container", "Header", "StreamReader", "read", "write"]

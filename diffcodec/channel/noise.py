@@ -6,17 +6,41 @@ draw is for, the index counts 64 bits. The same integers in Numba here, and in N
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import cache
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from ..runtime.kernels import inlined, kernel
 
 QUANTILES = 1 << 16
 UNIT = 1 << 16  #: quantiles are multiples of 1 / UNIT, exact in float32
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = 0xFFFFFFFF
+
+
+class Purpose(IntEnum):
+    """What draws are for. The numbers are the format's: none is changed, none given twice."""
+
+    PASS = 0  #: of DiffC: the channel's own, in parts
+    START = 1  #: of DiffC: z where it is noise
+    ANCESTRAL = 2  #: of DiffC: its reconstruction
+    PROBE = 5  #: of VDM: what its schedule is measured with
+    ORDER = 6  #: of an order-agnostic ARDM
+    SAMPLES = 7  #: of inpainting by one
+    COARSE = 8  #: of DiffC: the channel's own of a pass's coarse part, in parts
+
+
+class Part(IntEnum):
+    """Of a key's parts, those of a pass of DiffC."""
+
+    STRIDE = 0
+    SHUFFLE = 1
+    VALUES = 2
+    SILENT = 3  #: the sample of a pass without bits
 
 
 class Key(NamedTuple):
@@ -32,7 +56,7 @@ class Key(NamedTuple):
 
     def words(self) -> tuple[int, int, int, int]:
         """(c2, c3, k0, k1) of Philox."""
-        return self.number, self.purpose, self.seed & _LOW, self.seed >> 32
+        return self.number, int(self.purpose), self.seed & _LOW, self.seed >> 32
 
 
 def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: int, k1: int) -> tuple[Any, Any, Any, Any]:
@@ -47,7 +71,7 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: int, k1: int) -> tuple[Any, A
     return c0, c1, c2, c3
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def block(index, c2, c3, k0, k1):
     """Four uint32 words, in uint64, of 64-bit counter ``index``: :func:`philox` of one counter."""
     low = np.uint64(_LOW)
@@ -61,7 +85,7 @@ def block(index, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _halves(start, c2, c3, k0, k1, out):
     first = start >> 3
     for b in range(first, (start + len(out) + 7) >> 3):
@@ -83,11 +107,10 @@ def halves(key: Key, n: int, start: int = 0) -> np.ndarray:
 def quantiles() -> np.ndarray:
     """float32 (65536,): the standard normal quantile of (i + 1/2) / 65536, rounded to multiples of 2^-16.
 
-    No quantile lies within 10^-6 of a tie in that unit, so any ndtri good to ten digits makes this table (tested).
+    No quantile lies within 10^-6 of a tie in that unit, so any inverse good to ten digits makes this table (tested).
     """
-    from scipy.special import ndtri
-
-    half = np.rint(ndtri((np.arange(QUANTILES // 2, QUANTILES) + 0.5) / QUANTILES) * UNIT)
+    quantile = NormalDist().inv_cdf
+    half = np.rint([quantile((i + 0.5) / QUANTILES) * UNIT for i in range(QUANTILES // 2, QUANTILES)])
     table = (np.concatenate([-half[::-1], half]) / UNIT).astype(np.float32)
     table.setflags(write=False)
     return table
@@ -95,4 +118,4 @@ def quantiles() -> np.ndarray:
 
 def normals(key: Key, n: int, start: int = 0) -> np.ndarray:
     """float32 (n,) of N(0, 1): the quantiles of :func:`halves`."""
-    return quantiles()[halves(key, n, start)]
+    return quantiles().take(halves(key, n, start))

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
+
+from ..runtime.kernels import kernel
 
 FIXED = 1024  #: profiles are in 1/FIXED bit
 
@@ -27,7 +28,7 @@ def token_bits(profile: Sequence[int], D: int) -> np.ndarray:
     return np.minimum.accumulate(p[k] + (p[k + 1] - p[k]) * (at - k * D) // D)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _layers(L, K, cost):
     """cost[k, b]: best cost of the first b tokens in k + 1 calls, b above k."""
     D = len(L)

@@ -8,30 +8,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from ..runtime.decimals import decimals
+
 LN2 = math.log(2)
 
 
 def alpha(logsnr: Tensor) -> Tensor:
-    """alpha_t = sqrt(sigmoid(logsnr)), so that alpha^2 + sigma^2 = 1 (VDM eq. 4)."""
+    """alpha_t = sqrt(sigmoid(logsnr)), so that alpha^2 + sigma^2 = 1, of the shape of ``logsnr`` (VDM eq. 4)."""
     return torch.sigmoid(logsnr).sqrt()
 
 
 def sigma(logsnr: Tensor) -> Tensor:
-    """sigma_t = sqrt(sigmoid(-logsnr)) (VDM eq. 3)."""
+    """sigma_t = sqrt(sigmoid(-logsnr)), of the shape of ``logsnr`` (VDM eq. 3)."""
     return torch.sigmoid(-logsnr).sqrt()
 
 
 @lru_cache(maxsize=4096)
 def signal(units: int) -> tuple[float, float]:
     """(alpha, sigma) at log-SNR ``units``/1024, the same doubles on any machine."""
-    with localcontext() as context:
-        context.prec = 40
+    with decimals(40):
         e = (Decimal(units) / 1024).exp()
         return float((e / (1 + e)).sqrt()), float((1 / (1 + e)).sqrt())
 
@@ -42,7 +43,10 @@ def diffuse(x: Tensor, logsnr: Tensor, eps: Tensor) -> Tensor:
 
 
 def to_x(z: Tensor, logsnr: Tensor, prediction: Tensor, kind: str) -> Tensor:
-    """x_hat from a network's prediction of ``kind`` "x", "eps" or "v" (Salimans & Ho 2022, §4)."""
+    """x_hat from a network's prediction of ``kind`` "x", "eps" or "v", all of the shape of z (Salimans & Ho 2022, §4).
+
+    Raises ValueError for another kind.
+    """
     if kind == "x":
         return prediction
     if kind == "eps":
@@ -53,7 +57,10 @@ def to_x(z: Tensor, logsnr: Tensor, prediction: Tensor, kind: str) -> Tensor:
 
 
 def from_x(z: Tensor, logsnr: Tensor, x: Tensor, kind: str) -> Tensor:
-    """What a network of ``kind`` "x", "eps" or "v" predicts when its x_hat is ``x``; the mirror of :func:`to_x`."""
+    """What a network of ``kind`` "x", "eps" or "v" predicts when its x_hat is ``x``; the mirror of :func:`to_x`.
+
+    Raises ValueError for another kind.
+    """
     if kind == "x":
         return x
     if kind == "eps":
@@ -76,7 +83,7 @@ class Step:
 
     @classmethod
     def between(cls, logsnr_t: Tensor, logsnr_s: Tensor) -> Step:
-        """The step from ``logsnr_t`` to a larger ``logsnr_s``. Raises ValueError if it is not larger."""
+        """The step from ``logsnr_t`` to a larger ``logsnr_s`` of its shape. Raises ValueError if it is not larger."""
         if not bool((logsnr_s > logsnr_t).all()):
             raise ValueError("a denoising step must raise the log-SNR")
         keep = torch.exp(logsnr_t - logsnr_s)  # SNR_t / SNR_s; sigma_{t|s}^2 / sigma_t^2 = 1 - keep
@@ -85,7 +92,7 @@ class Step:
         return cls(keep * alpha(logsnr_s) / alpha(logsnr_t), gain * alpha(logsnr_s), gain.sqrt() * sigma(logsnr_s))
 
     def mean(self, z: Tensor, x: Tensor) -> Tensor:
-        """Mean of z_s given z_t and x, or x_hat."""
+        """Mean of z_s given z_t and x, or x_hat, of the same shape."""
         return self.a * z + self.b * x
 
     def shift(self, x: Tensor, x_hat: Tensor) -> Tensor:
@@ -93,7 +100,7 @@ class Step:
         return self.b / self.std * (x - x_hat)
 
     def kl(self, x: Tensor, x_hat: Tensor) -> Tensor:
-        """KL(q || p) in bits, summed over all elements: |mu|^2 / (2 ln 2) (VDM eq. 41)."""
+        """KL(q || p) in bits, float64 (), summed over all elements: |mu|^2 / (2 ln 2) (VDM eq. 41)."""
         return self.shift(x, x_hat).double().square().sum() / (2 * LN2)
 
 

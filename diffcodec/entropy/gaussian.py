@@ -11,12 +11,13 @@ Every point has at least 1 in 2^24, so a grid of 2^16 points takes 0.4 % of the 
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from ..runtime.decimals import decimals
+from ..runtime.kernels import inlined, kernel
 from .stack import TOTAL, AnsStack, advance
 
 MAX_SIZE = 1 << 16
@@ -28,8 +29,7 @@ _FAR = 1 << 34  # a distance this large saturates at every scale
 @cache
 def tables() -> tuple[np.ndarray, np.ndarray]:
     """1/sigma in Q24 (385,) and the normal CDF in Q30 (1026,), the same on any machine: `decimal` and integers only."""
-    with localcontext() as context:
-        context.prec = 30
+    with decimals(30):
         inverse = [int((2 - Decimal(q) / 32).exp() * (1 << 24) + Decimal("0.5")) for q in range(MAX_SCALE + 1)]
         peak = (1 << 90) / (2 * Decimal("3.14159265358979323846264338327950")).sqrt()
         density = [int(peak * (-Decimal(i * i) / 8192).exp()) for i in range(513)]  # Q90
@@ -46,7 +46,7 @@ def tables() -> tuple[np.ndarray, np.ndarray]:
     return np.array(inverse, np.int64), np.array([*phi, phi[-1]], np.int64)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def cdf(x, size, mean, inverse, phi):
     """F(x) for a mean in 1/64 of a cell and 1/sigma in Q24."""
     if x <= 0:
@@ -61,7 +61,7 @@ def cdf(x, size, mean, inverse, phi):
     return x + (((low + (((phi[i + 1] - low) * (u & 4095)) >> 12)) * (TOTAL - size)) >> 30)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _intervals(symbols, size, mean64, q, inverse, phi, starts, freqs):
     for n in range(len(symbols)):
         x, mean, s = np.int64(symbols[n]), np.int64(mean64[n]), inverse[min(max(q[n], 0), MAX_SCALE)]
@@ -70,8 +70,8 @@ def _intervals(symbols, size, mean64, q, inverse, phi, starts, freqs):
         freqs[n] = cdf(x + 1, size, mean, s, phi) - start
 
 
-@njit(nogil=True, cache=True)
-def _pop(size, mean64, q, inverse, phi, state, at, words, symbols):
+@kernel
+def _pop(size, mean64, q, inverse, phi, state, at, words, symbols):  # noqa: PLR0917
     for n in range(len(symbols)):
         mean, s = np.int64(mean64[n]), inverse[min(max(q[n], 0), MAX_SCALE)]
         quantile = np.int64(state & np.uint64(TOTAL - 1))

@@ -17,22 +17,22 @@ the cumulative function is evaluated where it is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
 import numpy as np
-from numba import njit
 
+from ..runtime.decimals import decimals
+from ..runtime.kernels import inlined, kernel
 from .stack import TOTAL, AnsStack, advance
 
 _EXP_STEPS = 1024  # logits more than 16 nats below the largest weigh nothing
-_EDGE = 1 << 22  # fixed-point end of the sigmoid table: 16 in units of 2^-18
+EDGE = 1 << 22  # fixed-point end of the sigmoid table: 16 in units of 2^-18
 _FAR = 1 << 20  # a mean this far out saturates every component at every scale: clamping it changes no value
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """exp, 1/scale and sigmoid as integers; `decimal` rounds correctly, so they are the same on any machine."""
-    with localcontext() as context:
-        context.prec = 30
+    with decimals(30):
         exp = [int((Decimal(-i) / 64).exp() * 65536 + Decimal("0.5")) for i in range(_EXP_STEPS + 1)]
         inverse = [int((3 - Decimal(q) / 32).exp() * (1 << 24) + Decimal("0.5")) for q in range(257)]
         half = [int((1 << 22) / (1 + (-Decimal(i) / 64).exp()) + Decimal("0.5")) for i in range(1025)]
@@ -43,7 +43,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 EXP, INVERSE_SCALE, SIGMOID = _tables()
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _cdf(x, mean, inverse, sigmoid):
     """Component CDF at the lower edge of level x, Q22; 0 and 1 at the ends of the range."""
     if x <= 0:
@@ -51,14 +51,14 @@ def _cdf(x, mean, inverse, sigmoid):
     if x >= 256:
         return np.int64(1 << 22)
     u = ((64 * x - 32 - mean) * inverse) >> 12
-    u = min(max(u, -_EDGE), _EDGE) + _EDGE
+    u = min(max(u, -EDGE), EDGE) + EDGE
     i = u >> 12
     low = sigmoid[i]
     return low + (((sigmoid[i + 1] - low) * (u & 4095)) >> 12)
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _mixture(x, w, mean, inverse, sigmoid):
+@inlined
+def mixture(x, w, mean, inverse, sigmoid):
     """F(x) of the mixture, 0..2^24, strictly increasing in x."""
     if x <= 0:
         return np.int64(0)
@@ -70,7 +70,7 @@ def _mixture(x, w, mean, inverse, sigmoid):
     return x + ((total * (TOTAL - 256)) >> 38)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _normalise(w):
     """Scale non-negative weights below 2^47 / K to a total of exactly 2^16."""
     total = np.int64(0)
@@ -86,8 +86,9 @@ def _normalise(w):
     w[best] += left
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _prior(params, w, exp):
+@inlined
+def prior(params, w, exp):
+    """Weights of the components before any channel is known, from the logits; a total of 2^16."""
     top = params[0, 0]
     for k in range(1, len(w)):
         top = max(top, params[0, k])
@@ -96,8 +97,8 @@ def _prior(params, w, exp):
     _normalise(w)
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _component(params, row, base, first, second, mean, inverse, inverse_scale):
+@inlined
+def component(params, row, base, first, second, mean, inverse, inverse_scale):
     """Means (1/64 level) and inverse scales of coded channel ``row``; ``first``, ``second`` earlier residuals x 4."""
     for k in range(len(mean)):
         shift = np.int64(0)
@@ -109,50 +110,51 @@ def _component(params, row, base, first, second, mean, inverse, inverse_scale):
         inverse[k] = inverse_scale[min(max(params[4 + row, k], 0), 256)]
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _posterior(x, w, mean, inverse, sigmoid):
+@inlined
+def posterior(x, w, mean, inverse, sigmoid):
+    """The weights once a channel is known to be x: each times what its component gave x."""
     for k in range(len(w)):
         mass = _cdf(x + 1, mean[k], inverse[k], sigmoid) - _cdf(x, mean[k], inverse[k], sigmoid)
         w[k] *= mass + 1
     _normalise(w)
 
 
-@njit(nogil=True, cache=True)
-def _intervals(params, base, pixels, order, exp, inverse_scale, sigmoid, starts, freqs):
+@kernel
+def _intervals(params, base, pixels, order, exp, inverse_scale, sigmoid, starts, freqs):  # noqa: PLR0917
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
     w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
     residual = np.zeros(3, np.int64)
     for n in range(N):
-        _prior(params[n], w, exp)
+        prior(params[n], w, exp)
         for row in range(C):
             channel = order[row]
             x, b = np.int64(pixels[n, channel]), np.int64(base[n, channel])
-            _component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
-            start = _mixture(x, w, mean, inverse, sigmoid)
+            component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
+            start = mixture(x, w, mean, inverse, sigmoid)
             starts[n, row] = start
-            freqs[n, row] = _mixture(x + 1, w, mean, inverse, sigmoid) - start
+            freqs[n, row] = mixture(x + 1, w, mean, inverse, sigmoid) - start
             residual[row] = 4 * x - b
             if row + 1 < C:
-                _posterior(x, w, mean, inverse, sigmoid)
+                posterior(x, w, mean, inverse, sigmoid)
 
 
-@njit(nogil=True, cache=True)
-def _pop(params, base, order, exp, inverse_scale, sigmoid, state, at, words, pixels):
+@kernel
+def _pop(params, base, order, exp, inverse_scale, sigmoid, state, at, words, pixels):  # noqa: PLR0917
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
     w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
     residual = np.zeros(3, np.int64)
     for n in range(N):
-        _prior(params[n], w, exp)
+        prior(params[n], w, exp)
         for row in range(C):
             channel = order[row]
             b = np.int64(base[n, channel])
-            _component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
+            component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
             quantile = np.int64(state & np.uint64(TOTAL - 1))
             x, above = np.int64(0), np.int64(256)
             start, end = np.int64(0), np.int64(TOTAL)
             while above - x > 1:
                 middle = (x + above) >> 1
-                value = _mixture(middle, w, mean, inverse, sigmoid)
+                value = mixture(middle, w, mean, inverse, sigmoid)
                 if value <= quantile:
                     x, start = middle, value
                 else:
@@ -161,12 +163,12 @@ def _pop(params, base, order, exp, inverse_scale, sigmoid, state, at, words, pix
             state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
             residual[row] = 4 * x - b
             if row + 1 < C:
-                _posterior(x, w, mean, inverse, sigmoid)
+                posterior(x, w, mean, inverse, sigmoid)
     return state, at
 
 
-def _order(channels: int) -> np.ndarray:
-    """Positions of the coded channels: G, R, B of an RGB pixel, or the one grey channel."""
+def coding_order(channels: int) -> np.ndarray:
+    """Positions of the coded channels, int64 (C,): G, R, B of an RGB pixel, or the one grey channel."""
     return np.array([1, 0, 2] if channels == 3 else [0], np.int64)
 
 
@@ -176,19 +178,19 @@ def intervals(params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple
     ``params`` int32 (N, 10, K), any values; ``base`` int32 (N, C) in 0..1020. Grey pixels use the rows of G.
     """
     starts, freqs = np.empty(pixels.shape, np.uint32), np.empty(pixels.shape, np.uint32)
-    _intervals(params, base, pixels, _order(pixels.shape[1]), EXP, INVERSE_SCALE, SIGMOID, starts, freqs)
+    _intervals(params, base, pixels, coding_order(pixels.shape[1]), EXP, INVERSE_SCALE, SIGMOID, starts, freqs)
     return starts, freqs
 
 
 def pop_pixels(stack: AnsStack, params: np.ndarray, base: np.ndarray) -> np.ndarray:
     """Mirror of :func:`intervals`: pop uint8 (N, C) pixels from ``stack``."""
     pixels = np.empty(base.shape, np.uint8)
-    stack.pop_by(_pop, (params, base, _order(base.shape[1]), EXP, INVERSE_SCALE, SIGMOID), pixels)
+    stack.pop_by(_pop, (params, base, coding_order(base.shape[1]), EXP, INVERSE_SCALE, SIGMOID), pixels)
     return pixels
 
 
 def bits(freqs: np.ndarray) -> float:
-    """Ideal code length in bits of intervals of width ``freqs``."""
+    """Ideal code length in bits of intervals of width ``freqs``, integers of any shape in 1..2^24."""
     return float(24 * freqs.size - np.log2(freqs.astype(np.float64)).sum())
 
 

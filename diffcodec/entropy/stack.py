@@ -15,9 +15,9 @@ from typing import Any
 
 import constriction
 import numpy as np
-from numba import njit
 
-from ..errors import CorruptStream
+from ..runtime.errors import CorruptStream
+from ..runtime.kernels import kernel
 
 PRECISION = 24
 TOTAL = 1 << PRECISION
@@ -27,7 +27,7 @@ _WORD = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _push_reversed(starts, freqs, state, words):
     at = 0
     for i in range(len(starts) - 1, -1, -1):
@@ -40,7 +40,7 @@ def _push_reversed(starts, freqs, state, words):
     return state, at
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def advance(state, at, words, start, freq):
     """State and word position after popping the interval [start, start + freq), which holds ``state & (2^24 - 1)``."""
     state = (state >> _BITS) * np.uint64(freq) + (state & _MASK) - np.uint64(start)
@@ -50,7 +50,7 @@ def advance(state, at, words, start, freq):
     return state, at
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _pop_uniform(state, at, words, widths, out):
     for i in range(len(out)):
         shift = _BITS - np.uint64(widths[i])
@@ -93,7 +93,7 @@ class AnsStack:
         return out
 
     def pop_by(self, kernel: Callable[..., Any], given: tuple[Any, ...], out: np.ndarray) -> None:
-        """Fill ``out`` by a compiled kernel: it takes ``given``, state, size, words, ``out``, and gives state, size."""
+        """Fill ``out``, of any shape and type, by a kernel: ``given``, state, size, words, ``out`` -> state, size."""
         state, self.size = kernel(*given, np.uint64(self.state), self.size, self.words, out)
         self.state = np.uint64(state)
 
@@ -159,7 +159,7 @@ class AnsStack:
         self.size = len(words) - len(top)
 
 
-def _through_constriction(encode, symbols: np.ndarray, table: np.ndarray) -> None:
+def _through_constriction(encode: Callable[..., None], symbols: np.ndarray, table: np.ndarray) -> None:
     family, weights = constriction.stream.model.Categorical, _weights(table)
     if weights.ndim == 1:
         encode(symbols, family(weights, perfect=False))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from ..runtime.kernels import kernel
 from .stack import TOTAL, AnsStack
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _build(weights, out):
     N, S = weights.shape
     for n in range(N):
@@ -27,7 +27,6 @@ def _build(weights, out):
             if weights[n, s] > weights[n, best]:
                 best = s
         out[n, best] += left  # what flooring left over, at most S; or everything when all weights are 0
-    return out
 
 
 def frequency_tables(weights: np.ndarray) -> np.ndarray:
@@ -40,7 +39,9 @@ def frequency_tables(weights: np.ndarray) -> np.ndarray:
         raise ValueError(f"weights must be (N, S) with S in 1..65536, found shape {weights.shape}")
     if weights.size and (int(weights.min()) < 0 or int(weights.max()) >= 1 << 38):
         raise ValueError("weights must be integers in [0, 2^38)")
-    return _build(weights, np.empty(weights.shape, np.uint32))
+    tables = np.empty(weights.shape, np.uint32)
+    _build(weights, tables)
+    return tables
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import math
 from functools import cache
 
 import numpy as np
-from numba import njit
 
-from ..errors import CorruptStream
+from ..runtime.errors import CorruptStream
+from ..runtime.kernels import inlined, kernel
 from .gaussian import cdf, tables
 from .stack import PRECISION, TOTAL, AnsStack, advance
 
@@ -33,7 +33,7 @@ def _guesses() -> np.ndarray:
     return (np.searchsorted(phi[:-1], middles) - 512) << 12
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _push_one(state, at, words, start, freq):
     if state >> np.uint64(40) >= freq:
         words[at] = np.uint32(state & np.uint64(0xFFFFFFFF))
@@ -42,8 +42,8 @@ def _push_one(state, at, words, start, freq):
     return ((state // freq) << np.uint64(24)) | (state % freq + start), at
 
 
-@njit(nogil=True, cache=True)
-def _push(z, mean64, inverse, reach, open_ended, phi, state, at, words):
+@kernel
+def _push(z, mean64, inverse, reach, open_ended, phi, state, at, words):  # noqa: PLR0917
     size = 2 * reach + 1
     for n in range(len(z) - 1, -1, -1):
         centre = (mean64[n] + 32) >> 6
@@ -61,8 +61,8 @@ def _push(z, mean64, inverse, reach, open_ended, phi, state, at, words):
     return state, at, -1
 
 
-@njit(nogil=True, cache=True)
-def _pop(mean64, sigma, inverse, reach, open_ended, phi, guesses, state, at, words, z):
+@kernel
+def _pop(mean64, sigma, inverse, reach, open_ended, phi, guesses, state, at, words, z):  # noqa: PLR0917
     size = 2 * reach + 1
     for n in range(len(z)):
         centre = (mean64[n] + 32) >> 6

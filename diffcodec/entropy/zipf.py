@@ -7,12 +7,14 @@ bits after the leading one are a symbol, the bits below are uniform, which costs
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+import itertools
+from decimal import Decimal
 from functools import lru_cache
 
 import numpy as np
 
-from ..errors import CorruptStream
+from ..runtime.decimals import decimals
+from ..runtime.errors import CorruptStream
 from .stack import AnsStack
 from .tables import frequency_tables
 
@@ -35,16 +37,15 @@ def table(a: int) -> np.ndarray:
     """
     if not 257 <= a <= 2048:
         raise ValueError(f"the exponent of a Zipf distribution must be 257..2048 (1/256), found {a}")
-    with localcontext() as context:
-        context.prec = 30
+    with decimals(30):
         power, rest = Decimal(-a) / 256, Decimal(256 - a) / 256
         mass = [Decimal(0)] + [(power * Decimal(i).ln()).exp() for i in range(1, 16)]
         edges = [Decimal((8 + s % 8) << (s // 8)) - Decimal("0.5") for s in range(8, 8 * (MAX_BITS - _LEAD) + 1)]
         integral = [(rest * e.ln()).exp() / -rest for e in edges]  # of x^-a from the edge to infinity
-        mass += [low - high for low, high in zip(integral[:-1], integral[1:], strict=True)]
+        mass += [low - high for low, high in itertools.pairwise(integral)]
         total = sum(mass)
         weights = [int(m / total * (1 << 37)) for m in mass]
-    return frequency_tables(np.array([weights]))[0]
+    return frequency_tables(np.array([weights])).reshape(-1)
 
 
 def _symbols(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,4 +76,5 @@ def pop(stack: AnsStack, n: int, a: int) -> np.ndarray:
     widths = np.maximum(symbols // 8 - 1, 0)
     low = stack.pop_bits(np.minimum(widths, _HALF)).astype(np.int64)
     low |= stack.pop_bits(np.maximum(widths - _HALF, 0)).astype(np.int64) << _HALF
-    return ((symbols - 8 * widths) << widths) | low
+    indices: np.ndarray = ((symbols - 8 * widths) << widths) | low
+    return indices

@@ -1,20 +1,44 @@
-"""Bundled models and weights folders by name. Importing this loads neither torch nor numpy."""
+"""Models by name, by place and as they are: bundled, registered, folders of weights, modules that make one.
+
+Importing this loads neither torch nor numpy.
+"""
 
 from __future__ import annotations
 
 import functools
-import hashlib
+import importlib
+import inspect
 import json
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
-from ..errors import ModelMismatch, ModelNotFound
+from ..runtime.errors import DiffcodecError, InputError, ModelMismatch, ModelNotFound
+from ..runtime.recorded import MOST_BYTES, Recorded, recordable
+from . import architectures
+from .architectures import fingerprint_of
+from .completion import completed
+from .protocols import DiffusionModel, MaskedModel, Model, PhaseModel
+
+__all__ = ["DEFAULT", "FOLDER", "KINDS", "SOURCES", "Wanted", "cards", "fingerprint_of", "load", "name_of", "register"]
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-vdm", "vdm": "photo-vdm-exact"}
-#: what tells a model for the codec from others: one of these methods
-_NEEDED = {"ardm": ("strip", "ask"), "diffc": ("predict",), "vdm": ("predict",)}
-_loaded: dict[tuple[str, str, str], Any] = {}
+#: what a codec codes with: kinds of models
+KINDS: dict[str, tuple[type[Model], ...]] = {
+    "ardm": (PhaseModel, MaskedModel),
+    "diffc": (DiffusionModel,),
+    "vdm": (DiffusionModel,),
+}
+_registered: dict[str, object] = {}
+_loaded: dict[tuple[str, str, str], object] = {}
+_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")  # package.module:name
+
+
+# ---- what is there
 
 
 def cards() -> list[dict[str, Any]]:
@@ -28,96 +52,187 @@ def name_of(fingerprint: bytes) -> str | None:
     return next((c["name"] for c in cards() if bytes.fromhex(c["fingerprint"]).startswith(fingerprint)), None)
 
 
-def fingerprint_of(weights: bytes, config: dict[str, Any]) -> bytes:
-    """SHA-256 over the configuration as canonical JSON and the weights file."""
-    canonical = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(len(canonical).to_bytes(8, "little") + canonical + weights).digest()
+@functools.lru_cache(64)
+def shortcut_calls(fingerprint: bytes) -> int:
+    """Network calls of the `flow` of the bundled model whose fingerprint starts so, told by its card; 0 if it is not.
+
+    No card tells of a model that is nowhere bundled: it may take as many as any.
+    """
+    ways = (card.get("flow") for card in cards() if card["name"] == name_of(fingerprint))
+    return next((1 + len(way["ahead"]) for way in ways if way), 0) if any(fingerprint) else 0
+
+
+def register(name: str, model: str | Path | object) -> None:
+    """Let ``name``, also where a file records it, mean ``model``: a provider, or whatever :func:`load` takes.
+
+    Streams record the provider's own name: one that is to find its streams' model is registered by that. It goes before
+    a bundled one of that name. Raises InputError for a name that no stream can record, and for what is no provider.
+    """
+    if not recordable(name):
+        raise InputError(f"expected a plain name of 1 to {MOST_BYTES} bytes without slashes, found {name!r}")
+    if not isinstance(model, (str, Path)) and not isinstance(completed(model), Model):
+        raise InputError(f"expected a name, a path to weights or a provider, found {type(model).__name__}")
+    _registered[name] = str(model) if isinstance(model, Recorded) else model
+
+
+# ---- where models come from
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a model is to run. device: "auto", "cpu", "cuda", ...; runtime: "auto", or one of the architecture's own."""
+
+    device: str = "auto"
+    runtime: str = "auto"
+
+
+def _bundled(name: str, wanted: Wanted) -> object:
+    """Of the name of a bundled one."""
+    return _weights(str(FOLDER / name), wanted)
+
+
+def _weights(path: str, wanted: Wanted) -> object:
+    """Of a path to X.safetensors, with or without its suffix, whose card X.json lies beside it."""
+    place = Path(path).with_suffix(".safetensors")
+    key = (str(place.resolve()), wanted.device, wanted.runtime)
+    if key not in _loaded:
+        if not place.is_file():
+            names = ", ".join(card["name"] for card in cards())
+            raise ModelNotFound(
+                f"no model '{path}': expected one of {names}, a path to a .safetensors file with its .json, or "
+                "package.module:name of what makes a model"
+            )
+        _loaded[key] = architectures.read(place, wanted.device, wanted.runtime)
+    return _loaded[key]
+
+
+def _made(text: str, wanted: Wanted) -> object:
+    """Of package.module:name, a provider, or what makes one, of a device if it has a parameter of that name."""
+    key = (text, wanted.device, wanted.runtime)
+    if key in _loaded:
+        return _loaded[key]
+    module, _, name = text.partition(":")
+    try:
+        found = operator.attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise ModelNotFound(f"no model '{text}': {architectures.first_line(error)}") from error
+    if callable(found) and (inspect.isclass(found) or not isinstance(completed(found), Model)):
+        takes = "device" in inspect.signature(found).parameters
+        found = found(device=wanted.device) if takes else found()
+    _loaded[key] = found
+    return found
+
+
+Source = Callable[[str, Wanted], object]  #: (what stands behind the scheme, how it is to run) -> provider
+#: places that models come from, by the scheme before a colon; a program of its own adds a row:
+#: ``SOURCES["hub"] = find`` lets ``model="hub:name"`` mean ``find("name", wanted)``
+SOURCES: dict[str, Source] = {"bundled": _bundled, "path": _weights, "module": _made}
+
+
+def _is_bundled(name: str) -> bool:
+    return name in {path.stem for path in FOLDER.glob("*.safetensors")}
+
+
+def _placed(model: str) -> tuple[str, str]:
+    """(scheme, what stands behind it) of a caller's own words: told, or by what they look like."""
+    if _is_bundled(model):
+        return "bundled", model
+    scheme, colon, rest = model.partition(":")
+    if colon and scheme in SOURCES:
+        return scheme, rest
+    looks = _FACTORY.fullmatch(model) and not Path(model).with_suffix(".safetensors").is_file()
+    return ("module" if looks else "path"), model
+
+
+def _found(model: object, wanted: Wanted) -> object:
+    """The provider that ``model`` means. Raises ModelNotFound, ModelMismatch."""
+    if isinstance(model, str) and model in _registered:
+        model = _registered[model]
+    if isinstance(model, Path):
+        model = str(model) if _is_bundled(str(model)) else f"path:{model}"
+    if not isinstance(model, str):
+        return model
+    if isinstance(model, Recorded) and not _is_bundled(model):
+        raise ModelNotFound(
+            f"the file names model '{model}', which is neither bundled nor registered here: give its weights as model"
+        )
+    scheme, rest = _placed(model)
+    try:
+        return SOURCES[scheme](rest, wanted)
+    except (DiffcodecError, MemoryError):
+        raise
+    except Exception as error:  # whatever goes wrong in another's program, there is no model
+        raise ModelMismatch(f"'{model}' makes no model: {architectures.first_line(error)}") from error
+
+
+# ---- the door
+
+
+@overload
+def load(
+    model: object = None,
+    *,
+    device: str = "auto",
+    fingerprint: bytes | None = None,
+    runtime: str = "auto",
+    codec: Literal["ardm"] = "ardm",
+) -> PhaseModel | MaskedModel: ...
+
+
+@overload
+def load(
+    model: object = None,
+    *,
+    device: str = "auto",
+    fingerprint: bytes | None = None,
+    runtime: str = "auto",
+    codec: Literal["diffc", "vdm"],
+) -> DiffusionModel: ...
+
+
+@overload
+def load(
+    model: object = None,
+    *,
+    device: str = "auto",
+    fingerprint: bytes | None = None,
+    runtime: str = "auto",
+    codec: str | None,
+) -> Model: ...
 
 
 def load(
-    model: Any = None,
+    model: object = None,
     *,
     device: str = "auto",
     fingerprint: bytes | None = None,
     runtime: str = "auto",
     codec: str | None = "ardm",
-) -> Any:
-    """A provider from a bundled name, a path to weights (``X.safetensors`` beside ``X.json``) or a provider object.
+) -> Model:
+    """The provider that ``model`` means.
 
-    A model of None is the default of ``codec``; a codec of None takes a model for any. ``fingerprint`` is what a
-    stream recorded (a prefix of the SHA-256).
-    Raises ModelNotFound or ModelMismatch.
+    model:       a bundled or registered name, a path to weights (X.safetensors beside X.json), ``package.module:name``
+                 of a provider or of what makes one, ``scheme:…`` of SOURCES, or a provider object. None is the default
+                 of ``codec``. A name that a file recorded (`recorded.Recorded`) is looked up among the registered and
+                 the bundled ones only: no file is opened by it, and nothing imported.
+    device:      "auto", "cpu", "cuda", "cuda:1", ...; runtime: "auto", or one of the architecture's own names.
+    fingerprint: what a stream recorded, a prefix of the SHA-256, which the model's must have.
+    codec:       "ardm", "diffc" or "vdm", that the model must be for; None takes a model for any.
+
+    What a diffusion lacks of what `denoiser.Denoiser` has it gets from there. Raises ModelNotFound, ModelMismatch, and
+    InputError for a device that is not here.
     """
-    if model is None:
-        model = DEFAULT[codec or "ardm"]
-    provider = _from_path(model, device, runtime) if isinstance(model, (str, Path)) else model
-    if codec and not any(hasattr(provider, method) for method in _NEEDED[codec]):
-        raise ModelMismatch(
-            f"codec {codec} needs a model with {' or '.join(_NEEDED[codec])}(), '{provider.name}' has none: "
-            f"use {DEFAULT[codec]}"
-        )
+    provider = completed(_found(DEFAULT[codec or "ardm"] if model is None else model, Wanted(device, runtime)))
+    if not isinstance(provider, Model):
+        raise ModelMismatch(f"{type(provider).__name__} is no model: expected a name, a path to weights or a provider")
+    if codec and not isinstance(provider, KINDS[codec]):
+        kinds = " or ".join(kind.__name__ for kind in KINDS[codec])
+        raise ModelMismatch(f"codec {codec} needs a {kinds}, which '{provider.name}' is not: use {DEFAULT[codec]}")
+    if not recordable(provider.name) or len(provider.fingerprint) < 8:
+        raise ModelMismatch(f"no stream can record a model of name {provider.name!r} or of so short a fingerprint")
     if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
         raise ModelMismatch(
             f"the stream was made with a model of fingerprint {fingerprint.hex()}, '{provider.name}' has "
             f"{provider.fingerprint[: len(fingerprint)].hex()}; install the version or the weights it was made with"
         )
     return provider
-
-
-def _from_path(model: str | Path, device: str, runtime: str) -> Any:
-    bundled = FOLDER / f"{model}.safetensors"
-    path = bundled if bundled.is_file() else Path(model).with_suffix(".safetensors")
-    key = (str(path.resolve()), device, runtime)
-    if key in _loaded:
-        return _loaded[key]
-    if not path.is_file():
-        names = ", ".join(card["name"] for card in cards())
-        raise ModelNotFound(
-            f"no model '{model}': expected one of {names}, or a path to a .safetensors file with its .json"
-        )
-    from safetensors import SafetensorError
-    from safetensors.torch import load as load_safetensors
-
-    weights = path.read_bytes()
-    try:
-        card = json.loads(path.with_suffix(".json").read_text())
-        tensors = load_safetensors(weights)
-        provider = _provider(
-            tensors, card["name"], fingerprint_of(weights, card["config"]), card["config"], device, runtime
-        )
-    except FileNotFoundError:
-        raise ModelNotFound(f"'{path.name}' has no card '{path.stem}.json' beside it") from None
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as e:
-        raise ModelMismatch(f"'{path.name}' is not a model this version can run: {_first_line(e)}") from None
-    _loaded[key] = provider
-    return provider
-
-
-def _provider(tensors: Any, name: str, fingerprint: bytes, config: dict[str, Any], device: str, runtime: str) -> Any:
-    architecture, *_ = config["architecture"].split("-")
-    if architecture == "vdm":
-        from .unet import UNetConfig
-        from .vdm import ExactVDMModel, VDMModel
-
-        fields = {k: v for k, v in config.items() if k != "architecture"}
-        kind = ExactVDMModel if config["architecture"] == "vdm-unet-exact-1" else VDMModel
-        return kind(tensors, UNetConfig.from_dict(fields), name, fingerprint, device)
-    if architecture == "masked":
-        from .masked import MaskedConfig
-        from .masked_exact import ExactMaskedModel
-
-        fields = {k: v for k, v in config.items() if k not in ("architecture", "profile")}
-        masked = MaskedConfig.from_dict(fields)
-        return ExactMaskedModel(tensors, masked, config["profile"], name, fingerprint, device)
-    if architecture == "tokens":
-        from .tokens import TokenConfig, TokenModel
-
-        fields = {k: v for k, v in config.items() if k not in ("architecture", "profile")}
-        return TokenModel(tensors, TokenConfig.from_dict(fields), config["profile"], name, fingerprint, device)
-    from .lattice import LatticeModel
-
-    return LatticeModel(tensors, name, fingerprint, device=device, runtime=runtime)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -16,8 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.tables import Categorical, frequency_tables
-from ..errors import InputError
-from .provider import PINNED, device_of, digit_units
+from ..runtime.errors import InputError
+from .architectures import Weights
+from .checks import profile_of
+from .protocols import PINNED, device_of, digit_units
+from .settings import held
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class TokenConfig:
     embedding: int = 64
 
     def as_dict(self) -> dict[str, object]:
+        """Fields for JSON."""
         return asdict(self)
 
     @classmethod
@@ -52,10 +56,11 @@ class TokenConfig:
 
     @property
     def outputs(self) -> int:
+        """Numbers that the network gives for a token."""
         return self.vocabulary if self.data_parameterisation else min(self.branching, self.vocabulary)
 
 
-#: the papers' sizes; `tools/train_tokens.py` trains smaller ones
+#: the papers' sizes; `tools/training/train_tokens.py` trains smaller ones
 PAPER = {
     # ARDM app. C: 32 residual blocks of 256 channels at full resolution, without their attention
     "cifar10": TokenConfig(256, 2, 3, 256, True, 256, 32, (1,), 256),
@@ -81,11 +86,13 @@ class Block(nn.Module):
             self.mix.weight.mul_(0.1)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        """``x`` (N, C, ...) and the state's embedding ``e`` (N, E) -> (N, C, ...)."""
         film = self.film(e)
         scale, shift = film.view(*film.shape, *[1] * (x.ndim - 2)).chunk(2, 1)
         h = F.layer_norm(x.movedim(1, -1), (x.shape[1],)).movedim(-1, 1)
         h = F.silu(torch.addcmul(shift, h, 1 + scale))
-        return x + self.mix(F.silu(self.conv(h)))
+        step: Tensor = self.mix(F.silu(self.conv(h)))
+        return x + step
 
 
 class TokenNet(nn.Module):
@@ -133,7 +140,7 @@ class TokenNet(nn.Module):
             logits = logits.masked_fill(~inside, -torch.inf)
             digit = ((value - low[..., None]) // unit[..., None]).clamp(0, b - 1)
             p = logits.softmax(-1)
-            return torch.zeros(*p.shape[:-1], b, device=p.device).scatter_add(-1, digit, p).clamp_min(1e-9).log()
+            return by_digit(p, digit, b).clamp_min(1e-9).log()
         beyond = low[..., None] + unit[..., None] * torch.arange(b, device=logits.device) >= V
         return logits.masked_fill(beyond, -30.0).log_softmax(-1)
 
@@ -143,11 +150,26 @@ class TokenNet(nn.Module):
         unit = torch.tensor(self.config.units, device=tokens.device)[stage].view(-1, *[1] * (tokens.ndim - 1))
         digit = tokens // unit
         digit = torch.where((stage == 0).view_as(unit), digit, digit % b)
-        return -self(tokens, known, stage).gather(-1, digit[..., None])[..., 0] * ~known
+        log_p: Tensor = self(tokens, known, stage).gather(-1, digit[..., None])[..., 0]
+        return -log_p * ~known
+
+
+def by_digit(p: Tensor, digit: Tensor, b: int) -> Tensor:
+    """Probabilities float32 (..., b) of digits, of those of values ``p`` (..., V), whose digits are ``digit``."""
+    if p.device.type == "cpu":
+        return p.new_zeros(*p.shape[:-1], b).scatter_add(-1, digit, p)
+    # elsewhere it adds in any order, and not the same one twice
+    return torch.stack([(p * (digit == k)).sum(-1) for k in range(b)], -1)
+
+
+def load(weights: Weights) -> TokenModel:
+    """Of architecture tokens-1. Raises any error for other tensors."""
+    config, profile = TokenConfig.from_dict(weights.fields("profile")), profile_of(weights.config["profile"])
+    return TokenModel(weights.tensors, config, profile, weights.name, weights.fingerprint, weights.device)
 
 
 class TokenModel:
-    """The provider of a token network: a `provider.MaskedModel` in floats, of class pinned."""
+    """The provider of a token network: a `protocols.MaskedModel` in floats, of class pinned."""
 
     numerics = PINNED
 
@@ -164,13 +186,18 @@ class TokenModel:
         self.vocabulary, self.branching = config.vocabulary, config.branching
         self.separate = config.colours > 1
         self.device = torch.device(device_of(device))
-        self.net = TokenNet(config)
-        self.net.load_state_dict({k: v.float() for k, v in tensors.items()})
-        self.net = self.net.eval().to(self.device)
+        with torch.device("meta"):  # no draws from the caller's generator for numbers that nobody uses
+            net = TokenNet(config)
+        net.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+        self.net = net.eval().to(self.device)
 
     @torch.inference_mode()
+    @held()
     def ask(self, tokens: np.ndarray, known: np.ndarray, stage: int, asked: np.ndarray) -> Categorical:
-        """Tables of tokens ``asked`` of ``tokens`` uint8 (1, n, 1), or (H, 3 W, 1) of RGB: `provider.MaskedModel`."""
+        """Tables of tokens ``asked`` of ``tokens`` uint8 (1, n, 1), or (H, 3 W, 1) of RGB: `protocols.MaskedModel`.
+
+        Raises InputError for another shape.
+        """
         H, W, C = tokens.shape
         colours = self.config.colours
         if C != 1 or (self.config.dims == 1 and H != 1) or W % colours:

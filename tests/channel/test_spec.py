@@ -1,21 +1,12 @@
-"""The package's noise and trellis against the plain Python of bitstream_spec/channel.py."""
+"""The package's noise, trellis and polar code against the independent reader's."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from dfc_decoder import channel as plain
 
-from diffcodec.channel import noise, trellis
-
-_spec = importlib.util.spec_from_file_location(
-    "spec_channel", Path(__file__).parents[2] / "bitstream_spec" / "channel.py"
-)
-assert _spec and _spec.loader
-plain = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(plain)
+from diffcodec.channel import noise, polar, trellis
 
 
 @pytest.mark.parametrize("start", [0, 5, 2**20, 2**35 - 3])
@@ -36,3 +27,15 @@ def test_trellis(n: int, bits: int, L: int) -> None:
     key = noise.Key(2**40 + 1, 3, 9)
     sample = trellis.decode(np.packbits(path).tobytes(), n, bits, key, L)
     assert np.allclose(sample, plain.trellis(path.tolist(), n, *key, L), rtol=3e-7, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("n", "bits"), [(1, 1), (2, 2), (7, 7), (63, 1), (64, 1), (300, 40), (700, 3), (5000, 2100), (8300, 4097)]
+)
+def test_polar(n: int, bits: int) -> None:
+    path = np.random.default_rng(n).integers(0, 2, bits).astype(np.uint8)
+    key = noise.Key(2**40 + 1, 3, 9)
+    sample = polar.decode(np.packbits(path).tobytes(), n, bits, key)
+    assert np.allclose(sample, plain.polar(path.tolist(), n, *key), rtol=0, atol=3e-6)
+    if 4 * bits <= n:
+        assert np.array_equal(sample, plain.polar(path.tolist(), n, *key))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from diffcodec.entropy import logistic
 from diffcodec.entropy.stack import TOTAL, AnsStack
 from diffcodec.entropy.tables import frequency_tables
-from diffcodec.errors import CorruptStream
+from diffcodec.runtime.errors import CorruptStream
 
 seeds = st.integers(0, 2**32 - 1)
 LOGISTIC_TABLES = (logistic.EXP, logistic.INVERSE_SCALE, logistic.SIGMOID)
@@ -38,7 +38,7 @@ def test_tables_are_exact(seed, s):
 
 def test_tables_refuse_other_weights():
     for bad in (np.array([[-1, 2]]), np.array([[1 << 38]]), np.array([1, 2])):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="weights must be"):
             frequency_tables(bad)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
-import context_reader
 import numpy as np
 import pytest
+from dfc_decoder import context as context_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffcodec.entropy import context
-from diffcodec.errors import CorruptStream
+from diffcodec.entropy.context import coder as context
+from diffcodec.runtime.errors import CorruptStream
 
 
 def content(kind: str, rng: np.random.Generator, h: int, w: int, c: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_noise_does_not_grow_and_flat_is_small():
 
 
 def test_geometry_is_checked():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="expected uint8 planes"):
         context.encode_planes(np.zeros((3, 3, 9), np.uint8))
     with pytest.raises(CorruptStream):
         context.decode_planes(b"", 2, 2, 1)

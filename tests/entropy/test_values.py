@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffcodec.entropy import logistic, values
+from diffcodec.entropy import logistic
+from diffcodec.entropy import statistics as values
 from diffcodec.entropy.stack import AnsStack
 
 K = 3
@@ -77,7 +80,7 @@ class Reference:
 def mixture(params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> list[list[int]]:
     """F(0), ..., F(256) of each channel of one pixel, from the plain coder's intervals of every value."""
     out = []
-    order = logistic._order(len(pixels))
+    order = logistic.coding_order(len(pixels))
     for row, channel in enumerate(order):
         every = np.repeat(pixels[None], 256, 0)
         every[:, channel] = np.arange(256)
@@ -94,7 +97,7 @@ def test_against_the_specification(tables: int, channels: int) -> None:
     params, base, pixels = scene(700, channels)
     starts, freqs = values.Statistics(tables).intervals(params, base, pixels)
     reference = Reference(tables)
-    order = logistic._order(channels)
+    order = logistic.coding_order(channels)
     for n in range(len(pixels)):
         known = [0, 0]
         for row, F in enumerate(mixture(params[n], base[n], pixels[n])):
@@ -122,7 +125,7 @@ def test_pixels_may_come_in_any_pieces(cuts: list[int], tables: int) -> None:
     given_ = scene(700)
     whole = values.Statistics(tables).intervals(*given_)
     statistics, edges = values.Statistics(tables), sorted({0, 700, *cuts})
-    parts = [statistics.intervals(*(a[i:j] for a in given_)) for i, j in zip(edges, edges[1:], strict=False)]
+    parts = [statistics.intervals(*(a[i:j] for a in given_)) for i, j in itertools.pairwise(edges)]
     for a, pieces in zip(whole, zip(*parts, strict=True), strict=True):
         assert np.array_equal(a, np.concatenate(pieces))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from diffcodec.entropy import window
 from diffcodec.entropy.stack import AnsStack
-from diffcodec.errors import CorruptStream
+from diffcodec.runtime.errors import CorruptStream
 
 seeds = st.integers(0, 2**32 - 1)
 sigmas = st.floats(0.1, 2000)

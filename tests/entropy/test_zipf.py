@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from diffcodec.entropy import zipf
 from diffcodec.entropy.stack import TOTAL, AnsStack
-from diffcodec.errors import CorruptStream
+from diffcodec.runtime.errors import CorruptStream
 
 exponents = st.integers(257, 2048)
 
@@ -55,10 +55,10 @@ def test_bytes_cost_the_entropy(information):
 
 def test_refusals():
     for bad in (0, -1, 1 << 40):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="Zipf indices must be"):
             zipf.push(AnsStack(), np.array([bad]), 300)
     for a in (256, 2049):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="the exponent of a Zipf"):
             zipf.table(a)
     with pytest.raises(CorruptStream):
         zipf.pop(AnsStack(), 1, 300)  # state 0 lies in the interval of index 0

@@ -1,0 +1,122 @@
+"""A decoder of the payloads of .dfc streams and .dfca archives, written from the documents beside it. NumPy alone.
+
+Slow on purpose: one way to do each thing. `reader.py` finds the chunks, :func:`samples` makes samples of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
+from .models import Models
+from .refused import Refused, refuse
+from .unet import FloatUNet, White
+
+__all__ = ["Models", "Refused", "archive", "digest", "metadata", "modes", "samples", "vdm"]
+
+EXTRA = 8  #: planes of a pass
+
+
+def digest(found: dict[str, Any], out: np.ndarray) -> bytes:
+    """All 32 bytes of the digest of samples of a stream, as `reader.parse` describes it."""
+    palette = None if found["palette"] is None else bytes.fromhex(found["palette"])
+    all_of_it: bytes = media.planes_of(found["header"], palette).digest(out)
+    return all_of_it
+
+
+def samples(found: dict[str, Any], models: Models) -> np.ndarray:
+    """The samples of a whole stream, as `reader.parse` describes it, its digest met.
+
+    Of a lossy stream the "mean", whose samples no document fixes to the last bit.
+    """
+    header, passes = found["header"], [bytes.fromhex(p) for p in found["passes"]]
+    palette = None if found["palette"] is None else bytes.fromhex(found["palette"])
+    H, W = header["height"], header["width"]
+    planes = media.planes_of(header, palette)
+    if any(one["header"]["mode"] in media.ALONE or header["mode"] in media.ALONE for one in found.get("frames", [])):
+        refuse("CorruptStream", "frames of what is no picture")
+    for part in found.get("given", []):
+        given.check(part, header["mode"])
+    decode = _ardm if header["codec"] == 0 else _diffc
+    photo, extra = decode(found, planes, passes, (H, W, planes.n_photo), models)
+    out = planes.samples(photo, extra)
+    told = bytes.fromhex(found["digest"])
+    if told and not planes.digest(out).startswith(told):
+        refuse("DecodeMismatch", "the digest of the samples")
+    return out
+
+
+def _extra(passes: list[bytes], H: int, W: int, count: int) -> np.ndarray:
+    parts = [min(EXTRA, count - at) for at in range(0, count, EXTRA)]
+    if len(parts) != len(passes):
+        refuse("CorruptStream", f"{len(passes)} passes of extra planes where there are {len(parts)}")
+    found = [np.array(context.decode(p, H, W, n), np.uint8) for p, n in zip(passes, parts, strict=True)]
+    return np.concatenate([np.zeros((H, W, 0), np.uint8), *found], 2)
+
+
+def _ardm(
+    found: dict[str, Any], planes: Any, passes: list[bytes], shape: tuple[int, int, int], models: Models
+) -> tuple[np.ndarray, np.ndarray]:
+    header, params = found["header"], planes.rest
+    method = params[0] if params else -1
+    if not 0 <= method <= 4 or (method == 2) != (planes.n_photo == 0) or (method in (1, 2) and len(params) > 1):
+        refuse("CorruptStream", "the method of ARDM")
+    if header["statistics"] != (method == 4):
+        refuse("CorruptStream", "header and parameters disagree on statistics of values")
+    if found["adjustment"] is not None and method not in (0, 3, 4):
+        refuse("CorruptStream", "an adjustment of a network that the stream does not use")
+    if "given" in found:
+        if method not in (0, 3, 4):
+            refuse("CorruptStream", "something was given to a model that the stream does not use")
+        refuse("ModelMismatch", "no model of ARDM takes what was given")
+    split = max(0, len(passes) - -(-planes.n_extra // EXTRA))
+    first, last = passes[:split], passes[split:]
+    if method == 2:
+        if first:
+            refuse("CorruptStream", "passes of photo planes that are not there")
+        photo = np.zeros(shape, np.uint8)
+    elif method == 1:
+        if len(first) != 1:
+            refuse("CorruptStream", "another number of passes than one")
+        photo = np.array(context.decode(first[0], *shape), np.uint8)
+    else:
+        config, tensors = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
+        kind = config["architecture"].split("-")[0]
+        if kind != ("masked" if method == 3 else "lattice"):
+            refuse("ModelMismatch", f"method {method} with a model of architecture {config['architecture']}")
+        if found["adjustment"] is not None:
+            if method == 3:
+                refuse("ModelMismatch", "an adjustment of a network that has none")
+            tensors = lattice.adjusted(tensors, bytes.fromhex(found["adjustment"]))
+        if method == 3:
+            model = ordered.Masked(tensors, config)
+            photo = ordered.decode(params[1:], first, shape, header["seed"], model)
+        else:
+            tables = params[1] if method == 4 and len(params) > 1 else 0
+            if method == 4 and not (1 <= tables <= 7 and (shape[2] == 3 or tables == 1)):
+                refuse("CorruptStream", "the tables of statistics")
+            photo = lattice.decode(params[2 if method == 4 else 1 :], first, shape, tensors, tables)
+    return photo, _extra(last, shape[0], shape[1], planes.n_extra)
+
+
+def _diffc(
+    found: dict[str, Any], planes: Any, passes: list[bytes], shape: tuple[int, int, int], models: Models
+) -> tuple[np.ndarray, np.ndarray]:
+    header, params = found["header"], planes.rest
+    if header["statistics"] or found["palette"] is not None:
+        refuse("CorruptStream", "statistics of values or a palette in a stream of diffc")
+    if params and (params[0] in (1, 3)) != bool(found["digest"]):
+        refuse("CorruptStream", "a digest where none belongs, or none where one does")
+    config, tensors = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
+    known = {"white": lambda: White(), "vdm-unet-1": lambda: FloatUNet(tensors, config)}
+    if config["architecture"] not in known:
+        refuse("ModelMismatch", f"this reader has no eps_hat of architecture {config['architecture']}")
+    model = known[config["architecture"]]()
+    for part in found.get("given", []):
+        observed = given.condition(part, lambda inner: samples(inner, models))
+        if not isinstance(model, White):
+            refuse("ModelMismatch", f"{config['architecture']} takes nothing")
+        model = model.given(observed)
+    return diffc.decode(params, passes, shape, planes.n_extra, header["seed"], model, "given" in found)

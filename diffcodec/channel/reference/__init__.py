@@ -1,0 +1,1 @@
+"""Channel coders whose laws are proven; `channel.trellis` is measured against them."""

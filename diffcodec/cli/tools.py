@@ -1,0 +1,78 @@
+"""bench, models, demo: what is measured, what is there, what it looks like."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated
+
+import typer
+
+from .. import api
+from . import console
+from .options import Device, Json, Model, allow_large_pictures
+
+
+def bench(
+    source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    *,
+    out: Annotated[str, typer.Option(help="Folder of the report; rows already there are kept.")],
+    codec: Annotated[list[str] | None, typer.Option(help="Measure only this codec; may be repeated.")] = None,
+    rate: Annotated[list[float] | None, typer.Option(min=0, help="Bits per pixel; may be repeated.")] = None,
+    first: Annotated[int | None, typer.Option(min=1, help="Only this many pictures.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure codecs on a folder: real bytes, quality, seconds; a table, plots and an HTML page."""
+    from ..bench import run
+
+    def kept() -> str:
+        rows = os.path.join(out, "rows.csv")
+        if not os.path.isfile(rows):
+            return "nothing was measured yet: begin again"
+        return f"what was measured stands in {rows}: the same command goes on from there"
+
+    allow_large_pictures()
+    with console.interruptible(kept), console.bar("measuring") as progress:
+        done = run.run(source, out, codec, rate or run.RATES, first, progress)
+    if as_json:
+        print(json.dumps(done))
+        return
+    for line in [*done["errors"], *(f"{name} {reason}" for name, reason in done["skipped"].items())]:
+        console.say(console.line(f"left out: {line}"))
+    console.say(console.line(f"{done['report']}: {done['rows']} files of {done['images']} pictures"))
+
+
+def models(*, as_json: Json = False) -> None:
+    """List the bundled models."""
+    cards = api.list_models()
+    if as_json:
+        defaults = {codec: card["name"] for card in cards for codec in card["default_for"]}
+        print(json.dumps({"models": cards, "default": defaults}))
+        return
+    for card in cards:
+        print(card["name"])
+        for key, value in card.items():
+            if key != "name":
+                print(f"  {key.replace('_', ' '):18} {value if isinstance(value, str) else json.dumps(value)}")
+
+
+def demo(
+    *,
+    out: Annotated[str, typer.Option(help="Directory for the pictures; made if it is not there.")] = "diffcodec-demo",
+    image: Annotated[str | None, typer.Option(help="A picture file instead of scikit-image's photograph.")] = None,
+    model: Model = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Encode and decode a photograph, draw its previews, compare with PNG and WebP."""
+    from . import demo as run
+
+    allow_large_pictures()
+    with console.interruptible(lambda: f"what was written stays in {out}, and so do compiled kernels: begin again"):
+        result = run.run(out, image, model=model, device=device, tell=None if as_json else _tell)
+    if as_json:
+        print(json.dumps(result))
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)

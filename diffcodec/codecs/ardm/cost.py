@@ -1,0 +1,89 @@
+"""What decoding an ARDM's stream takes. Plain integers: importing this loads nothing."""
+
+from __future__ import annotations
+
+from ...models.lattice.geometry import TARGETS, grid_size, pass_units
+from ...runtime.errors import CorruptStream
+from ..codec import Prefix
+from ..cost import EXTRA_PLANES, FILLED, NOTHING_ALLOWED, Allowance, Cost, Rate, context_pixels, plain_bytes
+
+#: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED = 0, 1, 2, 3, 4
+
+LATTICE_BYTES, STRIP_BYTES = 80, 2500  #: of memory for a pixel of the picture, and of the strips that are in work
+FILLED_BYTES = 20  #: for a pixel that a preview fills in
+STRIP_POSITIONS, STRIPS = 2**16, 4
+ORDERED_BYTES, ORDERED_NETWORK = 300, 6000  #: for a token, of the order and of the network
+
+#: the lattice network takes 6 µs a pixel, and where a pixel takes below 0.02 bits other methods code it; every frame
+#: of a sequence has calls of its own, some three for each pass
+LATTICE_ALLOWED = Allowance(Rate(2**12), Rate(2**21, 2**12), Rate(2**32, 2**19))
+STAGES = 8  #: of depth upscaling at most: the binary digits of a byte
+#: 50 calls for a picture unless the sender asks for more, at most 4096 a stage
+ORDERED_ALLOWED = Allowance(Rate(STAGES * 2**12, STAGES * 8), Rate(STAGES * 2**20, STAGES * 2**15), Rate(2**30, 2**19))
+
+
+def cost(prefix: Prefix) -> tuple[Cost, Allowance]:
+    """Of an ARDM's stream. Raises CorruptStream where a whole stream lacks passes."""
+    head = prefix.head
+    method = head.params[0] if head.params else -1
+    if method in (LATTICE, REFINED):
+        return _lattice(prefix)
+    if method == ORDERED:
+        return _ordered(prefix)
+    read = context_pixels(prefix, prefix.passes)
+    plain = plain_bytes(head)
+    return Cost(head.pixels, context_pixels=read, plain_bytes=plain, memory_bytes=plain), NOTHING_ALLOWED
+
+
+def _lattice(prefix: Prefix) -> tuple[Cost, Allowance]:
+    head = prefix.head
+    height, width, pixels = head.height, head.width, head.pixels
+    passes = pass_units(height, width)
+    expected = len(passes) + -(-head.extra // EXTRA_PLANES)
+    if prefix.complete and len(prefix.passes) < expected:
+        raise CorruptStream(f"the stream ends with {len(prefix.passes)} of its {expected} passes; the file is damaged")
+    units = [unit for part in passes[: len(prefix.passes)] for unit in part]
+    asked = sum(_coset(height, width, *unit) for unit in units)
+    filled = 0 if len(prefix.passes) >= len(passes) else pixels
+    strip = max([-(-width // 2), 1 << 11]) if prefix.passes else 0  # a strip has one row at least
+    strips = min(STRIPS * max(strip, STRIP_POSITIONS), pixels + STRIPS * (1 << 11))
+    fixed = STRIP_BYTES * min(strips, STRIPS * STRIP_POSITIONS)
+    own = LATTICE_BYTES * min(pixels, 2 * asked) + FILLED_BYTES * filled + STRIP_BYTES * strips - fixed
+    plain = plain_bytes(head)
+    found = Cost(
+        pixels=pixels,
+        network_calls=len(units),
+        network_pixels=asked + filled // FILLED,
+        context_pixels=context_pixels(prefix, prefix.passes[len(passes) :]),
+        preview_pixels=filled // FILLED,
+        plain_bytes=plain,
+        fixed_bytes=fixed,
+        memory_bytes=plain + fixed + own,
+    )
+    return found, LATTICE_ALLOWED
+
+
+def _coset(height: int, width: int, level: int, phase: int) -> int:
+    """Pixels that a phase of a level codes."""
+    (y, x), (rows, columns) = TARGETS[phase], grid_size(height, width, level)
+    return len(range(y, rows, 2)) * len(range(x, columns, 2))
+
+
+def _ordered(prefix: Prefix) -> tuple[Cost, Allowance]:
+    """As if every call of every stage had come: how many there are and a prefix holds, only the model can tell."""
+    head = prefix.head
+    tokens, calls = head.pixels, int.from_bytes(head.params[2:4], "little")
+    calls = STAGES * min(calls, tokens)
+    memory = ORDERED_BYTES * tokens + ORDERED_NETWORK * tokens
+    plain, filled = plain_bytes(head), tokens // FILLED
+    found = Cost(
+        pixels=tokens,
+        network_calls=calls,
+        network_pixels=calls * tokens + filled,
+        preview_pixels=filled,
+        plain_bytes=plain,
+        memory_bytes=plain + memory,
+        context_pixels=tokens * -(-head.extra // EXTRA_PLANES),  # which passes these are, only the model can tell
+    )
+    return found, ORDERED_ALLOWED

@@ -1,0 +1,100 @@
+"""ARDM's row of the table of codecs. What is heavy is imported when it codes."""
+
+from __future__ import annotations
+
+from ...models.protocols import Model, Tunable
+from ...runtime.errors import InputError
+from ...runtime.progress import Progress, end, part
+from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Wish
+from ..cost import Allowance, Cost
+from ..reconstruction import DEFAULT, Reconstruction
+from .cost import CONTEXT, LATTICE, ORDERED, REFINED, cost
+
+ORDER_BYTES = 4  #: of the parameters of an order-agnostic stream, before the environment
+TABLES = ("levels", "differences", "colours")  #: of statistics of values, by the bits of the second parameter
+
+
+class ARDM:
+    """Lossless, one picture at a time."""
+
+    name = "ardm"
+    lossy = False
+    palettes = True
+    params_bytes = fewest_bytes = 0
+
+    def refuse(self, wish: Wish) -> None:
+        """Raises InputError for what only a lossy codec does."""
+        if lossy := wish.asked("bpp", "psnr", "prompt", "effort"):
+            raise InputError(f"codec ardm is lossless and takes no {' or '.join(lossy)}: leave it out, or use diffc")
+
+    def encode(
+        self,
+        coded: Planes,
+        model: Model | None,
+        wish: Wish,
+        room: Room,
+        *,
+        like: bytes | None = None,
+        progress: Progress | None = None,
+    ) -> list[Encoded]:
+        """The picture as the model is, and where it is to be tuned, also with a network that is fitted to it.
+
+        Raises InputError for a model that cannot be tuned, for calls and for tokens that the model does not take.
+        """
+        from . import codec
+
+        tuned = model if wish.tune and isinstance(model, Tunable) else None
+        if wish.tune and model is not None and tuned is None:
+            raise InputError(f"model '{model.name}' cannot be tuned: leave tune out")
+        adaptive = like is not None and not self.about(like).needs_model and coded.photo.shape[2] > 0
+        params, passes = codec.encode(
+            coded.photo,
+            coded.extra,
+            model,
+            seed=wish.seed,
+            calls=wish.calls,
+            method=CONTEXT if adaptive else None,
+            progress=part(progress, 0, 2 if wish.tune else 10, 10),
+        )
+        ways = [Encoded(params, passes, model)]
+        if tuned is not None and coded.photo.shape[2]:
+            ways += self._tuned(coded, tuned, progress)
+        end(progress)
+        return ways
+
+    def _tuned(self, coded: Planes, model: Tunable, progress: Progress | None) -> list[Encoded]:
+        """With a network that is fitted to the picture, if that serves; takes the last 0.8 of ``progress``."""
+        from ...models.lattice import adjustment
+        from . import codec
+
+        fitted = adjustment.fit(coded.photo, model, part(progress, 2, 6, 10))
+        if fitted is None:
+            return []
+        adjusted, sent = fitted
+        params, passes = codec.encode(
+            coded.photo, coded.extra, adjusted, method=LATTICE, progress=part(progress, 8, 2, 10)
+        )
+        if not codec.affordable(params, passes, coded.photo.shape):
+            return []
+        return [Encoded(params, passes, adjusted, adjustment=sent)]
+
+    def receiver(self, head: Head, model: Model | None) -> Receiver:
+        """Raises CorruptStream, ModelMismatch."""
+        from . import codec
+
+        return codec.Receiver(head, model)
+
+    def about(self, params: bytes) -> About:
+        """Told by the method, the first byte."""
+        method = params[0] if params else -1
+        tables = params[1] if method == REFINED and len(params) > 1 else 0
+        return About(
+            needs_model=method in (LATTICE, ORDERED, REFINED),
+            statistics=method == REFINED,
+            tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
+            environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
+        )
+
+    def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:
+        """As `cost.cost`: previews are interpolated, whatever the reconstruction. Raises CorruptStream."""
+        return cost(prefix)

@@ -1,0 +1,262 @@
+"""How DiffC's sender spends its bits: how far each pass goes, how many bits it has, where the stream ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...channel import polar, trellis
+from ...models.protocols import DiffusionModel
+from ...runtime.errors import InputError
+from ...runtime.progress import Progress
+from ..codec import Room
+from . import passes
+from .chain import Chain, as_images
+from .effort import Effort
+from .spread import UNIT, Shares, Wide, less
+
+EXACT_FROM = 10.0  #: log-SNR at which coding x given z_0 is cheaper than going on
+PASS_COST = 120.0  #: bits; steps grow as sqrt(PASS_COST / KL per unit of log-SNR) where little is to be told
+LONGEST = 2.0  #: step in log-SNR
+RECKONED = 0.1  #: step, or a shorter one, with which the most bytes of a picture are reckoned
+DENSEST = 0.75  #: bits that a dimension takes in a pass, at most
+PACE = 0.5  #: by how much the logarithm of all bits so far grows with the log-SNR, of pictures at usual rates
+BEYOND = 2.0  #: times the bits of a Gaussian: a network that errs more than its denoiser, and what the trellis loses
+PASS_BITS = 64  #: that a pass takes beside, at most: its frame, and where its trellis starts
+BEYOND_DB = 40.0  #: that the last x_hat may be better than a guess of the noise in z by nothing
+FEWEST_BITS = 2.0  #: of information; a part with less, and less than 1/4 a dimension, goes without bits
+FIRST_PAYLOAD, GROWTH = 160, 0.2  #: a payload closes at this many bytes and this share of the bytes before it
+
+
+class Sender:
+    """The picture's way down the chain, pass by pass, to what the room allows."""
+
+    def __init__(
+        self,
+        photo: np.ndarray,
+        model: DiffusionModel,
+        room: Room,
+        seed: int,
+        effort: Effort,
+    ):
+        self.chain = Chain(model, photo.shape[:2], seed)
+        colours = less(model.pixels, photo.shape[2], self.chain.shape[0])
+        self.spread = Wide(self.chain.shape, effort.L, colours, effort.paths)
+        self.x = model.to_latent(as_images(photo))
+        self.seen = _looked_at(self.x, photo, room.seen) if model.pixels else None
+        self.count = self.chain.n if self.seen is None else int(self.seen.sum()) * self.x.shape[1]
+        self.grey = model.pixels and photo.shape[2] == 1
+        self.room, self.framed, self.effort = room, room.framed, effort
+        self.payloads: list[bytes] = []
+        self.open = b""  # the payload that grows
+        self.closed = 0  # bytes of the closed ones in the stream
+        self.gains = [1.0, 1.0]  # delivered over expected, of late, coarse and fine
+        self.delivered, self.spent = 0.0, 0  # KL in bits, and the bits of all passes
+
+    def put_extra(self, payload: bytes) -> None:
+        """The first payload: planes beside the colours. Raises InputError where it leaves no room."""
+        self.payloads.append(payload)
+        self.closed += self.framed(len(payload))
+        if self.room.size is not None and self.closed > self.room.size:
+            raise InputError(
+                f"the planes beside the colours (alpha) take {self.closed} bytes without loss, "
+                f"more than the {self.room.size} there are: allow more, or remove the alpha channel"
+            )
+
+    def run(self, progress: Progress | None) -> None:
+        """Pass after pass into ``payloads``, as far as the room allows. Raises InputError where it cannot be met."""
+        chain = self.chain
+        self._check_reach()
+        end = min(EXACT_FROM, chain.model.logsnr_max) if self.room.exact else chain.model.logsnr_max
+        top = round(end / UNIT)
+        start = chain.units
+        psnr, psnr_before = 0.0, None  # both of a room for a PSNR alone
+        while chain.units < top:
+            wanted = self._wanted()
+            error = (wanted - chain.x_hat()).double()
+            units = min(self._stride(float(error.square().sum())), top - chain.units)
+            if self.room.psnr is not None:
+                psnr = self._psnr(error)
+                if psnr >= self.room.psnr:
+                    break
+                units = _no_further(units, chain.logsnr, psnr, psnr_before, self.room.psnr)
+                psnr_before = (chain.logsnr, psnr)
+            if not self._pass(wanted, units):
+                break
+            if progress:
+                progress(self._done(start, top))
+        else:
+            if self.room.psnr is not None and psnr < self.room.psnr:
+                raise InputError(
+                    f"the model reaches {psnr:.1f} dB of this picture, less than {self.room.psnr:g} dB: "
+                    "ask for less, or code without loss (codec ardm)"
+                )
+        if self.open:
+            self._close()
+        if not self.payloads and not self.room.given:
+            raise InputError("the rate asked for leaves no room for a single pass: allow more bytes")
+
+    def _check_reach(self) -> None:
+        """Raises InputError for what no picture of this size reaches, before any network call.
+
+        Of samples of variance 1, more than any picture's in [-1, 1], the chain tells 1/2 log2(1 + SNR) bits each.
+        """
+        chain, room = self.chain, self.room
+        end = chain.model.logsnr_max
+        if room.filled and room.size is not None:
+            passes = (end - chain.logsnr) / min(RECKONED, self.effort.step)
+            most = BEYOND * chain.n * math.log2(1 + math.exp(end)) / 2 + PASS_BITS * passes
+            asked = 8 * (room.size - self.closed)
+            if asked > most:
+                raise InputError(
+                    f"{asked // 8} bytes were asked for beside the header, and no picture of this size takes more than "
+                    f"{int(most) // 8} at log-SNR {end:g}, where the model ends: ask for less, or code without loss "
+                    "(codec ardm)"
+                )
+        most_db = 10 * math.log10(4) + 10 * end / math.log(10) + BEYOND_DB
+        if room.psnr is not None and room.psnr > most_db:
+            raise InputError(
+                f"{room.psnr:g} dB were asked for, and no model that ends at log-SNR {end:g} reaches more than "
+                f"{most_db:.0f} dB: ask for less, or code without loss (codec ardm)"
+            )
+
+    def _wanted(self) -> Tensor:
+        """x; what the receiver expects anyway where nobody will look, so that nothing is to be told there."""
+        return self.x if self.seen is None else torch.where(self.seen, self.x, self.chain.x_hat())
+
+    def _psnr(self, error: Tensor) -> float:
+        """dB of the picture shown now, for x - x_hat float64 (1, C, h, w)."""
+        if self.grey:  # its picture is the mean of the planes
+            error = error.mean(1, keepdim=True).expand_as(error)
+        return 10 * math.log10(4 * self.count / max(float(error.square().sum()), 1e-12))
+
+    def _stride(self, squared: float) -> int:
+        """Units of log-SNR of the next pass: long where a unit of log-SNR holds few bits.
+
+        What a step loses grows with its length and with the bits told in it, so that the least is lost for so many
+        network calls where the length is as 1 / sqrt(bits per unit): of those at the end of the room, ``effort.step``.
+        """
+        density = max(1e-9, math.exp(self.chain.logsnr) * squared / (2 * math.log(2)))
+        last = density
+        if self.room.psnr is None:  # of what is not known at all, 1 / (2 ln 2) bits a dimension
+            most = self.chain.n / (4 * math.log(2))
+            last = most if self.room.size is None else min(most, PACE * 8 * self.room.size)
+        step = max(self.effort.step * max(1.0, math.sqrt(last / density)), math.sqrt(PASS_COST / density))
+        return round(min(LONGEST, step) / UNIT)
+
+    def _pass(self, wanted: Tensor, units: int) -> bool:
+        """Code one pass of ``units`` or fewer to ``wanted``; False when it was the last that there is room for."""
+        chain, last = self.chain, False
+        error = (wanted - chain.x_hat()).reshape(-1).cpu().numpy()
+        energies = self.spread.products(error, error)
+        most = DENSEST * self.spread.coarse_n, DENSEST * chain.n
+        units, wished = self._within(energies, units, lambda bits: bits[0] <= most[0] and bits[1] <= most[1])
+        allowed = self._allowed(units)
+        bits = sum(wished)
+        if allowed is not None and bits > allowed:
+            last = True
+            if allowed < 8:
+                return False
+            units, wished = self._within(energies, units, lambda bits: sum(bits) <= allowed)
+            bits = allowed if units > 1 or sum(wished) > allowed else sum(wished)
+        shares = Shares.of(bits, min(255, round(256 * wished[0] / max(1, sum(wished)))))
+        if not bits and not self._fits(len(passes.frame(0, 0, units))):
+            return False
+        mu = chain.step(units).shift(wanted, chain.x_hat()).reshape(-1).cpu().numpy() if bits else None
+        record, sample = passes.write(chain, self.spread, shares, units, mu)
+        self.open += record
+        if mu is not None:
+            self._learn(mu, sample, shares, units, last)
+        if len(self.open) >= max(FIRST_PAYLOAD, GROWTH * self.closed) and not self._nearly_full():
+            self._close()
+        return not last
+
+    def _within(
+        self, energies: tuple[float, float], units: int, fits: Callable[[tuple[int, int]], bool]
+    ) -> tuple[int, tuple[int, int]]:
+        """(units, bits of both parts) of the longest step of at most ``units`` whose bits ``fit``, or of one unit."""
+        wished = self._wished(energies, units)
+        if fits(wished):
+            return units, wished
+        low = 1
+        while units - low > 1:
+            middle = (low + units) // 2
+            if fits(self._wished(energies, middle)):
+                low = middle
+            else:
+                units = middle
+        return low, self._wished(energies, low)
+
+    def _wished(self, energies: tuple[float, float], units: int) -> tuple[int, int]:
+        """Bits of the coarse and the fine part of a pass; ``energies``: of x - x_hat in both."""
+        step = self.chain.step(units)
+        scale = float(step.b / step.std) ** 2
+        needed = self.spread.information((scale * energies[0], scale * energies[1]), units)
+        coarse, fine = (part / gain for part, gain in zip(needed, self.gains, strict=True))
+        return (
+            0 if coarse < FEWEST_BITS else -(-trellis.bits_for(coarse, self.spread.coarse_n, self.effort.L) // 8) * 8,
+            0 if fine < min(FEWEST_BITS, self.chain.n / 4) else polar.bits_for(fine, self.chain.n),
+        )
+
+    def _learn(self, mu: np.ndarray, sample: np.ndarray, shares: Shares, units: int, last: bool) -> None:
+        """Count what a pass delivered, and expect as much of the next."""
+        products, energies = (self.spread.products(mu, other) for other in (sample, mu))
+        needed = self.spread.information(energies, units)
+        self.spent += shares.bits
+        for k, bits in enumerate((shares.coarse, shares.fine)):
+            ratio = products[k] / max(energies[k], 1e-12)
+            self.delivered += ratio * ratio * needed[k] if bits else 0.0
+            if bits > 64 and not last:
+                self.gains[k] *= min(1.25, max(0.8, ratio)) ** 0.5
+
+    def _allowed(self, units: int) -> int | None:
+        """Most bits that the next pass may have; None without a limit."""
+        if self.room.size is None:
+            return None
+        left = self.room.size - self.closed - len(self.open)
+        size = left - (self.framed(left) - left) if left > 0 else 0
+        while size > 0:
+            if self._fits(len(passes.frame(8 * size, 0, units)) + size):
+                return 8 * size
+            size -= 1
+        return 0
+
+    def _fits(self, record: int) -> bool:
+        """Whether a pass of so many bytes may still stand in the open payload."""
+        return self.room.size is None or self.framed(len(self.open) + record) <= self.room.size - self.closed
+
+    def _nearly_full(self) -> bool:
+        """Whether another payload would be too short to pay for its frame."""
+        size = self.room.size
+        return size is not None and size - self.closed - self.framed(len(self.open)) < FIRST_PAYLOAD
+
+    def _close(self) -> None:
+        self.payloads.append(self.open)
+        self.closed += self.framed(len(self.open))
+        self.open = b""
+
+    def _done(self, start: int, top: int) -> float:
+        if self.room.size is not None:
+            return min(1.0, math.sqrt((self.closed + len(self.open)) / self.room.size))
+        return min(1.0, (self.chain.units - start) / (top - start))
+
+
+def _looked_at(x: Tensor, photo: np.ndarray, seen: np.ndarray | None) -> Tensor | None:
+    """The points of x (1, C, h, w) that anybody will see, bool (1, 1, h, w); None if all are.
+
+    Neither what alpha hides of ``photo`` (H, W, C), where ``seen`` bool (H, W) is not, nor what continues it.
+    """
+    H, W = photo.shape[:2]
+    points = np.zeros(tuple(x.shape[2:]), bool)
+    points[:H, :W] = True if seen is None or not seen.any() else seen
+    return None if points.all() else torch.from_numpy(points)[None, None].to(x.device)
+
+
+def _no_further(units: int, logsnr: float, psnr: float, before: tuple[float, float] | None, wanted: float) -> int:
+    """Not beyond the log-SNR at which the last pass' slope reaches ``wanted`` dB."""
+    slope = 3.0 if before is None else max(0.5, (psnr - before[1]) / max(logsnr - before[0], UNIT))
+    return max(1, min(units, math.ceil((wanted - psnr) / slope / UNIT)))

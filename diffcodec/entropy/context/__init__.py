@@ -1,0 +1,1 @@
+"""The adaptive context coder: planes without a network."""

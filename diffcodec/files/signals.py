@@ -1,0 +1,38 @@
+"""Files of signals of any medium: pictures by their formats, and arrays of what else an array can be."""
+
+from __future__ import annotations
+
+import os
+
+from ..media.medium import Signal
+from ..media.picture import Picture
+from ..runtime.limits import DEFAULT_LIMITS
+from . import npy
+from .pictures import check, read
+from .sequences import read_all, write_all
+
+
+def read_signal(
+    source: str | os.PathLike[str] | bytes, *, first: bool = False, max_pixels: int = DEFAULT_LIMITS.max_pixels
+) -> Signal:
+    """What a file (a path, or its bytes) holds: tokens or a clip in a `.npy`, else a picture with all its frames.
+
+    first: only the first frame or page of a picture. Raises as `read`; InputError over ``max_pixels`` positions.
+    """
+    if not isinstance(source, bytes):
+        with open(source, "rb") as file:
+            source = file.read()
+    if npy.sniff(source):
+        return npy.read_signal(source, max_pixels)
+    return (read if first else read_all)(source, max_pixels=max_pixels)
+
+
+def write_signal(signal: Signal, format: str) -> bytes:
+    """A file of this format that `read_signal` gives back equal; of a picture as `write_all`.
+
+    Raises InputError where the format has no place for its samples.
+    """
+    if isinstance(signal, Picture):
+        return write_all(signal, format)
+    check(signal.mode, format)  # which leaves arrays
+    return npy.write_signal(signal)

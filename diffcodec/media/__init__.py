@@ -1,0 +1,1 @@
+"""What a signal is: its samples, modes and metadata."""

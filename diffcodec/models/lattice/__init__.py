@@ -1,0 +1,1 @@
+"""The lattice ARDM's network: in floats to train, in integers to code."""

@@ -1,0 +1,1 @@
+"""The order-agnostic U-Net: in floats to train, in integers to code."""

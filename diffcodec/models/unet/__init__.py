@@ -1,0 +1,1 @@
+"""The U-Net of the diffusion models: in floats and in integers."""

@@ -1,0 +1,398 @@
+"""A parsed stream as a signal again, whole or pass by pass: the mirror of `encode`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ..bitstream import Container, StreamReader
+from ..bitstream import given as chunk
+from ..bitstream.header import NUMERICS
+from ..codecs import budget as budgets
+from ..codecs.codec import Receiver
+from ..codecs.diffc.cost import RECONSTRUCTION_CALLS
+from ..codecs.reconstruction import DEFAULT, LINE, MEAN, Decoder
+from ..codecs.reconstruction import Reconstruction as Reconstruction
+from ..media.medium import Signal
+from ..models import registry
+from ..runtime.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch, ModelNotFound, Truncated
+from ..runtime.limits import DEFAULT_LIMITS, Limits
+from ..runtime.progress import Progress
+from ..runtime.progress import part as part_of
+from .given import Receiving, conditioned, conditions, consistent
+from .parsed import Stream, parse, read
+from .sources import Source, pieces, read_all
+
+if TYPE_CHECKING:
+    from ..models.condition import Condition
+    from ..models.protocols import Model
+
+PINNED = NUMERICS.index("pinned")
+PREVIEWS = 4  #: times the work of a stream that its previews may take together
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How the reader wants it. model: a name, a path, a provider; None for the one that the stream names.
+
+    budget: how many times the work that bytes stand for may be done. given: what the reader has to supply, by the
+    label that stands in the stream. agrees: whether a lossy signal is made to agree with what was observed of it.
+    medium: the name of the one that is wanted, None for whatever there is. frames: with those behind the first.
+    upto: only so many bytes from the front, a preview; None for the whole stream.
+    Raises InputError for a budget that is not above 0, and less than one byte.
+    """
+
+    reconstruction: Reconstruction = DEFAULT
+    model: Any = None
+    device: str = "auto"
+    limits: Limits = DEFAULT_LIMITS
+    budget: float = 1.0
+    given: Mapping[str, Any] = field(default_factory=dict)
+    agrees: bool = True
+    medium: str | None = None
+    frames: bool = False
+    upto: int | None = None
+
+    def __post_init__(self) -> None:
+        budgets.valid(self.budget)
+        if self.upto is not None and self.upto < 1:
+            raise InputError(f"expected upto_bytes of at least 1, found {self.upto}")
+
+
+# ---- models
+
+
+TEACHER = "teacher"  #: as a decoder: the stream's model, in the calls that any takes
+
+
+def decoder_of(decoder: Any, device: str) -> Decoder | None:
+    """What makes the `flow`: None for the stream's model in few calls, TEACHER, or what :func:`registry.load` takes.
+
+    Raises ModelNotFound, ModelMismatch.
+    """
+    from ..models.protocols import Shortened
+
+    most = RECONSTRUCTION_CALLS[LINE]
+    if decoder is None or decoder == TEACHER:
+        return None if decoder is None else Decoder(None, most)
+    model = registry.load(decoder, device=device, codec="diffc")
+    shortcut = model.shortcut if isinstance(model, Shortened) else None
+    return Decoder(model, shortcut.calls if shortcut else most)
+
+
+def model_name(stream: Stream) -> str | None:
+    """The name in the header; of a small stream the bundled model's that it was made with, None if there is none."""
+    head = stream.head
+    return head.model or (registry.name_of(head.fingerprint) if any(head.fingerprint) else None)
+
+
+def provider_of(stream: Stream, wanted: Wanted) -> Model | None:
+    """The model that decodes a stream, adjusted to it, before it is given anything; None where none is needed.
+
+    Raises ModelNotFound, ModelMismatch, CorruptStream.
+    """
+    head, sent = stream.head, stream.container.adjustment
+    if not stream.about.needs_model:
+        if sent is not None:
+            raise CorruptStream("an adjustment of a network that the stream does not use; the file is damaged")
+        return None
+    named = wanted.model or model_name(stream)
+    if named is None:
+        raise ModelNotFound(
+            f"the stream was made with a model of fingerprint {head.fingerprint.hex()}, which is not bundled here: "
+            "name its weights, or install the version it was made with"
+        )
+    device = wanted.device
+    if device == "auto" and head.numerics == PINNED:
+        from ..models.environment import made_on
+
+        # where it was made, if there is such a device: "auto" is CUDA where that is
+        device = "cpu" if made_on(stream.about.environment) == "cpu" else device
+    model = registry.load(named, device=device, fingerprint=head.fingerprint, codec=head.codec)
+    if sent is not None:
+        from ..models.lattice import adjustment
+
+        return adjustment.apply(model, sent)
+    return model
+
+
+def conditions_of(stream: Stream, wanted: Wanted) -> list[Condition]:
+    """What the model was given; nested streams are decoded by themselves. Raises as :func:`decode`, and InputError."""
+    size = (stream.head.width, stream.head.height)
+    parts, channels = stream.container.given, stream.form.colours
+    return conditions_for(parts, stream.nested, size, channels, wanted, stream.head.fingerprint)
+
+
+def conditions_for(
+    parts: Sequence[chunk.Given],
+    nested: Sequence[Sequence[Stream]],
+    size: tuple[int, int],
+    channels: int,
+    wanted: Wanted,
+    fingerprint: bytes,
+) -> list[Condition]:
+    """Of a picture of ``size`` (width, height) with ``channels`` of colour: the same for sender and receiver.
+
+    A nested stream is shown by its least squares, so that how a reader wants the picture changes nothing of it, and a
+    model of this ``fingerprint`` decodes nested streams of the same as well. Raises as :func:`decode`, and InputError.
+    """
+    others = replace(wanted, reconstruction=MEAN, model=None, agrees=False, medium=None)
+    same = replace(others, model=wanted.model)
+
+    def decoded(inner: Stream) -> Signal:
+        return _decoded(inner, same if inner.head.fingerprint == fingerprint else others)
+
+    return conditions(parts, nested, Receiving(size, channels, wanted.given, decoded))
+
+
+def _environment(model: Model | None) -> str:
+    """What a pinned stream's bits depend on here, where the model is that is to decode it, if it needs one."""
+    from ..models.environment import environment
+
+    return environment("cpu" if model is None else str(model.device))
+
+
+class Work:
+    """A stream in work: its model, given what it was given, and its receiver. Raises as :func:`decode`."""
+
+    def __init__(self, stream: Stream, wanted: Wanted):
+        self.wanted = wanted
+        self.conditions: list[Condition] = []
+        self.model = provider_of(stream, wanted)
+        if stream.container.given:
+            if self.model is None:
+                raise CorruptStream("something is given to a model that the stream does not use; the file is damaged")
+            self.conditions = conditions_of(stream, wanted)
+            try:
+                self.model = conditioned(self.model, self.conditions)
+            except InputError as error:
+                raise ModelMismatch(f"the model cannot be given what the stream says it was: {error}") from None
+        self.receiver = receiver_of(stream, self.model)
+
+    def signal(self, stream: Stream) -> Signal:
+        """What has come of the stream; a lossy one agrees with what was observed of it. Raises Truncated."""
+        photo, extra = self.receiver.show(self.wanted.reconstruction)
+        if self.conditions and self.wanted.agrees and not (stream.lossless and self.receiver.complete):
+            photo = consistent(photo, stream.form.colours, self.conditions)
+        return stream.signal(photo, extra)
+
+
+# ---- whole streams
+
+
+def decode_all(source: Source, wanted: Wanted, progress: Progress | None = None) -> Signal:
+    """The signal of a stream, read, checked and decoded, with those behind it if they are wanted.
+
+    Raises InputError for another medium than the wanted one, LimitExceeded, and as `parsed.read` and :func:`decode`.
+    """
+    data = read_all(source)[: wanted.upto]
+    stream = read(data, limits=wanted.limits, partial=wanted.upto is not None)
+    if wanted.medium not in (None, stream.medium.name):
+        raise InputError(f"the stream holds {stream.form.mode}, no {wanted.medium}: use diffcodec.decode_signal")
+    every = stream.all if wanted.frames else [stream]
+    prefixes = [prefix for one in every for prefix in one.prefixes]
+    budgets.check(prefixes, len(data), wanted.budget, wanted.reconstruction)
+    signals: list[Signal] = []
+    for number, one in enumerate(every):
+        if number and one == every[number - 1]:  # a still within an animation
+            signals.append(signals[-1])
+        else:
+            part = part_of(progress, number, 1, len(every))
+            signals.append(decode(one, wanted, part))
+    return stream.medium.joined(signals)
+
+
+def decode(stream: Stream, wanted: Wanted, progress: Progress | None = None) -> Signal:
+    """The signal of a stream, verified, with its metadata; what follows it are streams of their own.
+
+    Raises CorruptStream, DecodeMismatch, Truncated, ModelNotFound, ModelMismatch.
+    """
+    signal = _decoded(stream, wanted, progress)
+    complete, exact = stream.container.complete, bool(stream.container.digest)
+    return signal.told(stream.metadata, complete=complete, exact=exact)
+
+
+def _decoded(stream: Stream, wanted: Wanted, progress: Progress | None = None) -> Signal:
+    """As :func:`decode`, without metadata."""
+    elsewhere = False
+    try:
+        work = Work(stream, wanted)
+        elsewhere = _made_elsewhere(stream, work.model)
+        work.receiver.take_all(stream.container.passes, progress)
+    except CorruptStream:
+        if elsewhere:  # its checksums are right: other sums of floats led the entropy decoder astray
+            raise _mismatch(stream, work.model) from None
+        raise
+    _check_end(stream, work.receiver)
+    return verified(work.signal(stream), stream, work.model)
+
+
+def _made_elsewhere(stream: Stream, model: Model | None) -> bool:
+    """Whether a pinned stream was made on another machine, of which the caller is warned."""
+    if stream.head.numerics != PINNED or not stream.container.complete:
+        return False
+    made, here = stream.about.environment, _environment(model)
+    if made != here:
+        told = f"this stream was made with {made}, here is {here}: it may not decode to its end"
+        warnings.warn(told, stacklevel=8)
+    return made != here
+
+
+def receiver_of(stream: Stream, model: Model | None) -> Receiver:
+    """What takes the passes of a stream one by one. Raises CorruptStream, ModelMismatch."""
+    if stream.container.header.statistics != stream.about.statistics:
+        raise CorruptStream("header and codec parameters disagree on statistics of values; the file is damaged")
+    return stream.codec.receiver(stream.head, model)
+
+
+def verified(signal: Signal, stream: Stream, model: Model | None) -> Signal:
+    """The signal, where it has the digest in its stream. Raises DecodeMismatch."""
+    digest = stream.container.digest
+    if not digest or signal.digest().startswith(digest):
+        return signal
+    if stream.head.numerics == PINNED:
+        raise _mismatch(stream, model)
+    raise DecodeMismatch(
+        "the decoded samples differ from the digest in the stream: nothing was returned; "
+        "the file is damaged or was made by an incompatible build, encode it again"
+    )
+
+
+def _mismatch(stream: Stream, model: Model | None) -> DecodeMismatch:
+    """Of a pinned stream."""
+    return DecodeMismatch(
+        "the decoded samples differ from the digest in the stream: nothing was returned; "
+        f"it was made with {stream.about.environment}, here is {_environment(model)}: decode it there, "
+        f"or take a preview with upto_bytes = {stream.container.ends[-2:][0]}"
+    )
+
+
+def _check_end(stream: Stream, receiver: Receiver) -> None:
+    """Raises CorruptStream for a whole stream that lacks passes of its method, or has a digest where that has none."""
+    if stream.container.complete and not receiver.complete:
+        passes = len(stream.container.passes)
+        raise CorruptStream(f"the stream ends after {passes} of its passes; the file is damaged")
+    if problem := stream.digest_problem():
+        raise CorruptStream(problem)
+
+
+# ---- streams as they come
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A signal from the first ``size`` bytes of a stream, its number among those that follow one another."""
+
+    signal: Signal
+    size: int
+    complete: bool = False
+    frame: int = 0
+
+
+def previews(source: Source | Iterable[bytes], wanted: Wanted) -> Iterator[Shown]:
+    """A signal for every pass, as soon as its bytes are there; frames between; the last is the whole, verified.
+
+    Raises as :func:`decode`; Truncated after the signals that the bytes allow.
+    """
+    reader = StreamReader(wanted.limits)
+    shown: Progressive | None = None
+    for data in pieces(source):
+        if not (chunks := [chunk for chunk in reader.feed(data) if chunk.type in "GPSNE"]):
+            continue
+        container = reader.container()
+        if shown is None and (container.passes or container.given):
+            shown = Progressive(wanted)
+        if shown is not None:
+            yield from shown.more(container, chunks[-1].end)
+        elif container.complete:
+            raise CorruptStream("the stream ends without a signal; the file is damaged")
+    if shown is None or not shown.complete:
+        seen = shown.seen if shown is not None else 0
+        raise Truncated(f"the stream ends before its end chunk; the last preview used {seen} bytes: fetch the rest")
+
+
+class Progressive:
+    """A stream as it comes: its receiver, and the signals that there have been."""
+
+    def __init__(self, wanted: Wanted):
+        self.wanted = wanted
+        self.doing: Work | None = None
+        self.signal: Signal | None = None
+        self.taken, self.work = 0, 0  # passes, and network pixels of all previews
+        self.seen, self.frames, self.complete = 0, 0, False
+
+    def more(self, container: Container, size: int) -> Iterator[Shown]:
+        """Signals of the passes that have come since; ``size``: bytes of the stream up to here. Raises as `decode`."""
+        stream = parse(container)
+        prefixes = [prefix for one in stream.all for prefix in one.prefixes]
+        checked = container.complete or len(stream.all) > 1
+        if checked:
+            budgets.check(prefixes, size, self.wanted.budget, self.wanted.reconstruction)
+        if stream.head.given and self.doing is None:
+            yield from self._pass(_cut(stream, 0), container.begins, checked)
+        for number in range(self.taken + 1, len(container.passes) + 1):
+            end = container.ends[number - 1]
+            if container.complete and end == size:  # a small stream: its end is that of its pass
+                break
+            yield from self._pass(_cut(stream, number), end, checked)
+        for frame in stream.frames[self.frames :]:
+            self.frames += 1
+            yield Shown(decode(frame, self.wanted), size, frame=self.frames)
+        if container.complete:
+            yield self._end(stream, size)
+
+    def _pass(self, stream: Stream, end: int, checked: bool) -> Iterator[Shown]:
+        """The signal behind the last pass of a stream that is cut there, if it may be shown and there is one."""
+        if not checked and not budgets.affordable(stream.prefixes, end, self.wanted.budget, self.wanted.reconstruction):
+            return
+        self._take(stream)
+        if self._worth(stream, end) and self._show(stream):
+            assert self.signal is not None
+            self.seen = end
+            yield Shown(self.signal, end)
+
+    def _end(self, stream: Stream, size: int) -> Shown:
+        work = self._take(stream)
+        _check_end(stream, work.receiver)
+        if self.signal is None and not self._show(stream):
+            raise CorruptStream("the stream ends without a signal; the file is damaged")
+        assert self.signal is not None
+        verified(self.signal, stream, work.model)
+        self.seen, self.complete = size, True
+        return Shown(self.signal, size, True)
+
+    def _take(self, stream: Stream) -> Work:
+        """Decode the passes that wait, and forget the signal of those before them."""
+        if self.doing is None:
+            self.doing = Work(stream, self.wanted)
+        for payload in stream.container.passes[self.taken :]:
+            self.doing.receiver.take(payload)
+            self.signal = None
+        self.taken = len(stream.container.passes)
+        return self.doing
+
+    def _worth(self, stream: Stream, size: int) -> bool:
+        """Whether another preview is within the budget; counts it if so."""
+        work, allowed = budgets.preview(stream.prefix, size, self.wanted.reconstruction)
+        if self.work + work > PREVIEWS * self.wanted.budget * allowed:
+            return False
+        self.work += work
+        return True
+
+    def _show(self, stream: Stream) -> bool:
+        """Whether there is a signal yet."""
+        assert self.doing is not None
+        try:
+            self.signal = self.doing.signal(stream)
+        except Truncated:  # no plane of the photograph yet
+            return False
+        return True
+
+
+def _cut(stream: Stream, passes: int) -> Stream:
+    """The stream as it was behind so many of its passes."""
+    whole = stream.container
+    part = replace(whole, passes=whole.passes[:passes], ends=whole.ends[:passes], digest=None, frames=[])
+    return replace(stream, container=part, frames=())

@@ -1,0 +1,299 @@
+"""A signal and what follows it as a stream: the smallest of its codec's ways, or one of the size asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from ..bitstream import given, read
+from ..bitstream.container import framed
+from ..bitstream.header import FINGERPRINT_BYTES
+from ..codecs import budget as budgets
+from ..codecs.codec import Codec, Encoded, Room, Wish
+from ..codecs.table import chosen
+from ..media.medium import Coded, Signal
+from ..media.metadata import EMPTY, Metadata
+from ..media.table import medium_of
+from ..models import registry
+from ..runtime.errors import BitstreamError, DecodeMismatch, InputError
+from ..runtime.limits import DEFAULT_LIMITS
+from ..runtime.progress import Progress
+from ..runtime.progress import part as part_of
+from . import parsed
+from .decode import Wanted, conditions_for
+from .given import Gift, Outside, Prompt, conditioned, listed, payload_of, warn_of_untrue
+from .written import stream_of
+
+if TYPE_CHECKING:
+    from ..models.condition import Condition
+    from ..models.protocols import Model
+
+_LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
+
+
+@dataclass(frozen=True)
+class Sender:
+    """What all frames have in common. model: a name, a path, a provider or None, which is loaded where it is needed."""
+
+    codec: Codec
+    model: Any
+    device: str
+    wish: Wish
+    gifts: tuple[Gift, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        codec: str | None,
+        model: Any = None,
+        device: str = "auto",
+        *,
+        given: Gift | Sequence[Gift] | None = None,
+        **wishes: Any,
+    ) -> Sender:
+        """The sender by a codec's name, None for what the wishes ask for; ``wishes``: fields of `codecs.codec.Wish`.
+
+        Raises InputError for wishes that the codec does not meet, whatever the picture.
+        """
+        wish = Wish(**wishes)
+        gifts = listed(given) + (() if wish.prompt is None else (Prompt(wish.prompt),))
+        sender = cls(chosen(codec, wish), model, device, wish, gifts)
+        sender.codec.refuse(wish)
+        if not 0 <= wish.seed < 2**64:
+            raise InputError(f"expected a seed from 0 to 2^64 - 1, found {wish.seed}")
+        return sender
+
+    def provider(self) -> Model:
+        """The model that codes, before it is given anything. Raises ModelNotFound, ModelMismatch, InputError."""
+        return registry.load(self.model, device=self.device, codec=self.codec.name)
+
+    def conditional(self, signal: Signal) -> Model:
+        """The model that codes ``signal``, given what it is given. Raises as :meth:`provider`."""
+        model = self.provider()
+        if not self.gifts:
+            return model
+        key = (*signal.geometry, signal.colours)
+        made = self._made.get(key) or self._made.setdefault(key, self._conditions(signal, model.fingerprint))
+        model = conditioned(model, made)
+        warn_of_untrue(signal.photograph(), made, _LEVEL + 2)
+        return model
+
+    @cached_property
+    def chunk(self) -> bytes:
+        """Payload of 'G', nothing where nothing is given. Raises InputError."""
+        return payload_of(self.gifts) if self.gifts else b""
+
+    @cached_property
+    def _made(self) -> dict[tuple[int, int, int], list[Condition]]:
+        """Conditions of signals of a (height, width, planes)."""
+        return {}
+
+    def _conditions(self, signal: Signal, fingerprint: bytes) -> list[Condition]:
+        """As the receiver will make them, of the same bytes. Raises InputError."""
+        height, width = signal.geometry
+        size, limits = (width, height), replace(DEFAULT_LIMITS, max_pixels=DEFAULT_LIMITS.max_pixels - width * height)
+        supplied = {gift.label: gift.value for gift in self.gifts if isinstance(gift, Outside)}
+        wanted = Wanted(model=self.model, device=self.device, given=supplied)
+        try:
+            parts = given.read(self.chunk, given.Within(size, limits, lambda data, left: read(data, limits=left)))
+            nested = [parsed.given_streams(part, signal.mode, signal.colours) for part in parts]
+            return conditions_for(parts, nested, size, signal.colours, wanted, fingerprint[:FINGERPRINT_BYTES])
+        except (BitstreamError, DecodeMismatch) as error:
+            told, name = str(error).split("; ")[0], medium_of(signal.number).name
+            raise InputError(f"what is given cannot be given for this {name}: {told}") from None
+
+
+def stripped(signal: Signal, strip: str | None) -> Signal:
+    """The signal, and what follows it, without metadata that are not wanted: "all" of them, or the "thumbnail".
+
+    Raises InputError for another word.
+    """
+    ways: dict[str | None, Callable[[Metadata], Metadata]] = {
+        None: lambda metadata: metadata,
+        "all": Metadata.stripped,
+        "thumbnail": Metadata.without_thumbnail,
+    }
+    if strip not in ways:
+        raise InputError(f"expected strip 'all' or 'thumbnail', found {strip!r}")
+    every = (signal, *signal.following)
+    return medium_of(signal.number).joined([one.with_metadata(ways[strip](one.metadata)) for one in every])
+
+
+def encode(signal: Signal, sender: Sender, progress: Progress | None = None) -> bytes:
+    """The stream of a signal with what follows it. Raises InputError, ModelNotFound, ModelMismatch."""
+    every = (signal, *signal.following)
+    _check_size(every)
+    one = partial(_to_rate, sender=_shared(sender, len(every))) if _lossy(sender) else partial(_smallest, sender=sender)
+    frames: list[bytes] = []
+    way = _Way()
+    for number, frame in enumerate(every[1:], 1):
+        if number > 1 and frame.equals(every[number - 1]):
+            frames.append(frames[-1])
+        else:
+            part = part_of(progress, number - 1, 1, len(every))
+            frames.append(one(frame, frames=(), way=way, progress=part))
+    data = one(signal, frames=frames, way=_Way(), progress=part_of(progress, len(every) - 1, 1, len(every)))
+    most = sender.wish.max_bytes
+    if most is not None and len(data) > most and not _lossy(sender):
+        raise InputError(f"the lossless stream takes {len(data)} bytes, more than max_bytes = {most}: allow more")
+    _warn_of_cost(data)
+    return data
+
+
+def _lossy(sender: Sender) -> bool:
+    return bool(sender.wish.rates) and sender.codec.lossy
+
+
+def _shared(sender: Sender, count: int) -> Sender:
+    """For one of so many frames: of a size that all share, each has its part, less what a chunk around it takes."""
+    most = sender.wish.max_bytes
+    if most is None or count == 1:
+        return sender
+    return replace(sender, wish=replace(sender.wish, max_bytes=most // count - framed(most) + most))
+
+
+def _check_size(every: Sequence[Signal]) -> None:
+    (height, width), most = every[0].geometry, DEFAULT_LIMITS.max_pixels
+    positions = sum(one.geometry[0] * one.geometry[1] for one in every)
+    if positions <= most:
+        return
+    size, count, name = f"{width}×{height}", len(every), medium_of(every[0].number).name
+    told = f"has {positions} pixels in {count} frames of up to {size}" if count > 1 else f"is {size}"
+    raise InputError(f"the {name} {told}, over the limit of {most} pixels: cut it into parts")
+
+
+def _warn_of_cost(data: bytes) -> None:
+    """Say so where readers refuse this stream by default: pictures that are blank but for a dot, of 10^8 pixels."""
+    prefixes = [prefix for one in parsed.read(data).all for prefix in one.prefixes]
+    if not budgets.affordable(prefixes, len(data)):
+        needed = 1.01 * budgets.decode_cost(prefixes, len(data))["budget"]
+        warnings.warn(
+            f"the stream takes {len(data)} bytes, which are worth less work than decoding it takes: readers have to "
+            f"give a budget of {needed:.3g} or more",
+            stacklevel=_LEVEL,
+        )
+
+
+# ---- without loss: the smallest
+
+
+@dataclass
+class _Way:
+    """How the last frame that was coded in every way came out smallest; without a rate there was none yet.
+
+    indexed: by a palette; params: its parameters; rate: bytes of its stream per unit.
+    """
+
+    indexed: bool = False
+    params: bytes = b""
+    rate: float = 0.0
+
+    def most(self, signal: Signal) -> float:
+        """Bytes up to which another frame is taken to be like that one: another scene is tried in every way again."""
+        return 1.25 * self.rate * signal.units + 64
+
+
+def _smallest(
+    signal: Signal, *, sender: Sender, frames: Sequence[bytes], way: _Way, progress: Progress | None
+) -> bytes:
+    """``way``: how the frames before came out smallest, which is tried first and alone if it serves again."""
+    codec, wish = sender.codec, sender.wish
+    forms = signal.forms(codec.palettes)
+    if not codec.palettes and not forms[0].photo.shape[2]:
+        plural = medium_of(signal.number).plural
+        raise InputError(f"{codec.name} codes no {signal.mode} {plural} without loss: use codec ardm")
+    needed = sender.model is not None or sender.gifts or any(form.photo.shape[2] for form in forms)
+    model = sender.conditional(signal) if needed else None
+    signal = signal.packed()
+    digest = signal.digest()
+
+    def coded(form: Coded, progress: Progress | None, like: bytes | None = None) -> list[tuple[bytes, bytes]]:
+        """(stream, its parameters) of each way."""
+        ways = codec.encode(form, model, wish, Room(framed), like=like, progress=progress)
+        write = partial(
+            stream_of, signal, form, codec, seed=wish.seed, digest=digest, frames=frames, given=sender.chunk
+        )
+        return [(write(encoded), encoded.params) for encoded in ways]
+
+    if way.rate and codec.palettes and not wish.tune and wish.calls is None:
+        for form in forms:
+            if (form.palette is not None) == way.indexed:
+                stream, _ = coded(form, progress, way.params)[0]
+                if len(stream) <= way.most(signal):
+                    return stream
+    streams: list[tuple[bytes, bytes, bool]] = []
+    for number, form in enumerate(forms):
+        part = part_of(progress, number, 1, len(forms))
+        streams += [(*one, form.palette is not None) for one in coded(form, part)]
+    stream, params, indexed = min(streams, key=lambda one: len(one[0]))
+    way.indexed, way.params, way.rate = indexed, params, len(stream) / signal.units
+    return stream
+
+
+# ---- to a rate
+
+
+def _to_rate(
+    signal: Signal, *, sender: Sender, frames: Sequence[bytes], way: _Way, progress: Progress | None
+) -> bytes:
+    """A lossy stream; every frame is coded by itself, so ``way`` tells nothing."""
+    codec, wish = sender.codec, sender.wish
+    rated = signal.lossy()
+    signal, form, units = rated.signal, rated.coded, rated.signal.units
+    model = sender.conditional(signal)
+    size = wish.max_bytes if wish.bpp is None else round(wish.bpp * units / 8)
+    nothing = Encoded(bytes(codec.params_bytes), [], model)
+
+    def least_of(signal: Signal) -> int:
+        """Bytes of the stream but for its passes."""
+        return len(stream_of(signal, form, codec, nothing, seed=wish.seed, given=sender.chunk))
+
+    if size is not None:
+        bare = least_of(signal.with_metadata(EMPTY))
+        signal = _fitting(signal, least_of(signal), bare, size, codec, least_of)
+    left = None if size is None else size - least_of(signal)
+    room = Room(framed, left, wish.psnr, wish.bpp is not None, bool(sender.gifts), rated.seen)
+    (encoded,) = codec.encode(form, model, wish, room, progress=progress)
+    write = partial(stream_of, signal, form, codec, encoded, seed=wish.seed, given=sender.chunk)
+    data = write()
+    name = medium_of(signal.number).name
+    if wish.bpp is not None and size is not None and len(data) < min(0.98 * size, size - 8):
+        raise InputError(
+            f"the model tells all it can of this {name} in {len(data)} bytes ({8 * len(data) / units:.3f} bpp), "
+            f"{wish.bpp:g} bpp were asked for: ask for less, or code without loss (codec ardm)"
+        )
+    return write(frames=frames) if frames else data
+
+
+def _fitting(signal: Signal, frame: int, bare: int, size: int, codec: Codec, least_of: Any) -> Signal:
+    """The signal, if need be without its thumbnail.
+
+    Its stream takes ``frame`` bytes but for its passes, ``bare`` of them no metadata, and may take ``size`` in all.
+    Raises InputError where that is too little.
+    """
+    smaller = signal.with_metadata(signal.metadata.without_thumbnail())
+    if frame + codec.fewest_bytes >= size and least_of(smaller) < frame:
+        warnings.warn(
+            f"the Exif data's thumbnail is left out: with it, metadata take {frame - bare} of the {size} bytes "
+            "that were asked for",
+            stacklevel=_LEVEL + 3,
+        )
+        signal, frame = smaller, least_of(smaller)
+    least, metadata = frame + codec.fewest_bytes + 1, frame - bare
+    if size < least:
+        name = medium_of(signal.number).name
+        beside = f", its metadata {metadata} of them: strip these, or" if metadata else ":"
+        raise InputError(
+            f"{size} bytes were asked for, and the header of this {name}'s stream takes {frame}{beside} "
+            f"allow at least {least} bytes ({8 * least / signal.units:.4f} bpp)"
+        )
+    if 10 * metadata > size:
+        warnings.warn(
+            f"metadata take {metadata} of the {size} bytes that were asked for, more than a tenth: strip them to "
+            "spend these on the samples",
+            stacklevel=_LEVEL + 3,
+        )
+    return signal

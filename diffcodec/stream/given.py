@@ -1,0 +1,360 @@
+"""What a model is given, between a caller's objects, chunk `G`, and the conditions that the model takes.
+
+Sender and receiver make the conditions of the same bytes: a nested stream is decoded first and alone.
+"""
+
+from __future__ import annotations
+
+import io
+import operator as number
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..bitstream import given as chunk
+from ..models.protocols import DiffusionModel, Model
+from ..runtime.errors import CorruptStream, DiffcodecError, InputError, ModelMismatch, UnsupportedVersion
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..media.medium import Signal
+    from ..models.condition import Condition
+    from ..models.operators import Operator
+    from .parsed import Stream
+
+    Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A stream to be given: its picture is ``operator`` of the one that is coded.
+
+    stream: bytes of a `.dfc` without frames, of mode L or RGB, as the operator gives it. operator: a
+    `diffcodec.models.operators` one. augmentation: the log-SNR, in 1/1024 and within ±(2^19 - 1), at which it is to be
+    believed; None for what it is: then decoded pictures are made to agree with it (conditioning augmentation: CDM,
+    arXiv 2106.15282, §4).
+    """
+
+    stream: bytes
+    operator: Operator
+    augmentation: int | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """A foreign file to be given, JPEG or WebP, of the size of the picture: it stays in the stream byte for byte."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text to be given, and a ``negative`` one to be led away from, of at most 2^16 bytes of UTF-8 each.
+
+    scale: of guidance, 1 for none, kept to 1/256, below 256. encoder: the network that reads it, at most 64 bytes;
+    fingerprint: of its weights, of which the stream keeps 8 bytes.
+    """
+
+    text: str
+    negative: str = ""
+    scale: float = 1.0
+    encoder: str = ""
+    fingerprint: bytes = bytes(8)
+
+
+@dataclass(frozen=True, eq=False)
+class Outside:
+    """What the receiver has to supply as well, by its ``label`` of at most 64 bytes; the stream holds its digest.
+
+    value: bytes, or an array of any shape and any type but objects.
+    """
+
+    value: bytes | NDArray[np.generic]
+    label: str = ""
+
+
+Gift = Base | File | Prompt | Outside
+
+
+def listed(given: Gift | Sequence[Gift] | None) -> tuple[Gift, ...]:
+    """One thing, several, or none. Raises InputError for what cannot be given."""
+    every = (given,) if isinstance(given, Gift) else given or ()
+    found = tuple(every) if isinstance(every, Sequence) else (every,)
+    wrong = next((one for one in found if not isinstance(one, Gift)), None)
+    if wrong is not None or len(found) > chunk.MOST:
+        what = f"{len(found)} things" if wrong is None else f"a {type(wrong).__name__}"
+        raise InputError(f"expected at most {chunk.MOST} of Base, File, Prompt and Outside to be given, found {what}")
+    return found
+
+
+def payload_of(gifts: Sequence[Gift]) -> bytes:
+    """Payload of the chunk that holds them. Raises InputError."""
+    try:
+        return chunk.write([_PARTS[type(gift)](gift) for gift in gifts])
+    except (TypeError, ValueError) as error:  # a number that is none, a field that does not fit
+        raise InputError(f"what is given cannot stand in a stream: {error}") from None
+
+
+@dataclass(frozen=True)
+class Receiving:
+    """What a receiver has to make conditions of parts.
+
+    size: (width, height) of the picture; channels: of its colours, 1 or 3. supplied: by its label, what was given from
+    outside. decode: the signal of a stream that was given.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    supplied: Mapping[str, Any]
+    decode: Callable[[Stream], Signal]
+
+
+def conditions(
+    parts: Sequence[chunk.Given], nested: Sequence[Sequence[Stream]], receiving: Receiving
+) -> list[Condition]:
+    """What the model takes of what stands in a stream; ``nested``: the streams that each of the parts holds.
+
+    Raises InputError for what was not supplied, CorruptStream, UnsupportedVersion for a part that is none of its kind.
+    """
+    every = zip(parts, nested, strict=True)
+    return [_CONDITIONS[type(part)](part, streams, receiving) for part, streams in every]
+
+
+def conditioned(model: Model, made: Sequence[Condition]) -> DiffusionModel:
+    """The model given that. Raises ModelMismatch for one that takes nothing, InputError for what it does not take."""
+    from ..models.condition import given
+
+    if not isinstance(model, DiffusionModel):
+        raise ModelMismatch(f"'{model.name}' is no diffusion model, and only such can be given something")
+    return given(model, made)
+
+
+# ---- agreement
+
+
+def consistent(photo: Bytes, channels: int, made: Sequence[Condition]) -> Bytes:
+    """Planes uint8 (H, W, 1 or 3) made to agree with what was observed of them, as far as that is to be believed.
+
+    channels: of the picture's colours; a picture in colour may be coded as one grey plane.
+    """
+    from ..models.condition import Observed
+
+    wide = photo if photo.shape[2] == channels else photo.repeat(channels, 2)
+    for one in made:
+        if isinstance(one, Observed):
+            wide = one.project(wide)
+    return wide[..., : photo.shape[2]]
+
+
+def warn_of_untrue(photo: Bytes, made: Sequence[Condition], level: int) -> None:
+    """Say so where what is given is not what ``photo`` uint8 (H, W, 1 or 3) shows: readers make it agree with that.
+
+    level: of the call stack, to whom the warning names.
+    """
+    import numpy as np
+
+    from ..models.condition import Observed
+
+    for one in made:
+        if isinstance(one, Observed) and one.augmentation is None:
+            seen = one.operator.apply(photo).astype(np.int64)
+            off = int(abs(seen - one.samples).max())
+            if off > 1:  # of averages of averages, each of which is rounded
+                warnings.warn(
+                    f"what is given differs by up to {off} levels from what {one.kind} gives of the picture, and "
+                    "decoded pictures are made to agree with it: say by its augmentation how far it is to be believed",
+                    stacklevel=level,
+                )
+
+
+def _bytes(value: Any) -> bytes:
+    """Bytes, whatever holds them. Raises InputError."""
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise InputError(f"expected bytes to be given, found a {type(value).__name__}")
+    return bytes(value)
+
+
+# ---- text
+
+
+def _text_part(gift: Prompt) -> chunk.Given:
+    if not all(isinstance(text, str) for text in (gift.text, gift.negative, gift.encoder)):
+        raise InputError("expected texts and the name of an encoder, found something else")
+    if not 0 <= gift.scale < 2**16 / chunk.SCALE - 1:
+        raise InputError(f"expected a scale of guidance from 0 to 255, found {gift.scale}")
+    scale, fingerprint = round(gift.scale * chunk.SCALE), _bytes(gift.fingerprint)[:8].ljust(8, b"\0")
+    return chunk.Text(gift.text, gift.negative, scale, gift.encoder, fingerprint)
+
+
+def _text(part: chunk.Text, streams: Sequence[Stream], receiving: Receiving) -> Condition:
+    from ..models.condition import Text
+
+    return Text(part.prompt, part.negative, part.scale / chunk.SCALE, part.encoder, part.fingerprint)
+
+
+def _text_told(part: chunk.Text, streams: Sequence[Stream]) -> dict[str, Any]:
+    scale, encoder = part.scale / chunk.SCALE, str(part.encoder) or None
+    return {"prompt": part.prompt, "negative": part.negative, "scale": scale, "encoder": encoder}
+
+
+# ---- streams
+
+#: an operator's numbers, by its name, as its attributes
+_NUMBERS = {"box": ("k",), "luma": (), "chroma": ("k",), "mask": (), "crop": ("top", "left", "height", "width")}
+
+
+def _stream_part(gift: Base) -> chunk.Given:
+    from ..models.operators import OPERATORS
+
+    name = next((name for name, kind in OPERATORS.items() if isinstance(gift.operator, kind)), "")
+    if name not in chunk.OPERATORS:
+        raise InputError(f"expected an operator of {', '.join(chunk.OPERATORS)}, found {gift.operator!r}")
+    numbers = tuple(number.index(getattr(gift.operator, one)) for one in _NUMBERS[name])
+    mask = _mask(gift.operator) if chunk.OPERATORS[name].masked else b""
+    augmentation = None if gift.augmentation is None else number.index(gift.augmentation)
+    return chunk.Stream(name, numbers, augmentation, _bytes(gift.stream), mask)
+
+
+def _mask(operator: Any) -> bytes:
+    """A bilevel picture as a stream of its own."""
+    from ..media.table import signal_of
+    from .encode import Sender, encode
+
+    return encode(signal_of(operator.known), Sender.of(None))
+
+
+def _stream(part: chunk.Stream, streams: Sequence[Stream], receiving: Receiving) -> Condition:
+    """Mirror of :func:`_stream_part`. Raises as ``receiving.decode``."""
+    from ..models.condition import Observed
+    from ..models.operators import OPERATORS
+
+    signals = [receiving.decode(stream) for stream in streams]
+    base, masks = signals[0].photograph(), (mask.array.reshape(*mask.geometry) for mask in signals[1:])
+    make: Callable[..., Operator] = OPERATORS[part.operator]
+    return Observed(base, make(*part.numbers, *(mask.astype(bool) for mask in masks)), part.augmentation)
+
+
+def _stream_told(part: chunk.Stream, streams: Sequence[Stream]) -> dict[str, Any]:
+    base = streams[0]
+    head = base.head
+    return {
+        "operator": part.operator,
+        "numbers": list(part.numbers),
+        "augmentation": part.augmentation,
+        "codec": head.codec,
+        "model": head.model or None,
+        "width": head.width,
+        "height": head.height,
+        "mode": base.form.mode,
+        "given": described(base.container.given, base.nested),
+    }
+
+
+# ---- files
+
+_FORMATS = {"JPEG": b"\xff\xd8\xff", "WEBP": b"RIFF"}  #: that stand in a stream since 1.4, and how they begin
+
+
+def _file_part(gift: File) -> chunk.Given:
+    return chunk.File(_bytes(gift.data))
+
+
+def _file(part: chunk.File, streams: Sequence[Stream], receiving: Receiving) -> Condition:
+    """The samples of a file of the picture's size, in as many channels. Raises CorruptStream, UnsupportedVersion."""
+    from ..models.condition import FileGiven
+
+    names = [name for name, start in _FORMATS.items() if part.data.startswith(start)]
+    if not names:
+        raise UnsupportedVersion(f"a file that was given is none of {', '.join(_FORMATS)}; install a newer diffcodec")
+    try:
+        samples = _samples(part.data, names, receiving)
+    except (DiffcodecError, MemoryError):
+        raise
+    except Exception as error:  # readers of files fail in every way that Python can
+        told = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise CorruptStream(f"a file that was given does not decode ({told}); the file is damaged") from None
+    return FileGiven(part.data, samples)
+
+
+def _samples(data: bytes, formats: list[str], receiving: Receiving) -> Bytes:
+    """uint8 (H, W, channels), decoded only if its size and its mode are the picture's. Raises CorruptStream."""
+    import numpy as np
+    from PIL import Image
+
+    mode = {1: "L", 3: "RGB"}[receiving.channels]
+    with Image.open(io.BytesIO(data), formats=formats) as image:
+        if image.size != receiving.size or image.mode != mode:
+            has, wanted = (f"{width}×{height} pixels of mode {name}"
+                           for (width, height), name in ((image.size, image.mode), (receiving.size, mode)))  # fmt: skip
+            raise CorruptStream(f"a file that was given has {has}, the picture {wanted}; the file is damaged")
+        samples: Bytes = np.asarray(image)
+    return samples.reshape(*samples.shape[:2], -1)
+
+
+# ---- what lies outside, and before
+
+
+def _outside_part(gift: Outside) -> chunk.Given:
+    from ..models.condition import digest_of
+
+    return chunk.Outside(digest_of(_valued(gift.value)), gift.label)
+
+
+def _outside(part: chunk.Outside, streams: Sequence[Stream], receiving: Receiving) -> Condition:
+    from ..models.condition import Outside
+
+    if part.label not in receiving.supplied:
+        name = f"'{part.label}'" if part.label else "something without a name"
+        raise InputError(f"the stream was made given {name} from outside, SHA-256 {part.digest.hex()[:16]}…: supply it")
+    return Outside(part.digest, _valued(receiving.supplied[part.label]))
+
+
+def _valued(value: Any) -> Any:
+    """A value that has a digest. Raises InputError."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "biufc":
+        raise InputError(f"expected an array of numbers from outside, found one of {value.dtype}")
+    return value if isinstance(value, np.ndarray) else _bytes(value)
+
+
+def _outside_told(part: chunk.Outside, streams: Sequence[Stream]) -> dict[str, Any]:
+    return {"digest": part.digest.hex(), "label": str(part.label)}
+
+
+def _before(part: chunk.Before, streams: Sequence[Stream], receiving: Receiving) -> Condition:
+    raise UnsupportedVersion("frames before this one were given, which no version knows yet; install a newer diffcodec")
+
+
+# ---- by kind
+
+
+_PARTS: dict[type[Gift], Callable[[Any], chunk.Given]] = {
+    Prompt: _text_part,
+    Base: _stream_part,
+    File: _file_part,
+    Outside: _outside_part,
+}
+_CONDITIONS: dict[type[chunk.Given], Callable[[Any, Sequence[Stream], Receiving], Condition]] = {
+    chunk.Text: _text,
+    chunk.Stream: _stream,
+    chunk.File: _file,
+    chunk.Before: _before,
+    chunk.Outside: _outside,
+}
+_TOLD: dict[type[chunk.Given], Callable[[Any, Sequence[Stream]], dict[str, Any]]] = {
+    chunk.Text: _text_told,
+    chunk.Stream: _stream_told,
+    chunk.File: lambda part, streams: {},
+    chunk.Before: lambda part, streams: {"frames": part.count},
+    chunk.Outside: _outside_told,
+}
+
+
+def described(parts: Sequence[chunk.Given], nested: Sequence[Sequence[Stream]]) -> list[dict[str, Any]]:
+    """The tree of what was given, as `inspect` tells it: kind, bytes, and of a stream what it holds and was given."""
+    told = (_TOLD[type(part)](part, streams) for part, streams in zip(parts, nested, strict=True))
+    return [{"kind": part.name, "bytes": len(part.write())} | more for part, more in zip(parts, told, strict=True)]

@@ -1,0 +1,57 @@
+"""What a stream says about itself, without its weights and without decoding anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..codecs import budget as budgets
+from ..media.metadata import NAMES
+from ..runtime.limits import Limits
+from .decode import model_name
+from .given import described
+from .parsed import read
+from .sources import Source, read_all
+
+
+def told(source: Source, limits: Limits, partial: bool = False) -> dict[str, Any]:
+    """The fields of `diffcodec.inspect`, of a stream, or with ``partial`` of what there is of one.
+
+    Raises InputError for what is no source of bytes, and as `parsed.read`.
+    """
+    data = read_all(source)
+    stream, size = read(data, limits=limits, partial=partial), len(data)
+    container, head, form = stream.container, stream.head, stream.form
+    names = NAMES | {"i": "icc", "x": "exif", "t": "prompt"}
+    metadata = {names[letter]: len(payload) for letter, payload in container.ancillary.items()}
+    passes = [
+        {"bytes": len(payload), "bpp": 8 * len(payload) / form.units, "end": end}
+        for payload, end in zip(container.passes, container.ends, strict=True)
+    ]
+    return {
+        "complete": container.complete,
+        "format": ".".join(map(str, container.version)),
+        "codec": head.codec,
+        "lossless": stream.lossless,
+        "numerics": stream.numerics,
+        "model": model_name(stream),
+        "fingerprint": head.fingerprint.hex() if any(head.fingerprint) else None,
+        "medium": stream.medium.name,
+        "width": head.width,
+        "height": head.height,
+        "frames": len(stream.all),
+        "palette_colours": None,
+        **form.about(),
+        "seed": head.seed,
+        "bytes": size,
+        "bpp": 8 * size / form.units,
+        "bpd": 8 * size / form.samples,
+        "adjustment_bytes": len(container.adjustment or b""),
+        "statistics": list(stream.about.tables) if container.header.statistics else [],
+        "icc_bytes": metadata.get("icc", 0),
+        "exif_bytes": metadata.get("exif", 0),
+        "metadata": metadata,
+        "given": described(container.given, stream.nested),
+        "digest": container.digest.hex() if container.digest else None,
+        "decode_cost": budgets.decode_cost([prefix for one in stream.all for prefix in one.prefixes], size),
+        "passes": passes,
+    }

@@ -1,0 +1,152 @@
+"""Vectors of what pictures seldom come to: corners of the context coder and of the lattice, streams that only decoding
+refuses.
+
+    python -m tools.corners
+
+writes these alone; `make_vectors.py` writes them with all others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from diffcodec.bitstream import Chunk, Header, StreamReader, read, small, write
+from diffcodec.bitstream.container import Container
+from diffcodec.codecs.ardm import codec as ardm
+from diffcodec.entropy.context import coder as context
+from diffcodec.models import registry
+from diffcodec.models.gaussian import WhitePictures
+from tools import decodable, given_vectors
+
+#: how the context coder codes a picture, by the names of its other vectors
+BODIES: dict[context.Mode, str] = {1: "numbers", 2: "numbers_and_pixels", 3: "colours", 4: "colours_and_pixels"}
+
+
+def ints(planes: np.ndarray) -> np.ndarray:
+    """int32 samples (H, W, C) of which the planes (H, W, 4 C) are made (MODES.md §2)."""
+    height, width, count = planes.shape
+    steps = planes[..., ::-1].reshape(height, width, 4, count // 4)[..., ::-1].swapaxes(2, 3)
+    return np.ascontiguousarray(steps).view("<i4")[..., 0]
+
+
+def shades(height: int, width: int, planes: int, colours: bool) -> np.ndarray:
+    """Planes of bytes that follow one another, with grain or of few colours, uint8 (H, W, planes)."""
+    rng = np.random.default_rng(planes)
+    y, x = np.mgrid[:height, :width]
+    light = 40 + 9 * y + 5 * x if not colours else 70 * ((x // 3 + y // 2) % 3)
+    grain = 0 * light if colours else rng.integers(-1, 2, light.shape)
+    found = [light + grain * (k % 2) + 3 * k for k in range(planes)]
+    return np.clip(np.stack(found, 2), 0, 255).astype(np.uint8)
+
+
+def coded_by(data: bytes, planes: np.ndarray, mode: context.Mode) -> bytes:
+    """A stream whose one pass is of these planes, with the pass in this mode."""
+    palette, indices = context._palette(planes)
+    one_pass = context._encode_mode(np.require(planes, requirements="CW"), palette, indices, mode)
+    assert one_pass is not None
+    chunks = StreamReader().feed(data)
+    if chunks[0].type == "S":
+        header, _, digest, metadata = small.unpack(chunks[0].payload)
+        return write([Chunk("S", small.pack(header, one_pass, digest, metadata))])
+    (at,) = [i for i, chunk in enumerate(chunks) if chunk.type == "P"]
+    return write([*chunks[:at], Chunk("P", one_pass), *chunks[at + 1 :]])
+
+
+def two_colours() -> np.ndarray:
+    """Long runs, rows repeated now and then, dots so near that memory forgets; the "no" of one colour is the other."""
+    rng, two = np.random.default_rng(3), np.zeros((22, 44, 1), np.uint8)
+    for y in range(len(two)):
+        if y and rng.random() < 0.4:
+            two[y] = two[y - 1]
+            continue
+        for _ in range(rng.integers(0, 3)):
+            at = rng.integers(0, 44)
+            two[y, at : at + rng.integers(1, 6)] = 200
+    return two
+
+
+def seven_candidates() -> np.ndarray:
+    """A neighbourhood four times, with another pixel in it each time: the largest context remembers the first, the
+    next the second, the least the third; the neighbours are four others, and the fourth pixel is none of all these."""
+    rng = np.random.default_rng(11)
+    block = rng.integers(8, 20, (6, 16))
+    block[5, 7], block[4, 7:10] = 4, (5, 6, 7)  # W, NW, N, NE
+    image = np.concatenate([block] * 4)
+    for k in range(4):
+        image[6 * k + 5, 8] = k  # the pixel
+    image[6, 8], image[12 + 2, 8] = 20, 21  # five rows above it the second time, three the third
+    return rng.integers(0, 256, (22, 3), np.uint8)[image]
+
+
+def contexts() -> Iterator[tuple[str, bytes]]:
+    yield "context_two_colours", coded_by(decodable.stream(two_colours(), ardm.CONTEXT), two_colours(), 4)
+    seven = seven_candidates()
+    yield "context_seven_candidates", coded_by(decodable.stream(seven, ardm.CONTEXT), seven, 4)
+    for mode, name in BODIES.items():
+        planes = shades(8, 12, 8, mode > 2)
+        made = decodable.stream(ints(planes), ardm.NO_PHOTO)
+        yield f"context_eight_planes_{name}", coded_by(made, planes, mode)
+    six = shades(8, 12, 6, False)
+    shorts = (six[..., :3].astype(np.uint16) << 8 | six[..., 3:]).view(np.int16)
+    yield "context_six_planes", coded_by(decodable.stream(shorts, ardm.NO_PHOTO), six, 1)
+    yield "sixteen_planes_of_shades", decodable.stream(ints(shades(8, 12, 16, False)), ardm.NO_PHOTO)
+
+
+def lattices() -> Iterator[tuple[str, bytes]]:
+    model = registry.load("photo-ardm")
+    row = decodable.photograph(1, 8200)[..., :1]
+    harsh = np.random.default_rng(0).integers(0, 2, (10, 11, 3)).astype(np.uint8) * 255
+    yield "lattice_of_extremes", decodable.stream(harsh, ardm.LATTICE, model, tables=0)
+    yield "lattice_empty_passes", decodable.stream(row, ardm.LATTICE, model, tables=0)
+
+
+def undecodable() -> Iterator[tuple[str, bytes, str]]:
+    """(name, stream, error): what is a stream by SPEC.md §1 and §2 and is refused by whoever decodes it."""
+    yield from ((name, data, "CorruptStream") for name, data in _corrupt())
+    yield from given_vectors.undecodable(decodable.photograph(20, 24))
+    adjusted = dict(decodable.lattices())["adjusted"]
+    yield "given_to_a_lattice", given_vectors.lattice_given(adjusted), "ModelMismatch"
+
+
+def _corrupt() -> Iterator[tuple[str, bytes]]:
+    model, tiny = registry.load("photo-ardm"), decodable.photograph(6, 7)
+    told = read(decodable.stream(tiny, ardm.LATTICE, model, tables=1))
+    digest = told.digest or b""
+    unsaid = replace(told.header, statistics=0)
+    yield "small_with_statistics", write([Chunk("S", small.pack(unsaid, told.passes[0], digest))])
+    yield "statistics_not_told", again(told, unsaid)
+    plain = read(decodable.stream(tiny, ardm.CONTEXT))
+    other = replace(plain.header, statistics=1, fingerprint=bytes(8))
+    yield "statistics_told_of_another_method", again(replace(plain, digest=digest), other)
+    lossy = read(decodable.diffcodec.encode(decodable.photograph(20, 24), "diffc", WhitePictures(), bpp=1.5))
+    yield "statistics_told_of_diffc", again(lossy, replace(lossy.header, statistics=1))
+    yield "diffc_pass_of_nothing", again(replace(lossy, passes=[*lossy.passes, b""]), lossy.header)
+    row = read(dict(lattices())["lattice_empty_passes"])
+    yield "lattice_without_empty_passes", again(replace(row, passes=[p for p in row.passes if p]), row.header)
+
+
+def again(container: Container, header: Header) -> bytes:
+    """The stream under another header."""
+    passes = [Chunk("P", one) for one in container.passes]
+    return write([Chunk("H", header.to_bytes()), *passes, Chunk("E", container.digest or b"")])
+
+
+def write_all(vectors: Path) -> None:
+    for name, data in [*contexts(), *lattices()]:
+        (vectors / "decodable" / f"{name}.dfc").write_bytes(data)
+        (vectors / "decodable" / f"{name}.json").write_text(json.dumps(decodable.described(data)) + "\n")
+    (vectors / "undecodable").mkdir(exist_ok=True)
+    for old in (vectors / "undecodable").iterdir():
+        old.unlink()
+    for name, data, error in undecodable():
+        (vectors / "undecodable" / f"{name}.dfc").write_bytes(data)
+        (vectors / "undecodable" / f"{name}.json").write_text(json.dumps({"error": error}) + "\n")
+
+
+if __name__ == "__main__":
+    write_all(decodable.SPEC / "vectors")

@@ -1,0 +1,131 @@
+"""Vectors of clips, tracks and tokens of 16 bits, and of what only decoding them refuses.
+
+    python -m tools.media_vectors
+
+writes these alone; `make_vectors.py` writes them with all others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import diffcodec
+from diffcodec.bitstream import Chunk, read, write
+from diffcodec.media.clip import Clip
+from diffcodec.media.rows.clip import Colour
+from diffcodec.media.rows.tracks import Column
+from diffcodec.media.tracks import Tracks
+from tools import decodable
+
+
+def clip(sampling: Any, frames: int, height: int, width: int) -> Clip:
+    """A photograph that moves."""
+    wide = decodable.photograph(height, width + frames)
+    y, u, v = np.moveaxis(np.stack([wide[:, n : n + width] for n in range(frames)]), 3, 0)
+    planes = {
+        "RGB": (np.stack([y, u, v], 3),),
+        "YUV420": (y, u[:, ::2, ::2], v[:, ::2, ::2]),
+        "YUV444": (y, u, v),
+    }[sampling]
+    return Clip(planes, sampling, Fraction(30000, 1001), Colour(9, 16, 9, 1, 3))
+
+
+def tracks(frames: int, agents: int, *, wild: bool = False) -> Tracks:
+    """Agents that walk, come and go; ``wild``: numbers of all 64 bits."""
+    rng = np.random.default_rng(frames)
+    values = rng.integers(-30, 31, (frames, agents, 2)).cumsum(0).cumsum(0) // 8
+    if wild:
+        values = rng.integers(-(2**63), 2**63, (frames, agents, 2))
+    columns = Column("x, m", Decimal("0.01"), Decimal("-52.50")), Column("größe", Decimal("1E+3"))
+    names = tuple(f"{n} Ä" for n in range(agents))
+    teams = tuple(("home", "away", "")[n % 3] for n in range(agents))
+    return Tracks(values, columns, rng.random(values.shape) < 0.2, names, teams, Fraction(25, 2))
+
+
+def signals() -> Iterator[tuple[str, Clip | Tracks]]:
+    yield "clip_rgb", clip("RGB", 3, 5, 7)
+    yield "clip_grey", Clip((clip("RGB", 2, 6, 4).planes[0][..., :1].repeat(3, 3),))
+    yield "clip_yuv420", clip("YUV420", 2, 8, 10)
+    yield "clip_yuv420_odd", clip("YUV420", 3, 5, 7)
+    yield "clip_yuv420_one_pixel", clip("YUV420", 1, 1, 1)
+    yield "clip_yuv444", clip("YUV444", 2, 4, 6)
+    yield "tracks", tracks(12, 4)
+    yield "tracks_two_passes", tracks(5, 2, wild=True)
+    yield "tracks_one_frame", tracks(1, 3)
+    yield "tracks_of_no_frames", tracks(0, 2)
+    yield "tracks_of_nobody", Tracks(np.zeros((3, 0, 1), np.int64), (Column("x"),))
+
+
+def described(data: bytes) -> dict[str, Any]:
+    """What a reader must find: fields, samples (of tracks 0 where they are missing) and gaps."""
+    found = diffcodec.inspect(data)
+    samples = diffcodec.decode(data)
+    fields = {key: found[key] for key in ("rate", "colour", "names", "teams", "columns") if key in found}
+    little = np.ma.getdata(samples).astype(samples.dtype.newbyteorder("<"))
+    gaps = np.flatnonzero(np.ma.getmaskarray(samples)).tolist()
+    return {
+        "model": None,
+        "mode": read(data).header.mode,
+        "shape": list(samples.shape),
+        "dtype": little.dtype.str,
+        "samples_sha256": hashlib.sha256(np.ascontiguousarray(little).tobytes()).hexdigest(),
+        "gaps": gaps,
+        "fields": fields,
+    }
+
+
+def with_params(data: bytes, change: Any) -> bytes:
+    """The stream under a header with other parameters."""
+    return again(data, change, [])
+
+
+def again(data: bytes, change: Any, behind: list[Chunk], side: Sequence[Chunk] = ()) -> bytes:
+    """The stream in chunks, with other parameters, some chunks between header and passes, others behind these."""
+    found = read(data)
+    header = replace(found.header, params=change(found.header.params), fingerprint=bytes(8))
+    passes = [Chunk("P", one) for one in found.passes]
+    return write([Chunk("H", header.to_bytes()), *side, *passes, *behind, Chunk("E", bytes(8))])
+
+
+def undecodable() -> Iterator[tuple[str, bytes, str]]:
+    """(name, stream, error)."""
+    some, walk = diffcodec.encode(clip("RGB", 3, 5, 7)), diffcodec.encode(tracks(12, 4))
+    corrupt = "CorruptStream"
+    yield "clip_of_other_frames", with_params(some, lambda p: b"\2" + p[1:]), corrupt
+    yield "clip_of_no_frames", with_params(some, lambda p: b"\0" + p[1:]), corrupt
+    yield "clip_cut", with_params(some, lambda p: p[:7]), corrupt
+    yield "clip_of_another_rate", with_params(some, lambda p: p[:3] + b"\2\4" + p[8:]), corrupt
+    yield "tracks_of_many", with_params(walk, lambda p: b"\xff\xff\xff\xff\x0f" + p[1:]), "LimitExceeded"
+    yield "tracks_of_other_flags", with_params(walk, lambda p: p[:5] + b"\7" + p[6:]), "UnsupportedVersion"
+    at = read(walk).header.params.index(b"\4home")
+    yield "tracks_of_equal_teams", with_params(walk, lambda p: p.replace(b"\4away", b"\4home")), corrupt
+    yield "tracks_of_teams_out_of_order", with_params(walk, lambda p: p[: at + 11] + b"\1\0" + p[at + 13 :]), corrupt
+    yield "tracks_of_no_text", with_params(walk, lambda p: p.replace(b"home", b"\xffome")), corrupt
+    yield "tracks_step_of_0", with_params(walk, lambda p: p.replace(b"x, m\3\2", b"x, m\3\0")), corrupt
+    other = decodable.stream(decodable.photograph(6, 7), decodable.ardm.CONTEXT)
+    yield "clip_behind_a_picture", again(other, bytes, [Chunk("N", some)]), corrupt
+    yield "picture_behind_a_clip", again(some, bytes, [Chunk("N", other)]), corrupt
+    yield "clip_with_a_palette", again(some, bytes, [], [Chunk("C", bytes(3))]), corrupt
+
+
+def write_all(vectors: Path) -> None:
+    for name, signal in signals():
+        data = diffcodec.encode(signal)
+        (vectors / "decodable" / f"{name}.dfc").write_bytes(data)
+        (vectors / "decodable" / f"{name}.json").write_text(json.dumps(described(data), ensure_ascii=False) + "\n")
+    for name, data, error in undecodable():
+        (vectors / "undecodable" / f"{name}.dfc").write_bytes(data)
+        (vectors / "undecodable" / f"{name}.json").write_text(json.dumps({"error": error}) + "\n")
+
+
+if __name__ == "__main__":
+    write_all(decodable.SPEC / "vectors")
