@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Before torch is imported: processes that share the processors take one thread each. Threads of several that wait for
+# one another by turning in circles take three times as long, and processor time of which limits are made with them.
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
