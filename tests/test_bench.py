@@ -21,7 +21,7 @@ import diffcodec
 for package in ("matplotlib", "torchmetrics", "bjontegaard", "scipy"):
     pytest.importorskip(package, reason="needs the extra bench")
 
-from conftest import White  # noqa: E402
+from conftest import White, needs_weights  # noqa: E402
 
 from diffcodec.bench import classical, codecs, features, metrics, ours, report  # noqa: E402
 from diffcodec.bench import run as suite  # noqa: E402
@@ -193,6 +193,17 @@ def test_a_model_by_name() -> None:
     with pytest.raises(diffcodec.DiffcodecError, match="no-such-model"):
         list(codec.points(np.zeros((8, 8, 3), np.uint8), []))
     assert codecs.find("jpeg:x") is codecs.find("nothing") is codecs.find("ardm:") is None
+    assert codecs.find("ardm@3") is codecs.find("diffc@10") is codecs.find("diffc@") is codecs.find("diffc@1:") is None
+
+
+@needs_weights
+def test_efforts_are_codecs_of_their_own() -> None:
+    original = np.tile(np.arange(40, dtype=np.uint8)[:, None, None], (1, 40, 3))
+    for name in ("diffc-mean@1", "diffc-mean@9:photo-vdm"):
+        codec = codecs.find(name)
+        assert codec is not None and codec.name == name
+        (point,) = codec.points(original, [0.5])
+        assert point.size <= 100
 
 
 def test_metrics_know_equal_and_worse(folder: Path) -> None:
@@ -286,7 +297,7 @@ def test_an_archive_is_one_row(folder: Path, tmp_path: Path, monkeypatch: pytest
     assert float(row["bpd"]) == pytest.approx(8000 / (3 * 74_200), abs=1e-5) and float(row["encode_s"]) == 2
 
 
-@pytest.mark.parametrize("name", [c.name for c in codecs.CODECS if c.modules or (c.lossless and c.with_model is None)])
+@pytest.mark.parametrize("name", [c.name for c in codecs.CODECS if c.modules or (c.lossless and c.varied is None)])
 def test_classical_codecs(folder: Path, name: str) -> None:
     codec = codecs.BY_NAME[name]
     if codec.missing():

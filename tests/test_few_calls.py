@@ -157,7 +157,7 @@ def test_the_bundled_way_is_near_the_long_one_and_counted() -> None:
     """Measured on photographs by benchmarks.studies.flow_calls; here on a picture that a test can afford."""
     image = picture().repeat(2, 0).repeat(2, 1)
     data = diffcodec.encode(image, "diffc", bpp=0.5)
-    model = registry.load("photo-vdm", codec="diffc")
+    model = registry.load(codec="diffc")
     assert isinstance(model, Shortened) and model.shortcut is not None
     assert model.shortcut.calls == registry.shortcut_calls(model.fingerprint[:8]) <= 4
     few, many, least = (

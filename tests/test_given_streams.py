@@ -188,7 +188,7 @@ def test_work_and_pixels_count_what_is_nested() -> None:
 
 
 def test_a_model_that_takes_nothing_says_so() -> None:
-    with pytest.raises(ModelMismatch, match="photo-vdm"):
+    with pytest.raises(ModelMismatch, match="photo-octaves"):
         diffcodec.encode(picture(), "diffc", bpp=4, given=base_of(Box(4)))
     with pytest.raises(ModelMismatch, match="takes no text"):
         diffcodec.encode(picture(), "diffc", bpp=4, prompt="a field")

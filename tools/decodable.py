@@ -42,7 +42,7 @@ from tools import given_vectors
 
 SPEC = Path(__file__).parent.parent / "bitstream_spec"
 sys.path.append(str(SPEC))
-from dfc_decoder import Models, vdm  # noqa: E402
+from dfc_decoder import Models, octaves_of, vdm  # noqa: E402
 from dfc_decoder.ans import Stack  # noqa: E402
 from dfc_decoder.archive import Fields  # noqa: E402
 from dfc_decoder.ordered import Masked  # noqa: E402
@@ -228,6 +228,8 @@ def lossy() -> Iterator[tuple[str, bytes]]:
     yield "diffc_wide_coarse", diffcodec.encode(photograph(68, 65), "diffc", white, bpp=1.2, effort=3)
     yield "diffc_wide_coarse_grey", diffcodec.encode(photograph(64, 70)[..., 0], "diffc", white, bpp=0.6)
     yield "diffc_wide_photo_vdm", diffcodec.encode(photograph(30, 36), "diffc", "photo-vdm", bpp=2.0)
+    octaves = diffcodec.encode(photograph(64, 66), "diffc", "photo-octaves", bpp=0.12, effort=1)
+    yield "diffc_wide_photo_octaves", octaves
     yield from given_vectors.decodable(photo, drawing(20, 24)[..., :1])
 
 
@@ -244,7 +246,8 @@ def numbers(chained: bytes) -> dict[str, Any]:
     """Known answers in the middle: vectors/README.md tells what each is. ``chained``: the archive of that name."""
     return {
         "noise": _noise(), "trellis": _trellis(), "polar": _polar(), "remainder": _remainder(), "lattice": _lattice(),
-        "unet": _unet(), "unet_exact": _unet_exact(), "masked": _masked(), "chain": _chain(chained),
+        "unet": _unet(), "octaves": _octaves(), "unet_exact": _unet_exact(), "masked": _masked(),
+        "chain": _chain(chained),
     }  # fmt: skip
 
 
@@ -327,6 +330,13 @@ def _unet() -> list[dict[str, Any]]:
         found = {"logsnr": logsnr, "embedding": net.e[:4].tolist(), "first": [*first[:2], *first[32:34]]}
         out.append(found | {"eps": eps[:, 5, 6].tolist()})
     return out
+
+
+def _octaves() -> list[dict[str, Any]]:
+    """eps_hat of photo-octaves in double, of noise, at log-SNRs of either stretch: at row 5, column 6 of each plane."""
+    config, tensors = MODELS.find(registry.load("photo-octaves", codec="diffc").fingerprint)
+    model, z = octaves_of(config, tensors, MODELS), _latent(3, 67, 70).astype(np.float64)
+    return [{"logsnr": at, "eps": model.eps(z, at)[:, 5, 6].tolist()} for at in (-4.5, 0.7)]
 
 
 def _unet_exact() -> list[dict[str, Any]]:

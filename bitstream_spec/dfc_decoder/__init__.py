@@ -11,6 +11,7 @@ import numpy as np
 
 from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
 from .models import Models
+from .octaves import Octaves
 from .refused import Refused, refuse
 from .unet import FloatUNet, White
 
@@ -101,6 +102,14 @@ def _ardm(
     return photo, _extra(last, shape[0], shape[1], planes.n_extra)
 
 
+def octaves_of(config: dict[str, Any], tensors: dict[str, np.ndarray], models: Models) -> Octaves:
+    """Of a configuration, whose denoiser is another model."""
+    of, its = models.find(bytes.fromhex(config["fingerprint"]), config["of"])
+    if of["architecture"] != "vdm-unet-1":
+        refuse("ModelMismatch", f"this reader has no eps_hat of architecture {of['architecture']}")
+    return Octaves(tensors, config, FloatUNet(its, of))
+
+
 def _diffc(
     found: dict[str, Any], planes: Any, passes: list[bytes], shape: tuple[int, int, int], models: Models
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +119,11 @@ def _diffc(
     if params and (params[0] in (1, 3)) != bool(found["digest"]):
         refuse("CorruptStream", "a digest where none belongs, or none where one does")
     config, tensors = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
-    known = {"white": lambda: White(), "vdm-unet-1": lambda: FloatUNet(tensors, config)}
+    known = {
+        "white": lambda: White(),
+        "vdm-unet-1": lambda: FloatUNet(tensors, config),
+        "octaves-1": lambda: octaves_of(config, tensors, models),
+    }
     if config["architecture"] not in known:
         refuse("ModelMismatch", f"this reader has no eps_hat of architecture {config['architecture']}")
     model = known[config["architecture"]]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..codecs.diffc.effort import EFFORTS
 from . import classical, ours
 from .point import Codec, Point
 
@@ -14,11 +15,14 @@ BY_NAME = {codec.name: codec for codec in CODECS}
 
 
 def find(name: str) -> Codec | None:
-    """The codec of a name, or of NAME:MODEL where the codec takes a model of ours; None if there is none."""
+    """The codec of a name, or of KIND[@EFFORT][:MODEL] where it takes a model of ours; None if there is none."""
     if name in BY_NAME:
         return BY_NAME[name]
-    kind, _, model = name.partition(":")
+    kind, colon, model = name.partition(":")
+    kind, at, effort = kind.partition("@")
     codec = BY_NAME.get(kind)
-    if codec is None or codec.with_model is None or not model:
+    if codec is None or codec.varied is None or (colon and not model):
         return None
-    return replace(codec, name=name, points=codec.with_model(model))
+    if at and not (codec.efforts and effort.isdecimal() and int(effort) in EFFORTS):
+        return None
+    return replace(codec, name=name, points=codec.varied(model or None, int(effort) if at else None))

@@ -68,10 +68,10 @@ _SHOWN = {
 }
 
 
-def _diffc(name: str, model: str | None = None) -> Points:
+def _diffc(name: str, model: str | None = None, effort: int | None = None) -> Points:
     def points(original: np.ndarray, rates: Sequence[float]) -> Iterator[Point]:
         how = _SHOWN[name]
-        for one in _streams(original, tuple(sorted(rates)), model):
+        for one in _streams(original, tuple(sorted(rates)), model, effort):
             image, shown_s = one.show(how)
             yield Point(one.size, image, one.encode_s, one.taken_s + shown_s, f"realism {how.realism:g}", one.rate)
 
@@ -120,15 +120,17 @@ class Remembering:
         return eps
 
 
-_last: list[tuple[tuple[bytes, tuple[float, ...], str | None], list[_Stream]]] = []
+_last: list[tuple[tuple[object, ...], list[_Stream]]] = []
 
 
-def _streams(original: np.ndarray, rates: tuple[float, ...], model: str | None) -> list[_Stream]:
+def _streams(
+    original: np.ndarray, rates: tuple[float, ...], model: str | None, effort: int | None
+) -> list[_Stream]:
     """A stream for every rate that the model reaches; kept for another reconstruction of the same picture.
 
     Coded anew for each, as who asks for one would: the beginning of a longer stream was made with longer steps.
     """
-    key = (original.tobytes(), rates, model)
+    key = (original.tobytes(), rates, model, effort)
     if _last and _last[0][0] == key:
         return _last[0][1]
     warm("diffc", model)
@@ -137,7 +139,7 @@ def _streams(original: np.ndarray, rates: tuple[float, ...], model: str | None) 
     for rate in rates:
         start = time.perf_counter()
         try:
-            data = api.encode(original, "diffc", network.model, bpp=rate)
+            data = api.encode(original, "diffc", network.model, bpp=rate, effort=effort)
         except InputError as error:  # more than the model can tell of this picture
             if "ask for less" not in str(error):
                 raise
@@ -163,12 +165,8 @@ def _shown(receiver: Any, network: Remembering, how: Reconstruction) -> tuple[np
     return image.repeat(3 // image.shape[2], 2), time.perf_counter() - start + network.saved
 
 
-def _models(make: Callable[..., Points], *args: str) -> Callable[[str], Points]:
-    return lambda model: make(*args, model)
-
-
 CODECS = (
-    Codec("ardm", True, _ardm(), with_model=_models(_ardm)),
-    Codec("vdm-archive", True, _archive(), archive=True, with_model=_models(_archive)),
-    *(Codec(name, False, _diffc(name), with_model=_models(_diffc, name)) for name in _SHOWN),
+    Codec("ardm", True, _ardm(), varied=lambda model, _: _ardm(model)),
+    Codec("vdm-archive", True, _archive(), archive=True, varied=lambda model, _: _archive(model)),
+    *(Codec(name, False, _diffc(name), varied=functools.partial(_diffc, name), efforts=True) for name in _SHOWN),
 )

@@ -52,7 +52,8 @@ class Codec:
                 where there is none; one file if lossless. An archive takes the list of all originals instead, and its
                 one point has no image: it checks for itself that the same pictures come back.
     modules:    that must be there; those that are plugins register with Pillow when imported.
-    with_model: ``points`` of another of our models.
+    varied:     ``points`` of another of our models (None: the default one), at another effort (None: the default one).
+    efforts:    whether it has any.
     """
 
     name: str
@@ -60,7 +61,8 @@ class Codec:
     points: Points
     modules: tuple[str, ...] = ()
     archive: bool = False
-    with_model: Callable[[str], Points] | None = None
+    varied: Callable[[str | None, int | None], Points] | None = None
+    efforts: bool = False
 
     def missing(self) -> str:
         """Why this codec cannot run here; empty if it can."""

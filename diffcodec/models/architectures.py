@@ -29,7 +29,7 @@ class Weights:
 
     tensors: of the weights file, finite numbers. config: of the card. fingerprint: over both. device: a name, "auto"
     as well. runtime: the kernels that are wished for, "auto", or one of the architecture's own names. flow: of the
-    card, how a diffusion comes to a picture in few calls; None where nobody fitted it.
+    card, how a diffusion comes to a picture in few calls; None where nobody fitted it. folder: of the weights file.
     """
 
     tensors: dict[str, Tensor]
@@ -39,6 +39,7 @@ class Weights:
     device: str = "auto"
     runtime: str = "auto"
     flow: dict[str, Any] | None = None
+    folder: Path | None = None
 
     def fields(self, *others: str) -> dict[str, Any]:
         """The configuration but for its architecture's name and ``others``: the shape of the network."""
@@ -61,6 +62,7 @@ def _by(module: str) -> Loader:
 ARCHITECTURES: dict[str, Loader] = {
     "lattice-ardm-1": _by(".lattice.model"),
     "masked-unet-exact-1": _by(".masked.exact"),
+    "octaves-1": _by(".octaves"),
     "tokens-1": _by(".tokens"),
     "vdm-unet-1": _by(".unet.model"),
     "vdm-unet-exact-1": _by(".unet.model"),
@@ -111,14 +113,14 @@ def read(path: Path, device: str, runtime: str) -> Model:
         raise ModelNotFound(f"'{path.name}' or its card cannot be read: {error.strerror}") from error
     device_of(device)
     try:
-        return _built(weights, json.loads(text), device, runtime)
+        return _built(weights, json.loads(text), device, runtime, path.parent)
     except MemoryError:
         raise
     except Exception as error:  # whatever is wrong with a file, it is no model
         raise ModelMismatch(f"'{path.name}' is not a model this version can run: {first_line(error)}") from error
 
 
-def _built(weights: bytes, card: dict[str, Any], device: str, runtime: str) -> Model:
+def _built(weights: bytes, card: dict[str, Any], device: str, runtime: str, folder: Path) -> Model:
     """Raises any error."""
     from safetensors.torch import load as load_safetensors
 
@@ -134,7 +136,7 @@ def _built(weights: bytes, card: dict[str, Any], device: str, runtime: str) -> M
     with outside_inference():
         tensors = load_safetensors(weights)
         checks.finite(tensors)
-        made = Weights(tensors, config, name, fingerprint, device, runtime, card.get("flow"))
+        made = Weights(tensors, config, name, fingerprint, device, runtime, card.get("flow"), folder)
         return ARCHITECTURES[config["architecture"]](made)
 
 

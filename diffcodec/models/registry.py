@@ -26,7 +26,7 @@ from .protocols import DiffusionModel, MaskedModel, Model, PhaseModel
 __all__ = ["DEFAULT", "FOLDER", "KINDS", "SOURCES", "Wanted", "cards", "fingerprint_of", "load", "name_of", "register"]
 
 FOLDER = Path(__file__).parent / "weights"
-DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-vdm", "vdm": "photo-vdm-exact"}
+DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-octaves", "vdm": "photo-vdm-exact"}
 #: what a codec codes with: kinds of models
 KINDS: dict[str, tuple[type[Model], ...]] = {
     "ardm": (PhaseModel, MaskedModel),

@@ -214,6 +214,14 @@ def test_float_network() -> None:
         assert np.abs(eps - known["eps"]).max() < 0.05  # where it runs in bfloat16; 1e-4 in float32
 
 
+def test_a_network_at_several_sizes() -> None:
+    model = registry.load("photo-octaves", device="cpu", codec="diffc")
+    z = torch.from_numpy(channel.normals(1, 0, 0, 3 * 67 * 70).reshape(1, 3, 67, 70).astype(np.float32))
+    for known in NUMBERS["octaves"]:
+        eps = model.predict(z, torch.tensor(known["logsnr"]))[0, :, 5, 6].numpy()
+        assert np.abs(eps - known["eps"]).max() < 0.05
+
+
 def test_integer_network() -> None:
     model = registry.load("photo-vdm-exact", device="cpu", codec="vdm")
     for known in NUMBERS["unet_exact"]:

@@ -314,19 +314,24 @@ def _recipes() -> dict[str, Recipe]:
             EXACT, lambda: Picture(drawing(60, 44, 2, 22, 200).reshape(60, 88).view(np.uint16), "I;16")
         ),
         "palette-metadata.dfc": stream(EXACT, lambda: with_metadata(drawing(16, 16, 3, 20))),
-        "diffc-rgb.dfc": stream(LOSSY, lambda: photograph(64, 64), codec="diffc", bpp=1.0, device="cpu"),
+        "diffc-rgb.dfc": stream(LOSSY, lambda: photograph(64, 64), model="photo-vdm", bpp=1.0, device="cpu"),
+        "diffc-octaves.dfc": stream(LOSSY, lambda: photograph(80, 72), model="photo-octaves", bpp=0.5, device="cpu"),
         "diffc-grey.dfc": stream(
-            LOSSY, lambda: photograph(40, 48)[..., 1], codec="diffc", bpp=1.2, device="cpu", seed=7
+            LOSSY, lambda: photograph(40, 48)[..., 1], model="photo-vdm", bpp=1.2, device="cpu", seed=7
         ),
         "diffc-rgba.dfc": stream(
             LOSSY,
             lambda: np.dstack([photograph(48, 48), drawing(48, 48, 1, 21)]),
-            codec="diffc",
+            model="photo-vdm",
             psnr=28.0,
             device="cpu",
         ),
-        "diffc-exact-rgb.dfc": stream(PINNED, lambda: photograph(24, 24), codec="diffc", device="cpu"),
-        "diffc-exact-grey.dfc": stream(PINNED, lambda: photograph(16, 20)[..., 0], codec="diffc", device="cpu"),
+        "diffc-exact-rgb.dfc": stream(
+            PINNED, lambda: photograph(24, 24), codec="diffc", model="photo-vdm", device="cpu"
+        ),
+        "diffc-exact-grey.dfc": stream(
+            PINNED, lambda: photograph(16, 20)[..., 0], codec="diffc", model="photo-vdm", device="cpu"
+        ),
         "archive-exact.dfca": archive(EXACT, mixture, names=NAMES, model="photo-vdm-exact", steps=4, group=6),
         "archive-cifar10.dfca": archive(
             EXACT, lambda: [scene(8, 8, 3, 60 + n) for n in range(12)], model="cifar10-vdm", steps=3
