@@ -110,13 +110,15 @@ def test_the_bundled_one_errs_less_than_its_denoiser():
 
     model = registry.load("photo-octaves", device="cpu", codec="diffc")
     of = registry.load("photo-vdm", device="cpu", codec="diffc")
-    x = model.to_latent(torch.from_numpy(data.astronaut()[100:228, 100:260]).permute(2, 0, 1)[None])
-    for at in (-4.0, 0.0, 2.0):
+    whole = model.to_latent(torch.from_numpy(data.astronaut()[100:356, 100:364]).permute(2, 0, 1)[None])
+    for at, side in ((-4.0, 256), (0.0, 128), (2.0, 64)):
+        x = whole[..., :side, :side]
         z = diffuse(x, torch.tensor(at), noise(*x.shape))
         own, its = (float((samplers.mean(m.predict, z, at) - x).square().sum()) for m in (model, of))
-        assert own < its
-    small = z[..., :32, :40]
-    assert torch.equal(model.predict(small, torch.tensor(0.0)), of.predict(small, torch.tensor(0.0)))
+        assert own < its, at
+    for at, side in ((-4.0, 128), (0.0, 48), (8.0, 256)):
+        z, t = whole[..., :side, :side], torch.tensor(at)
+        assert torch.equal(model.predict(z, t), of.predict(z, t)), at
 
 
 @needs_weights

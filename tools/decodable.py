@@ -228,7 +228,7 @@ def lossy() -> Iterator[tuple[str, bytes]]:
     yield "diffc_wide_coarse", diffcodec.encode(photograph(68, 65), "diffc", white, bpp=1.2, effort=3)
     yield "diffc_wide_coarse_grey", diffcodec.encode(photograph(64, 70)[..., 0], "diffc", white, bpp=0.6)
     yield "diffc_wide_photo_vdm", diffcodec.encode(photograph(30, 36), "diffc", "photo-vdm", bpp=2.0)
-    octaves = diffcodec.encode(photograph(64, 66), "diffc", "photo-octaves", bpp=0.12, effort=1)
+    octaves = diffcodec.encode(photograph(64, 66), "diffc", "photo-octaves", max_bytes=110, effort=1)
     yield "diffc_wide_photo_octaves", octaves
     yield from given_vectors.decodable(photo, drawing(20, 24)[..., :1])
 
@@ -335,8 +335,11 @@ def _unet() -> list[dict[str, Any]]:
 def _octaves() -> list[dict[str, Any]]:
     """eps_hat of photo-octaves in double, of noise, at log-SNRs of either stretch: at row 5, column 6 of each plane."""
     config, tensors = MODELS.find(registry.load("photo-octaves", codec="diffc").fingerprint)
-    model, z = octaves_of(config, tensors, MODELS), _latent(3, 67, 70).astype(np.float64)
-    return [{"logsnr": at, "eps": model.eps(z, at)[:, 5, 6].tolist()} for at in (-4.5, 0.7)]
+    model, out = octaves_of(config, tensors, MODELS), []
+    for at, height, width in ((-4.5, 259, 256), (0.7, 67, 70)):
+        eps = model.eps(_latent(3, height, width).astype(np.float64), at)
+        out.append({"logsnr": at, "height": height, "width": width, "eps": eps[:, 5, 6].tolist()})
+    return out
 
 
 def _unet_exact() -> list[dict[str, Any]]:

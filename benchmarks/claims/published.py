@@ -1,9 +1,9 @@
 """DiffC `mean` on Kodak against the published curves of other codecs: BD-rate by PSNR, and dB at given rates.
 
-    python -m benchmarks.claims.published [--save]
+    python -m benchmarks.claims.published [--report REPORT] [--codec diffc-mean@9] [--save]
 
-Reads benchmarks/results/kodak/summary.csv (whole files, means of 24 pictures) and benchmarks/published/kodak.csv;
-nothing is measured. BD-rate is over the qualities that both curves have, in percent of the other codec's rate: below 0
+Reads benchmarks/results/kodak/summary.csv (whole files, means of 24 pictures), or that of another report of
+`diffcodec bench` of Kodak, and benchmarks/published/kodak.csv; nothing is measured. BD-rate is over the qualities that both curves have, in percent of the other codec's rate: below 0
 DiffC takes fewer bits. A difference in dB is DiffC's PSNR less the other's, linear in log(bpp) between their points.
 Needs the extra "bench" (bjontegaard).
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import math
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
@@ -20,13 +21,12 @@ from benchmarks.common import RESULTS, ROOT, arguments, save
 from diffcodec.bench.report import bd_rate
 
 RATES = (0.1, 0.25, 0.5, 1.0, 2.0)
-OURS = "diffc-mean"
 
 
-def curves() -> tuple[list[dict[str, float]], dict[str, list[dict[str, float]]]]:
+def curves(report: Path, codec: str) -> tuple[list[dict[str, float]], dict[str, list[dict[str, float]]]]:
     """Points {bpp, psnr} of DiffC, and of every published codec, by rising rate."""
-    with open(RESULTS / "kodak" / "summary.csv", newline="") as file:
-        ours = [row for row in csv.DictReader(file) if row["codec"] == OURS]
+    with open(report / "summary.csv", newline="") as file:
+        ours = [row for row in csv.DictReader(file) if row["codec"] == codec]
     with open(ROOT / "benchmarks" / "published" / "kodak.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     published = {
@@ -45,8 +45,10 @@ def at(points: list[dict[str, float]], bpp: float) -> float:
 
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--report", type=Path, default=RESULTS / "kodak", help="of diffcodec bench")
+    parser.add_argument("--codec", default="diffc-mean")
     options = parser.parse_args()
-    ours, published = curves()
+    ours, published = curves(options.report, options.codec)
     # the suite's own rates lie a little below their targets: the first is 0.099 for 0.1
     first = max(RATES[0], ours[0]["bpp"])
     table = [["codec", "bd_rate_percent", *(f"db_at_{rate:g}" for rate in RATES)]]

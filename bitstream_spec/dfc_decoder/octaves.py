@@ -9,7 +9,7 @@ import numpy as np
 
 from .unet import FloatUNet
 
-OCTAVES, SMALLEST = 5, 64
+OCTAVES = 5
 
 
 def averages(x: np.ndarray, k: int) -> np.ndarray:
@@ -55,9 +55,9 @@ class Octaves:
 
     def eps(self, z: np.ndarray, logsnr: float) -> np.ndarray:
         _, H, W = z.shape
-        number = max([0, *(n for n, (start, _) in enumerate(self.stretches) if start <= logsnr)])
-        factors = self.stretches[number][1]
-        if factors == [1] or min(H, W) < SMALLEST:
+        number = max([0, *(n for n, (start, _, _) in enumerate(self.stretches) if start <= logsnr)])
+        _, factors, least = self.stretches[number]
+        if factors == [1] or min(H, W) < least:
             return self.of.eps(z, logsnr)
         side = 2**OCTAVES
         parts = [self.answer(z, logsnr, k, k == min(factors)) for k in factors]

@@ -31,7 +31,6 @@ from .protocols import DiffusionModel
 from .settings import held
 
 OCTAVES = 5  #: of Haar's wavelet that have weights of their own, and the rest
-SMALLEST = 64  #: pictures of a shorter side have too few points at the lower sizes: the denoiser alone
 BLOCK = 1 << OCTAVES  #: sides are continued to multiples of it while octaves are parted
 FINE = 8  #: texture is what differs from the averages of such blocks
 SMOOTH, GRAINY = -4.0, -2.0  #: log10 of its mean square, where f is 0 and 1
@@ -41,13 +40,15 @@ SMOOTH, GRAINY = -4.0, -2.0  #: log10 of its mean square, where f is 0 and 1
 class Stretch:
     """From the log-SNR ``start`` on: the sizes that are asked, and what each answer counts.
 
-    factors: k of each, 1 is full size. levels: log-SNRs, rising; between them weights go in straight lines.
+    factors: k of each, 1 is full size. side: pictures of a shorter one have too few points at these sizes: the denoiser
+    alone. levels: log-SNRs, rising; between them weights go in straight lines.
     weights: float32 (levels, OCTAVES + 1, 2, 2 factors), from the finest octave to the rest, lightness and colour; w of
     each factor, then w'.
     """
 
     start: float
     factors: tuple[int, ...]
+    side: int
     levels: tuple[float, ...]
     weights: np.ndarray
 
@@ -71,11 +72,11 @@ def load(weights: Weights) -> Octaves:
     if not isinstance(of, DiffusionModel) or of.fingerprint.hex() != config["fingerprint"]:
         raise ValueError(f"'{config['of']}' beside it is another model than it was made for")
     stretches = []
-    for k, (start, factors) in enumerate(config["stretches"]):
+    for k, (start, factors, side) in enumerate(config["stretches"]):
         levels, table = (weights.tensors[f"{k}.{name}"].float().numpy() for name in ("levels", "weights"))
         if table.shape != (len(levels), OCTAVES + 1, 2, 2 * len(factors)) or not (np.diff(levels) > 0).all():
             raise ValueError(f"its weights from log-SNR {start:g} on are of another shape")
-        stretches.append(Stretch(start, tuple(factors), tuple(levels.tolist()), table))
+        stretches.append(Stretch(start, tuple(factors), side, tuple(levels.tolist()), table))
     shortcut = None if weights.flow is None else samplers.Multistep.of(**weights.flow)
     return Octaves(of, stretches, weights.name, weights.fingerprint, shortcut)
 
@@ -106,7 +107,7 @@ class Octaves(Denoiser):
         at = float(logsnr)
         starts = [stretch.start for stretch in self.stretches]
         stretch = self.stretches[max(0, bisect.bisect_right(starts, at) - 1)]
-        if stretch.factors == (1,) or min(z.shape[2:]) < SMALLEST:
+        if stretch.factors == (1,) or min(z.shape[2:]) < stretch.side:
             return self.of.predict(z, logsnr)
         return self._together(z, at, stretch)
 

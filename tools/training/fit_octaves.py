@@ -22,12 +22,12 @@ from diffcodec.models.architectures import fingerprint_of
 from tools.training.photo_data import load_tiles
 from tools.training.train_vdm import stacked
 
-#: (from log-SNR, sizes that are asked, at which log-SNRs): full size costs most where it tells least
+#: (from log-SNR, sizes that are asked, of pictures of this side, fitted at these log-SNRs): full size costs most where it tells least
 STRETCHES = (
-    (-8.0, (2, 4, 8), (-8, -6, -5, -4, -3, -2)),
-    (-2.0, (1, 2, 4), (-2, -1, 0, 1, 2, 3, 4)),
-    (4.0, (1, 4), (4, 5, 6)),
-    (6.0, (1,), (6,)),
+    (-8.0, (2, 4, 8), 256, (-8, -6, -5, -4, -3, -2)),
+    (-2.0, (1, 2, 4), 64, (-2, -1, 0, 1, 2, 3, 4)),
+    (4.0, (1, 4), 64, (4, 5, 6)),
+    (6.0, (1,), 0, (6,)),
 )
 ALONE = np.tile([1.0, 0.0], (octaves.OCTAVES + 1, 2, 1))  #: weights of one answer as it is
 
@@ -47,7 +47,7 @@ def main() -> None:
     x = [of.to_latent(stacked([(_middle(large[k], args.side), None)])) for k in chosen]
     held, fitted = x[::3], [one for k, one in enumerate(x) if k % 3]
     tensors: dict[str, torch.Tensor] = {}
-    for number, (_, factors, levels) in enumerate(STRETCHES):
+    for number, (_, factors, _, levels) in enumerate(STRETCHES):
         tables = []
         for level in levels:
             kept, other = (octaves.gather(of, part, float(level), factors) for part in (fitted, held))
@@ -57,7 +57,7 @@ def main() -> None:
             tables.append((kept + other).weights())
         tensors[f"{number}.levels"] = torch.tensor(levels, dtype=torch.float32)
         tensors[f"{number}.weights"] = torch.from_numpy(np.stack(tables)).float()
-    stretches = [[start, list(factors)] for start, factors, _ in STRETCHES]
+    stretches = [[start, list(factors), side] for start, factors, side, _ in STRETCHES]
     config = {"architecture": "octaves-1", "of": of.name, "fingerprint": of.fingerprint.hex(), "stretches": stretches}
     save_file(tensors, args.out)
     fingerprint = fingerprint_of(args.out.read_bytes(), config).hex()
