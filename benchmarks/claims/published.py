@@ -3,8 +3,9 @@
     python -m benchmarks.claims.published [--report REPORT] [--codec diffc-mean@9] [--save]
 
 Reads benchmarks/results/kodak/summary.csv (whole files, means of 24 pictures), or that of another report of
-`diffcodec bench` of Kodak, and benchmarks/published/kodak.csv; nothing is measured. BD-rate is over the qualities that both curves have, in percent of the other codec's rate: below 0
-DiffC takes fewer bits. A difference in dB is DiffC's PSNR less the other's, linear in log(bpp) between their points.
+`diffcodec bench` of Kodak, and benchmarks/published/kodak.csv; nothing is measured. BD-rate is over the qualities that
+both curves have, in percent of the other codec's rate: below 0 DiffC takes fewer bits. A difference in dB is DiffC's
+PSNR less the other's, linear in log(bpp) between their points.
 Needs the extra "bench" (bjontegaard).
 """
 

@@ -5,8 +5,8 @@
 Averages of k x k blocks of z_t are z of the k times smaller picture at log-SNR + 2 ln k, so the network can be asked
 there too. Its answers at the sizes of SIZES are put together octave by octave with weights of least squares for each
 log-SNR (`models.octaves`), fitted to two thirds of the training tiles. What is told is the squared error of the other
-tiles, or of the pictures in a folder, whose middles are taken; nothing is fitted to these. `bundled`: of `photo-octaves`
-as it is shipped, whose weights were fitted to other tiles of the same photographs.
+tiles, or of the pictures in a folder, whose middles are taken; nothing is fitted to these. `bundled`: that of
+`photo-octaves`, whose weights were fitted to other tiles of the same photographs.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ from diffcodec.models.architectures import fingerprint_of
 from tools.training.photo_data import load_tiles
 from tools.training.train_vdm import stacked
 
-#: (from log-SNR, sizes that are asked, of pictures of this side, fitted at these log-SNRs): full size costs most where it tells least
+#: (from log-SNR, sizes that are asked, of pictures of this side or more, log-SNRs to fit at): full size costs most
+#: where it tells least
 STRETCHES = (
     (-8.0, (2, 4, 8), 256, (-8, -6, -5, -4, -3, -2)),
     (-2.0, (1, 2, 4), 64, (-2, -1, 0, 1, 2, 3, 4)),
