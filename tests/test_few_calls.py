@@ -184,6 +184,33 @@ def test_the_command_takes_a_decoder(run, tmp_path: Path) -> None:
     assert code == 1 and "no model 'nowhere'" in error
 
 
+def test_another_denoiser_goes_on_with_the_way() -> None:
+    """The stream's own tells E[x|z_t], and no more; the few calls behind it are the other's, and so is no byte."""
+    asked: list[str] = []
+
+    class Asked(White):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.called = name
+
+        def predict(self, z: torch.Tensor, logsnr: torch.Tensor) -> torch.Tensor:
+            asked.append(self.called)
+            return super().predict(z, logsnr)
+
+    class Followed(Asked):
+        shortcut = Multistep.of([1.5, 4], 2, [[0, 0.5, 0.5]])
+        further = Asked("further")
+
+    data = diffcodec.encode(picture(), "diffc", model=White(), bpp=1)
+    for realism, calls in ((0, 0), (0.5, 2), (1, 2)):
+        asked.clear()
+        diffcodec.decode(data, model=Followed("own"), realism=realism)
+        assert asked[-1 - calls :] == ["own", *["further"] * calls] and asked.count("further") == calls
+    asked.clear()
+    diffcodec.decode(data, model=White(), decoder=Followed("decoder"), realism=1)
+    assert asked == ["decoder", "further", "further"]
+
+
 def test_least_squares_of_the_fit() -> None:
     generator = torch.Generator().manual_seed(0)
     changes = [torch.randn(3, 3, 8, 8, generator=generator) for _ in range(2)]

@@ -98,6 +98,11 @@ class Octaves(Denoiser):
         self.logsnr_min, self.logsnr_max = of.logsnr_min, of.logsnr_max
 
     @property
+    def further(self) -> DiffusionModel:
+        """The denoiser alone: what follows E[x|z_t] is texture, of which smaller sizes make too little."""
+        return self.of
+
+    @property
     def arithmetic(self) -> str:
         """As the denoiser's."""
         return self.of.arithmetic

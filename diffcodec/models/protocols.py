@@ -238,6 +238,16 @@ class Shortened(DiffusionModel, Protocol):
         ...
 
 
+@runtime_checkable
+class Continued(DiffusionModel, Protocol):
+    """A denoiser from whose E[x|z_t] on another one finds the picture of `flow`: it knows textures better."""
+
+    @property
+    def further(self) -> DiffusionModel:
+        """That one, of the same x."""
+        ...
+
+
 def bfloat16_serves(device: str) -> bool:
     """Whether a kind of device multiplies bfloat16 itself.
 

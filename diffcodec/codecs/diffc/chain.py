@@ -13,7 +13,7 @@ from torch import Tensor
 from ...channel.noise import Key, Part, Purpose, normals
 from ...diffusion import samplers
 from ...diffusion.process import Step
-from ...models.protocols import DiffusionModel, Shortened
+from ...models.protocols import Continued, DiffusionModel, Shortened
 from ...runtime.errors import ModelMismatch
 from ..reconstruction import DEFAULT, LINE, Decoder, Reconstruction
 from .spread import UNIT
@@ -82,11 +82,16 @@ class Chain:
 
     def _flow(self, decoder: Decoder | None) -> Tensor:
         """x at the end of the ODE, as the decoder finds it or the model. Raises ModelMismatch for other latents."""
-        model, predict = self.model, self._predict
+        model, first = self.model, self._predict
         if decoder is not None and decoder.model is not None:
-            model, predict = decoder.model, decoder.model.predict
+            model, first = decoder.model, decoder.model.predict
             if (model.pixels, model.latent_shape(self.size)) != (self.model.pixels, self.shape):
                 raise ModelMismatch(f"decoder '{model.name}' works on other latents than the stream's model")
+        further = (model.further if isinstance(model, Continued) else model).predict
+
+        def predict(z: Tensor, logsnr: Tensor) -> Tensor:
+            return first(z, logsnr) if z is self.z else further(z, logsnr)
+
         whole = decoder is not None and decoder.model is None
         shortcut = model.shortcut if isinstance(model, Shortened) and not whole else None
         at = min(self.logsnr, model.logsnr_max)
