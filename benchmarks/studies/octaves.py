@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.common import arguments, centre, save, tiles
+from benchmarks.common import about, arguments, centre, command, kept, note, save, tiles
 from diffcodec.diffusion import samplers
 from diffcodec.diffusion.process import diffuse
 from diffcodec.models import octaves, registry
@@ -28,6 +29,8 @@ from diffcodec.models.protocols import DiffusionModel
 
 #: k of the sizes that are asked
 SIZES: tuple[tuple[int, ...], ...] = ((1,), (1, 2), (1, 4), (1, 2, 4), (1, 2, 4, 8), (2, 4, 8), (4, 8))
+CURVES = "curves.png"
+SHOWN = ("1", "1 4", "1 2 4", "2 4 8", "bundled")  #: in the plot
 
 
 def as_x(pixels: np.ndarray) -> Tensor:
@@ -74,7 +77,7 @@ def main() -> None:
         weights = {sizes: octaves.gather(of, fitted, logsnr, sizes).weights() for sizes in SIZES}
         for name, pictures in held.items():
             alone = error(of, pictures, logsnr)
-            row: dict[str, object] = {"pictures": name, "log-SNR": logsnr}
+            row: dict[str, Any] = {"pictures": name, "log-SNR": logsnr}
             for sizes in SIZES:
                 left = octaves.gather(of, pictures, logsnr, sizes).error(weights[sizes])
                 row[" ".join(map(str, sizes))] = left / alone
@@ -82,6 +85,35 @@ def main() -> None:
             rows.append(row)
             print(", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
     save(args.save, rows, 4)
+    if args.save is not None:
+        draw(rows, kept(CURVES))
+        note(kept(CURVES).parent, [CURVES], about(command()))
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """What is left of the squared error by log-SNR, a panel for each set of pictures."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = list(dict.fromkeys(row["pictures"] for row in rows))
+    figure, axes = plt.subplots(1, len(names), figsize=(4.8 * len(names), 4), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        own = [row for row in rows if row["pictures"] == name]
+        for sizes in SHOWN:
+            axis.plot([row["log-SNR"] for row in own], [row[sizes] for row in own], marker="o", label=sizes)
+        axis.axhline(1, color="black", linewidth=0.8)
+        axis.set_ylim(0.7, 1.1)
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel("log-SNR")
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("squared error over that of full size alone", fontsize=8)
+    axes[0][0].legend(frameon=False, fontsize=8, title="sizes 1/k", title_fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 if __name__ == "__main__":
