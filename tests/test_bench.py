@@ -193,7 +193,7 @@ def test_a_model_by_name() -> None:
     with pytest.raises(diffcodec.DiffcodecError, match="no-such-model"):
         list(codec.points(np.zeros((8, 8, 3), np.uint8), []))
     assert codecs.find("jpeg:x") is codecs.find("nothing") is codecs.find("ardm:") is None
-    assert codecs.find("ardm@3") is codecs.find("diffc@10") is codecs.find("diffc@") is codecs.find("diffc@1:") is None
+    assert codecs.find("ardm@3") is codecs.find("diffc@x") is codecs.find("diffc@") is codecs.find("diffc@1:") is None
 
 
 @needs_weights
@@ -204,6 +204,10 @@ def test_efforts_are_codecs_of_their_own() -> None:
         assert codec is not None and codec.name == name
         (point,) = codec.points(original, [0.5])
         assert point.size <= 100
+    codec = codecs.find("diffc@10")
+    assert codec is not None
+    with pytest.raises(diffcodec.InputError, match="effort"):
+        list(codec.points(original, [0.5]))
 
 
 def test_metrics_know_equal_and_worse(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..codecs.diffc.effort import EFFORTS
 from . import classical, ours
 from .point import Codec, Point
 
@@ -15,7 +14,10 @@ BY_NAME = {codec.name: codec for codec in CODECS}
 
 
 def find(name: str) -> Codec | None:
-    """The codec of a name, or of KIND[@EFFORT][:MODEL] where it takes a model of ours; None if there is none."""
+    """The codec of a name, or of KIND[@EFFORT][:MODEL] where it takes a model of ours; None if there is none.
+
+    What is no model or no effort is told when it is measured.
+    """
     if name in BY_NAME:
         return BY_NAME[name]
     kind, colon, model = name.partition(":")
@@ -23,6 +25,6 @@ def find(name: str) -> Codec | None:
     codec = BY_NAME.get(kind)
     if codec is None or codec.varied is None or (colon and not model):
         return None
-    if at and not (codec.efforts and effort.isdecimal() and int(effort) in EFFORTS):
+    if at and not (codec.efforts and effort.isdecimal()):
         return None
     return replace(codec, name=name, points=codec.varied(model or None, int(effort) if at else None))

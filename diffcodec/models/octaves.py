@@ -60,7 +60,7 @@ class Stretch:
 
 
 def load(weights: Weights) -> Octaves:
-    """Of architecture octaves-1. Raises any error for other tensors, or a denoiser that is not beside it as it was.
+    """Of architecture octaves-1. Raises any error for other tensors, ValueError for another denoiser beside it.
 
     Its configuration names the denoiser's file in the same folder and that one's fingerprint, so that the fingerprint
     of both together is over both.
@@ -228,7 +228,10 @@ class Products:
 
 
 def gather(of: DiffusionModel, pictures: Sequence[Tensor], logsnr: float, factors: Sequence[int]) -> Products:
-    """Of what is :func:`weighed`, over pictures x float32 (1, 3, h, w), sides multiples of BLOCK; noise by number."""
+    """Of what is :func:`weighed`, over pictures x float32 (1, 3, h, w), sides multiples of BLOCK; noise by number.
+
+    Raises ValueError where there are none.
+    """
     total: Products | None = None
     for seed, x in enumerate(pictures):
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
