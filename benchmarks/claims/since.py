@@ -1,4 +1,4 @@
-"""Bits of a codec in one report of `diffcodec bench` against another's, picture by picture: BD-rate by PSNR and MS-SSIM.
+"""Bits of a codec in one report of `diffcodec bench` against another's, picture by picture: BD-rates.
 
     python -m benchmarks.claims.since REPORT [--before REPORT] [--codec diffc-mean] [--than diffc-mean] [--save]
 

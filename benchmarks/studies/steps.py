@@ -26,13 +26,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import arguments, save
-from benchmarks.studies.octaves import MIX, OCTAVES, drawn
+from benchmarks.studies.octaves import drawn
 from diffcodec.codecs.diffc.spread import COLOURS, SLOPE
 from diffcodec.diffusion import samplers
 from diffcodec.diffusion.process import diffuse
 from diffcodec.models import registry
+from diffcodec.models.octaves import OCTAVES
 from diffcodec.models.protocols import DiffusionModel
 
+#: lightness and two differences of colours, orthonormal
+MIX = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / torch.tensor([[3.0], [2.0], [6.0]]).sqrt()
 LOW, HIGH, GRID, FINE = -8.0, 9.0, 0.1, 0.01
 LONGEST, LN2 = 2.0, math.log(2)
 LAW = SLOPE * np.arange(OCTAVES + 1) - np.array(COLOURS)[:, None]
