@@ -43,7 +43,7 @@ def of_every_card() -> list[Any]:
     out = []
     for card in registry.cards():
         kind = card["config"]["architecture"].partition("-")[0]
-        suite = {"lattice": TunableLaws, "masked": MaskedLaws, "vdm": DiffusionLaws}[kind]
+        suite = {"lattice": TunableLaws, "masked": MaskedLaws, "vdm": DiffusionLaws, "octaves": DiffusionLaws}[kind]
         out += [pytest.param(card["name"], suite, law, id=f"{card['name']}-{law}") for law in suite.laws()]
     return out
 
