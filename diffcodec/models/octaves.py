@@ -1,4 +1,4 @@
-"""A denoiser asked at several sizes, and its answers put together octave by octave: `photo-oct`, of `photo-vdm`.
+"""A denoiser asked at several sizes, and its answers put together octave by octave: `photo-octaves`.
 
 Averages of k x k blocks of z_t = alpha x + sigma eps are alpha times the k times smaller picture plus sigma / k eps: z
 of that picture at log-SNR + 2 ln k. So a denoiser of pictures of any size has an answer there as well, which sees k
@@ -13,7 +13,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,30 +147,39 @@ def answers(of: DiffusionModel, z: Tensor, logsnr: float, factors: Sequence[int]
     return out
 
 
-def weighed(parts: Sequence[Tensor]) -> list[Tensor]:
-    """``parts`` x_k (N, 3, h, w), then f x_k, continued by their border to multiples of BLOCK; f is of the first."""
+def weighed(parts: Sequence[Tensor]) -> Iterator[Tensor]:
+    """``parts`` x_k (N, 3, h, w), then f x_k, continued by their border to multiples of BLOCK; f is of the first.
+
+    One by one, so that of a large picture few stand in memory at once.
+    """
     h, w = parts[0].shape[2:]
     parts = [F.pad(x, (0, -w % BLOCK, 0, -h % BLOCK), mode="replicate") for x in parts]
     fine = parts[0] - _repeated(F.avg_pool2d(parts[0], FINE), FINE)
-    energy = F.avg_pool2d(fine.square().mean(1, keepdim=True), BLOCK)
+    energy = F.avg_pool2d(fine.square_().mean(1, keepdim=True), BLOCK)
+    del fine
+    yield from parts
     f = _repeated(((energy.log10() - SMOOTH) / (GRAINY - SMOOTH)).clamp(0, 1), BLOCK)
-    return [*parts, *(f * x for x in parts)]
+    yield from (f * x for x in parts)
 
 
-def together(parts: Sequence[Tensor], weights: np.ndarray) -> Tensor:
+def together(parts: Iterable[Tensor], weights: np.ndarray) -> Tensor:
     """sum_k sum_b w_kb P_b x_k of ``parts`` x_k (N, 3, h, w), sides multiples of BLOCK, w (OCTAVES + 1, 2, k).
 
     With A_j x, the averages of 2^j x 2^j blocks, P_b = A_b - A_b+1, so that the sum is, from the smallest size up,
     sum_j A_j sum_k (w_kj - w_k,j-1) x_k.
     """
-    whole, sums = torch.cat(list(parts), 1), []
-    for j, change in enumerate(np.diff(weights, axis=0, prepend=0)):
-        if j:
-            whole = F.avg_pool2d(whole, 2)
-        sums.append(F.conv2d(whole, whole.new_tensor(_of_colours(change))[:, :, None, None]))
+    sums: list[Tensor] = []
+    for k, part in enumerate(parts):
+        for j, change in enumerate(np.diff(weights[..., k], axis=0, prepend=0)):
+            part = F.avg_pool2d(part, 2) if j else part
+            own = F.conv2d(part, part.new_tensor(_of_colours(change))[:, :, None, None])
+            if k:
+                sums[j] += own
+            else:
+                sums.append(own)
     x = sums.pop()
     while sums:
-        x = sums.pop() + _repeated(x, 2)
+        x = sums.pop().add_(_repeated(x, 2))
     return x
 
 
@@ -179,10 +188,10 @@ def _repeated(x: Tensor, k: int) -> Tensor:
 
 
 def _of_colours(weights: np.ndarray) -> np.ndarray:
-    """(3, 3 k) that maps RGB of k answers to their sum, of weights (2, k) of lightness and of what differs from it."""
-    lightness, colour = weights[:, None, :, None]
-    mean, one = np.full((3, 1, 3), 1 / 3), np.eye(3)[:, None]
-    return np.asarray((lightness * mean + colour * (one - mean)).reshape(3, -1))
+    """(3, 3) of RGB, of weights (2,) of lightness and of what differs from it."""
+    lightness, colour = weights
+    mean = np.full((3, 3), 1 / 3)
+    return np.asarray(lightness * mean + colour * (np.eye(3) - mean))
 
 
 # ---- least squares
@@ -198,7 +207,7 @@ class Products:
     sums: np.ndarray
 
     @classmethod
-    def of(cls, parts: Sequence[Tensor], x: Tensor) -> Products:
+    def of(cls, parts: Iterable[Tensor], x: Tensor) -> Products:
         """Of ``parts`` and x, (N, 3, h, w), sides multiples of BLOCK."""
         every, averages = torch.stack([*parts, x]), []
         for j in range(OCTAVES + 1):

@@ -1,6 +1,6 @@
 """Fit what each octave of a denoiser's answers at several sizes counts (`models.octaves`), on training tiles.
 
-    python -m tools.training.fit_octaves PHOTOS.npz photo-vdm OUT/photo-oct.safetensors [--tiles 64]
+    python -m tools.training.fit_octaves PHOTOS.npz photo-vdm OUT/photo-octaves.safetensors [--tiles 96]
 
 Least squares of x - x_hat at each log-SNR of STRETCHES, over the middles of training tiles. Writes the weights, and the
 card beside them but for what only a person can say of it; prints how much of the denoiser's own squared error is left
