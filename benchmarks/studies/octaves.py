@@ -23,7 +23,6 @@ from torch import Tensor
 
 from benchmarks.common import about, arguments, centre, command, kept, note, save, tiles
 from diffcodec.diffusion import samplers
-from diffcodec.diffusion.process import diffuse
 from diffcodec.models import octaves, registry
 from diffcodec.models.protocols import DiffusionModel
 
@@ -53,8 +52,8 @@ def middles(folder: Path, side: int) -> list[Tensor]:
 def error(model: DiffusionModel, pictures: Sequence[Tensor], logsnr: float) -> float:
     """Squared, of a model's x_hat, with the noises of `octaves.gather`."""
     total = 0.0
-    for seed, x in enumerate(pictures):
-        z = diffuse(x, torch.tensor(logsnr), torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)))
+    for number, x in enumerate(pictures):
+        z = octaves.noised(x, logsnr, number)
         total += float((samplers.mean(model.predict, z, logsnr) - x).double().square().sum())
     return total
 

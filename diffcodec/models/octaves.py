@@ -236,16 +236,20 @@ class Products:
         return float(np.einsum("bck,bckl,bcl->", signed, self.sums, signed))
 
 
+def noised(x: Tensor, logsnr: float, number: int) -> Tensor:
+    """z_t of picture ``number`` x float32 (1, 3, h, w), with noise of that number."""
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(number))
+    return diffuse(x, x.new_tensor(logsnr), noise.to(x.device))
+
+
 def gather(of: DiffusionModel, pictures: Sequence[Tensor], logsnr: float, factors: Sequence[int]) -> Products:
     """Of what is :func:`weighed`, over pictures x float32 (1, 3, h, w), sides multiples of BLOCK; noise by number.
 
     Raises ValueError where there are none.
     """
     total: Products | None = None
-    for seed, x in enumerate(pictures):
-        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
-        z = diffuse(x, x.new_tensor(logsnr), noise.to(x.device))
-        one = Products.of(weighed(answers(of, z, logsnr, factors)), x)
+    for number, x in enumerate(pictures):
+        one = Products.of(weighed(answers(of, noised(x, logsnr, number), logsnr, factors)), x)
         total = one if total is None else total + one
     if total is None:
         raise ValueError("no pictures to fit to")
