@@ -55,7 +55,12 @@ def test_an_answer_that_counts_alone_comes_back(shape):
     parts = [noise(*shape, seed=k) for k in range(3)]
     weights = np.zeros((BANDS, 2, 6))
     weights[..., 1] = 1
-    assert torch.allclose(octaves.together(octaves.weighed(parts), weights)[..., :h, :w], parts[1], atol=1e-5)
+    continued = octaves.padded(parts)
+    found = octaves.together(continued, weights, octaves.texture(continued[0]))
+    assert torch.allclose(found[..., :h, :w], parts[1], atol=1e-5)
+    weights = noise(BANDS, 2, 6, seed=9).double().numpy()
+    found = octaves.together(continued, weights, octaves.texture(continued[0]))
+    assert torch.allclose(found, octaves.together([*octaves.weighed(parts)], weights), atol=1e-4)
 
 
 def test_texture_is_told_block_by_block():

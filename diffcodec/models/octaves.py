@@ -120,7 +120,8 @@ class Octaves(Denoiser):
     @held()
     def _together(self, z: Tensor, at: float, stretch: Stretch) -> Tensor:
         z = z.to(self.device)
-        x = together(weighed(answers(self.of, z, at, stretch.factors)), stretch.at(at))[..., : z.shape[2], : z.shape[3]]
+        parts = padded(answers(self.of, z, at, stretch.factors))
+        x = together(parts, stretch.at(at), texture(parts[0]))[..., : z.shape[2], : z.shape[3]]
         t = z.new_tensor(at)
         return (z - alpha(t) * x) / sigma(t)
 
@@ -147,32 +148,41 @@ def answers(of: DiffusionModel, z: Tensor, logsnr: float, factors: Sequence[int]
     return out
 
 
-def weighed(parts: Sequence[Tensor]) -> Iterator[Tensor]:
-    """``parts`` x_k (N, 3, h, w), then f x_k, continued by their border to multiples of BLOCK; f is of the first.
-
-    One by one, so that of a large picture few stand in memory at once.
-    """
+def padded(parts: Sequence[Tensor]) -> list[Tensor]:
+    """``parts`` (N, 3, h, w), continued by their border to multiples of BLOCK."""
     h, w = parts[0].shape[2:]
-    parts = [F.pad(x, (0, -w % BLOCK, 0, -h % BLOCK), mode="replicate") for x in parts]
-    fine = parts[0] - _repeated(F.avg_pool2d(parts[0], FINE), FINE)
+    return [F.pad(x, (0, -w % BLOCK, 0, -h % BLOCK), mode="replicate") for x in parts]
+
+
+def texture(x: Tensor) -> Tensor:
+    """f of x (N, 3, h, w), sides multiples of BLOCK: how much texture there is in each block, 0 to 1, (N, 1, h', w')."""
+    fine = x - _repeated(F.avg_pool2d(x, FINE), FINE)
     energy = F.avg_pool2d(fine.square_().mean(1, keepdim=True), BLOCK)
-    del fine
+    return ((energy.log10() - SMOOTH) / (GRAINY - SMOOTH)).clamp(0, 1)
+
+
+def weighed(parts: Sequence[Tensor]) -> Iterator[Tensor]:
+    """``parts`` x_k (N, 3, h, w), :func:`padded`, then f x_k; f is of the first."""
+    parts = padded(parts)
     yield from parts
-    f = _repeated(((energy.log10() - SMOOTH) / (GRAINY - SMOOTH)).clamp(0, 1), BLOCK)
+    f = _repeated(texture(parts[0]), BLOCK)
     yield from (f * x for x in parts)
 
 
-def together(parts: Iterable[Tensor], weights: np.ndarray) -> Tensor:
+def together(parts: Sequence[Tensor], weights: np.ndarray, f: Tensor | None = None) -> Tensor:
     """sum_k sum_b w_kb P_b x_k of ``parts`` x_k (N, 3, h, w), sides multiples of BLOCK, w (OCTAVES + 1, 2, k).
 
-    With A_j x, the averages of 2^j x 2^j blocks, P_b = A_b - A_b+1, so that the sum is, from the smallest size up,
-    sum_j A_j sum_k (w_kj - w_k,j-1) x_k.
+    With ``f`` (N, 1, h / BLOCK, w / BLOCK) there are 2 k weights, and w_kb + f w'_kb in place of w_kb. With A_j x the
+    averages of 2^j x 2^j blocks, P_b = A_b - A_b+1, so that the sum is, from the smallest size up,
+    sum_j A_j sum_k (w_kj - w_k,j-1) x_k; f is the same in all of a block, so A_j f x = f A_j x.
     """
-    sums: list[Tensor] = []
+    changes, sums = np.diff(weights, axis=0, prepend=0), list[Tensor]()
     for k, part in enumerate(parts):
-        for j, change in enumerate(np.diff(weights[..., k], axis=0, prepend=0)):
+        for j, change in enumerate(changes):
             part = F.avg_pool2d(part, 2) if j else part
-            own = F.conv2d(part, part.new_tensor(_of_colours(change))[:, :, None, None])
+            own = _coloured(part, change[:, k])
+            if f is not None:
+                own.add_(_coloured(part, change[:, len(parts) + k]).mul_(_repeated(f, BLOCK >> j)))
             if k:
                 sums[j] += own
             else:
@@ -181,6 +191,11 @@ def together(parts: Iterable[Tensor], weights: np.ndarray) -> Tensor:
     while sums:
         x = sums.pop().add_(_repeated(x, 2))
     return x
+
+
+def _coloured(x: Tensor, weights: np.ndarray) -> Tensor:
+    """x (N, 3, h, w), its lightness and what differs from it by ``weights`` (2,)."""
+    return F.conv2d(x, x.new_tensor(_of_colours(weights))[:, :, None, None])
 
 
 def _repeated(x: Tensor, k: int) -> Tensor:
