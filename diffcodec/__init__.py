@@ -21,6 +21,7 @@ from .api import (
     inspect,
     list_models,
     register_model,
+    restore,
 )
 from .archive.memory import decode_archive, encode_archive, inspect_archive
 from .runtime.errors import (
@@ -83,6 +84,7 @@ __all__ = [
     "inspect_archive",
     "list_models",
     "register_model",
+    "restore",
 ]
 
 

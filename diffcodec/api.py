@@ -28,6 +28,7 @@ from .stream.given import Gift
 from .stream.given import Outside as Outside
 from .stream.given import Prompt as Prompt
 from .stream.inpainting import inpaint as inpaint
+from .stream.restoring import restore as restore
 from .stream.sources import Source
 from .stream.told import told
 

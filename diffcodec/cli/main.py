@@ -11,7 +11,7 @@ import typer
 
 from ..runtime.errors import DiffcodecError
 from ..runtime.version import __version__
-from . import archives, console, pictures, tools
+from . import archives, console, pictures, restoring, tools
 
 app = typer.Typer(
     name="diffcodec",
@@ -26,6 +26,7 @@ for _command in (
     pictures.encode,
     pictures.decode,
     pictures.info,
+    restoring.restore,
     archives.pack,
     archives.unpack,
     tools.bench,

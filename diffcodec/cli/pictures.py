@@ -58,8 +58,8 @@ def encode(
     rates = [value for value in (bpp, psnr, max_bytes) if value is not None]
     if len(rates) > 1:
         raise typer.BadParameter("give one of --bpp, --psnr and --max-bytes")
-    _check_target(target, overwrite, as_json, source)
-    data = _read(source)
+    check_target(target, overwrite, as_json, source)
+    data = read(source)
     from .. import files
 
     allow_large_pictures()
@@ -85,7 +85,7 @@ def encode(
                 progress=progress,
             )
         seconds = time.perf_counter() - start
-        _write(target, stream, overwrite)
+        write(target, stream, overwrite)
     kind = "JPEG file" if data.startswith(b"\xff\xd8\xff") else "file"
     remedy = "keep that file, or ask for a lower rate" if rates else "keep that file, or ask for a rate"
     warn_if_larger(".dfc", len(stream), kind, len(data), remedy)
@@ -120,8 +120,8 @@ def decode(
     as_json: Json = False,
 ) -> None:
     """Decode a stream; a lossless one is checked against the digest of its pixels."""
-    _check_target(target, overwrite, as_json, source)
-    data = _read(source)[:upto_bytes]
+    check_target(target, overwrite, as_json, source)
+    data = read(source)[:upto_bytes]
     header = api.inspect(data, partial=upto_bytes is not None, max_pixels=max_pixels)
     from .. import files
 
@@ -147,7 +147,7 @@ def decode(
         seconds = time.perf_counter() - start
         with console.bar("writing"):
             written = files.write_signal(signal, format)
-        _write(target, written, overwrite)
+        write(target, written, overwrite)
     found = {key: header[key] for key in ("width", "height", "mode", "complete")}
     _report(_summary(header, seconds, device) | sizes(len(data), len(written)) | found, target, as_json)
 
@@ -159,7 +159,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show what a stream or an archive holds; needs no weights."""
-    data = _read(source)
+    data = read(source)
     is_archive = data.startswith(b"\x8bDFA")
     found = (archive.inspect_archive if is_archive else api.inspect)(data, max_pixels=max_pixels)
     if as_json:
@@ -226,7 +226,7 @@ def _nothing_kept(target: str) -> contextlib.AbstractContextManager[None]:
     return console.interruptible(lambda: f"nothing is written to {name}, and nothing is kept: begin again")
 
 
-def _check_target(target: str, overwrite: bool, as_json: bool, source: str) -> None:
+def check_target(target: str, overwrite: bool, as_json: bool, source: str) -> None:
     """Raise InputError, or BadParameter, for what cannot or must not be written to; before the work."""
     if target != "-":
         output.check(target, overwrite)
@@ -247,7 +247,7 @@ def _descriptor_of_input() -> int:
         return -1
 
 
-def _read(source: str) -> bytes:
+def read(source: str) -> bytes:
     if source == "-":
         return sys.stdin.buffer.read()
     if os.path.isdir(source):
@@ -256,7 +256,7 @@ def _read(source: str) -> bytes:
         return file.read()
 
 
-def _write(target: str, data: bytes, overwrite: bool) -> None:
+def write(target: str, data: bytes, overwrite: bool) -> None:
     if target != "-":
         output.write(target, data, overwrite)
         return

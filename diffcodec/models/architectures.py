@@ -66,6 +66,7 @@ ARCHITECTURES: dict[str, Loader] = {
     "tokens-1": _by(".tokens"),
     "vdm-unet-1": _by(".unet.model"),
     "vdm-unet-exact-1": _by(".unet.model"),
+    "vdm-unet-given-1": _by(".cond.model"),
 }
 
 

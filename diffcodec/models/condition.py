@@ -10,14 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.errors import InputError, ModelMismatch
+from ..runtime.errors import DiffcodecError, InputError, ModelMismatch
 from .operators import Bytes, Operator
 from .protocols import DiffusionModel
+
+if TYPE_CHECKING:
+    from .jpeg.coefficients import Jpeg
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,22 @@ class FileGiven:
     samples: Bytes
 
     kind: ClassVar[str] = "file"
+
+    @cached_property
+    def jpeg(self) -> Jpeg | None:
+        """The quantised coefficients, if it is a JPEG whose coefficients are read here."""
+        from .jpeg import coefficients
+
+        try:
+            return coefficients.read(self.data)
+        except DiffcodecError:  # what another reader shows of it is all that is known then
+            return None
+
+    def project(self, picture: Bytes) -> Bytes:
+        """``picture`` uint8 (H, W, C) made to be the same JPEG when it is compressed again; itself of other files."""
+        from .jpeg import cells
+
+        return picture if self.jpeg is None else cells.agree(picture, self.jpeg)[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,7 +155,7 @@ def padded(parts: Sequence[Tensor]) -> list[Tensor]:
 
 
 def texture(x: Tensor) -> Tensor:
-    """f of x (N, 3, h, w), sides multiples of BLOCK: how much texture there is in each block, 0 to 1, (N, 1, h', w')."""
+    """f of x (N, 3, h, w), sides multiples of BLOCK: how much texture each block has, 0 to 1, (N, 1, h', w')."""
     fine = x - _repeated(F.avg_pool2d(x, FINE), FINE)
     energy = F.avg_pool2d(fine.square_().mean(1, keepdim=True), BLOCK)
     return ((energy.log10() - SMOOTH) / (GRAINY - SMOOTH)).clamp(0, 1)

@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from ..bitstream import given as chunk
 from ..models.protocols import DiffusionModel, Model
-from ..runtime.errors import CorruptStream, DiffcodecError, InputError, ModelMismatch, UnsupportedVersion
+from ..runtime.errors import (
+    CorruptStream,
+    DiffcodecError,
+    InputError,
+    LimitExceeded,
+    ModelMismatch,
+    UnsupportedVersion,
+)
+from ..runtime.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from ..media.medium import Signal
-    from ..models.condition import Condition
+    from ..models.condition import Condition, FileGiven
     from ..models.operators import Operator
     from .parsed import Stream
 
@@ -140,11 +148,11 @@ def consistent(photo: Bytes, channels: int, made: Sequence[Condition]) -> Bytes:
 
     channels: of the picture's colours; a picture in colour may be coded as one grey plane.
     """
-    from ..models.condition import Observed
+    from ..models.condition import FileGiven, Observed
 
     wide = photo if photo.shape[2] == channels else photo.repeat(channels, 2)
     for one in made:
-        if isinstance(one, Observed):
+        if isinstance(one, (Observed, FileGiven)):
             wide = one.project(wide)
     return wide[..., : photo.shape[2]]
 
@@ -264,32 +272,64 @@ def _file_part(gift: File) -> chunk.Given:
 
 def _file(part: chunk.File, streams: Sequence[Stream], receiving: Receiving) -> Condition:
     """The samples of a file of the picture's size, in as many channels. Raises CorruptStream, UnsupportedVersion."""
+    mode = {1: "L", 3: "RGB"}[receiving.channels]
+
+    def check(size: tuple[int, int], found: str) -> None:
+        if size != receiving.size or found != mode:
+            has, wanted = (f"{width}×{height} pixels of mode {name}"
+                           for (width, height), name in ((size, found), (receiving.size, mode)))  # fmt: skip
+            raise CorruptStream(f"a file that was given has {has}, the picture {wanted}; the file is damaged")
+
+    def damaged(told: str) -> CorruptStream:
+        return CorruptStream(f"a file that was given does not decode ({told}); the file is damaged")
+
+    if not (formats := _formats(part.data)):
+        raise UnsupportedVersion(f"a file that was given is none of {', '.join(_FORMATS)}; install a newer diffcodec")
+    return _file_condition(part.data, formats, check, damaged)
+
+
+def file_condition(data: bytes, limits: Limits = DEFAULT_LIMITS) -> FileGiven:
+    """A JPEG or WebP file as what is known of a picture. Raises InputError for what is none, LimitExceeded."""
+
+    def check(size: tuple[int, int], mode: str) -> None:
+        if size[0] * size[1] > limits.max_pixels:
+            raise LimitExceeded(f"a picture of {size[0]}×{size[1]} pixels, more than {limits.max_pixels}")
+        if mode not in ("L", "RGB"):
+            raise InputError(f"expected a file of mode L or RGB, found mode {mode}")
+
+    if not (formats := _formats(data)):
+        raise InputError(f"expected a file of {' or '.join(_FORMATS)}, found something else")
+    return _file_condition(data, formats, check, lambda told: InputError(f"the file does not decode ({told})"))
+
+
+def _formats(data: bytes) -> list[str]:
+    return [name for name, start in _FORMATS.items() if data.startswith(start)]
+
+
+def _file_condition(
+    data: bytes,
+    formats: list[str],
+    check: Callable[[tuple[int, int], str], None],
+    damaged: Callable[[str], DiffcodecError],
+) -> FileGiven:
+    """``check``: of (width, height) and mode, before anything is decoded. Raises what that does, and ``damaged``."""
     from ..models.condition import FileGiven
 
-    names = [name for name, start in _FORMATS.items() if part.data.startswith(start)]
-    if not names:
-        raise UnsupportedVersion(f"a file that was given is none of {', '.join(_FORMATS)}; install a newer diffcodec")
     try:
-        samples = _samples(part.data, names, receiving)
+        return FileGiven(data, _samples(data, formats, check))
     except (DiffcodecError, MemoryError):
         raise
     except Exception as error:  # readers of files fail in every way that Python can
-        told = (str(error).strip() or type(error).__name__).split("\n")[0]
-        raise CorruptStream(f"a file that was given does not decode ({told}); the file is damaged") from None
-    return FileGiven(part.data, samples)
+        raise damaged((str(error).strip() or type(error).__name__).split("\n")[0]) from None
 
 
-def _samples(data: bytes, formats: list[str], receiving: Receiving) -> Bytes:
-    """uint8 (H, W, channels), decoded only if its size and its mode are the picture's. Raises CorruptStream."""
+def _samples(data: bytes, formats: list[str], check: Callable[[tuple[int, int], str], None]) -> Bytes:
+    """uint8 (H, W, channels), decoded only behind the check."""
     import numpy as np
     from PIL import Image
 
-    mode = {1: "L", 3: "RGB"}[receiving.channels]
     with Image.open(io.BytesIO(data), formats=formats) as image:
-        if image.size != receiving.size or image.mode != mode:
-            has, wanted = (f"{width}×{height} pixels of mode {name}"
-                           for (width, height), name in ((image.size, image.mode), (receiving.size, mode)))  # fmt: skip
-            raise CorruptStream(f"a file that was given has {has}, the picture {wanted}; the file is damaged")
+        check(image.size, image.mode)
         samples: Bytes = np.asarray(image)
     return samples.reshape(*samples.shape[:2], -1)
 

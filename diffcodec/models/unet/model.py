@@ -93,16 +93,18 @@ class VDMModel(Denoiser):
 
 
 def in_blocks(network: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """``network`` of z (N, C, H, W) in blocks with a margin."""
+    """``network`` of z (N, C, H, W), which gives (N, C', H, W), in blocks with a margin."""
     H, W = z.shape[2:]
     if max(H, W) <= BLOCK:
         return network(z)
-    out = torch.empty_like(z)
+    out: Tensor | None = None
     for y in range(0, H, BLOCK):
         for x in range(0, W, BLOCK):
             top, left = max(0, y - MARGIN), max(0, x - MARGIN)
             part = network(z[..., top : y + BLOCK + MARGIN, left : x + BLOCK + MARGIN])
+            out = part.new_empty(*part.shape[:2], H, W) if out is None else out
             out[..., y : y + BLOCK, x : x + BLOCK] = part[..., y - top : y - top + BLOCK, x - left : x - left + BLOCK]
+    assert out is not None
     return out
 
 

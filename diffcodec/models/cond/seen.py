@@ -1,0 +1,196 @@
+"""What a conditional network sees of a condition, and how its x_hat is made to agree with it.
+
+Both are of a picture's size, which a condition need not tell: they are made when z is there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...runtime.errors import InputError
+from ..condition import Condition, FileGiven, Observed
+from ..operators import BACK, CHROMA, LUMA, ONE, Box, Bytes, Crop, LumaChroma, Mask
+from .net import Seen, facts
+
+Size = tuple[int, int]  #: (H, W)
+Agree = Callable[[Tensor], Tensor]  #: x_hat (N, 3, H, W) -> one that agrees with what was given
+
+#: about the mean squared error in x of the planes, where what was given is what it is; of boxes times k^1.5
+ERRORS = {"box": 0.0008, "luma": 0.02, "chroma": 0.001, "file": 0.003}
+STEP_ERROR = 1e-4  #: of a JPEG, times the mean step of its luma's table to the power of 3/4
+_LUMA = torch.tensor(LUMA / ONE, dtype=torch.float32, device="cpu")
+_CHROMA = torch.tensor(CHROMA / ONE, dtype=torch.float32, device="cpu")
+_BACK = torch.tensor(BACK, dtype=torch.float32, device="cpu")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A condition for pictures of one size: ``seen`` by the network, of one picture, and what ``agrees`` with it."""
+
+    seen: Seen
+    agree: Agree
+
+
+def shown(condition: Condition, size: Size) -> Shown:
+    """Of a condition of KINDS. Raises InputError where it belongs to pictures of another size."""
+    if isinstance(condition, FileGiven):
+        return _file(condition, size)
+    if isinstance(condition, Observed):
+        return _SHOWN[condition.kind](condition, size)
+    raise InputError(f"a network of pictures was given {condition.kind}")
+
+
+def x_of(samples: Bytes) -> Tensor:
+    """x float32 (1, 3, h, w) of samples uint8 (h, w, 1 or 3)."""
+    x = torch.from_numpy(samples.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    return x.expand(1, 3, -1, -1)
+
+
+def _told(kind: str, samples: Bytes, planes: Tensor, error: float, **more: Any) -> Seen:
+    """``planes`` (1, 3, H, W), which err by ``error`` in x, and by what an augmentation says."""
+    told, logsnr = facts(kind, grey=samples.shape[2] == 1, **more)[None], more.get("logsnr")
+    error += 0.0 if logsnr is None else math.exp(-logsnr)
+    return Seen(torch.cat([planes, torch.ones_like(planes[:, :1])], 1), told, torch.tensor([1 / error]))
+
+
+def _logsnr(condition: Observed) -> float | None:
+    return None if condition.augmentation is None else condition.augmentation / 1024
+
+
+def _agreeing(condition: Observed, moved: Agree, exact: Tensor) -> Agree:
+    """x + moved(exact - x), or x as it is where what was given is not to be believed to the last level."""
+    if condition.augmentation is not None:
+        return lambda x: x
+    return lambda x: x + moved(exact.to(x.device) - x)
+
+
+def _sized(condition: Observed, size: Size) -> None:
+    """Raises InputError unless the operator gives such samples of a picture of this size."""
+    channels = condition.samples.shape[2]
+    wanted = condition.operator.affine(np.zeros((*size, channels if channels == 1 else 3))).shape
+    if condition.kind != "luma" and wanted != condition.samples.shape or wanted[:2] != condition.samples.shape[:2]:
+        raise InputError(f"{condition.kind} of a picture of {size} is {wanted}, found {condition.samples.shape}")
+
+
+# ---- the picture in small
+
+
+def boxes(d: Tensor, k: int) -> Tensor:
+    """Averages of boxes of k x k of (N, C, H, W), at every pixel of theirs; far ones of what is left of them."""
+    averages = F.avg_pool2d(d, k, ceil_mode=True, count_include_pad=False)
+    return _repeated(averages, k, d.shape[2:])
+
+
+def _repeated(x: Tensor, k: int, size: Any) -> Tensor:
+    H, W = size
+    return F.interpolate(x, scale_factor=k, mode="nearest")[..., :H, :W]
+
+
+def _box(condition: Observed, size: Size) -> Shown:
+    assert isinstance(condition.operator, Box)
+    _sized(condition, size)
+    k, x = condition.operator.k, x_of(condition.samples)
+    smooth = F.interpolate(x, scale_factor=k, mode="bicubic", align_corners=False)[..., : size[0], : size[1]]
+    error = ERRORS["box"] * k**1.5
+    seen = _told("box", condition.samples, smooth, error, octaves=math.log2(k), logsnr=_logsnr(condition))
+    return Shown(seen, _agreeing(condition, lambda d: boxes(d, k), _repeated(x, k, size)))
+
+
+# ---- luma and coarse chroma
+
+
+def luma(d: Tensor) -> Tensor:
+    """Luma of (N, 3, H, W), in all three colours."""
+    return torch.einsum("c,nchw->nhw", _LUMA.to(d.device), d)[:, None].expand_as(d)
+
+
+def _luma(condition: Observed, size: Size) -> Shown:
+    _sized(condition, size)
+    x = x_of(condition.samples)
+    seen = _told("luma", condition.samples, x, ERRORS["luma"], logsnr=_logsnr(condition))
+    return Shown(seen, _agreeing(condition, luma, x))
+
+
+def coarse(d: Tensor, k: int) -> Tensor:
+    """Luma of (N, 3, H, W), and its chroma averaged over boxes of k x k."""
+    chroma = boxes(torch.einsum("kc,nchw->nkhw", _CHROMA.to(d.device), d), k)
+    return torch.einsum("kc,nkhw->nchw", _BACK.to(d.device), torch.cat([luma(d)[:, :1], chroma], 1))
+
+
+def _coarse(condition: Observed, size: Size) -> Shown:
+    assert isinstance(condition.operator, LumaChroma)
+    _sized(condition, size)
+    k = condition.operator.k
+    offset = torch.tensor([0.0, 128.0, 128.0])[:, None, None]
+    levels = torch.from_numpy(condition.samples.astype(np.float32)).permute(2, 0, 1)[None] - offset
+    x = torch.einsum("kc,nkhw->nchw", _BACK, levels) / 127.5 - 1
+    error = ERRORS["chroma"] * k
+    seen = _told("chroma", condition.samples, x, error, octaves=math.log2(k), logsnr=_logsnr(condition))
+    return Shown(seen, _agreeing(condition, lambda d: coarse(d, k), x))
+
+
+# ---- some pixels
+
+
+def _masked(condition: Observed, size: Size) -> Shown:
+    assert isinstance(condition.operator, Mask)
+    _sized(condition, size)
+    return _known(condition, x_of(condition.samples), torch.from_numpy(condition.operator.known))
+
+
+def _cropped(condition: Observed, size: Size) -> Shown:
+    assert isinstance(condition.operator, Crop)
+    _sized(condition, size)
+    known = torch.zeros(size, dtype=torch.bool)
+    known[condition.operator.part] = True
+    x = torch.zeros(1, 3, *size)
+    x[:, :, condition.operator.part[0], condition.operator.part[1]] = x_of(condition.samples)
+    return _known(condition, x, known)
+
+
+def _known(condition: Observed, x: Tensor, known: Tensor) -> Shown:
+    """All of what is known of some points is no observation of every point: precision 0."""
+    where = known[None, None].float()
+    told = facts("mask", grey=condition.samples.shape[2] == 1, logsnr=_logsnr(condition))[None]
+    seen = Seen(torch.cat([x * where, where], 1), told, torch.zeros(1))
+    return Shown(seen, _agreeing(condition, lambda d: d * where.to(d.device), x))
+
+
+# ---- files
+
+
+def _file(condition: FileGiven, size: Size) -> Shown:
+    """Of a JPEG with its tables and its cells; of another file its samples alone."""
+    if condition.samples.shape[:2] != size:
+        raise InputError(f"a file of a picture of {condition.samples.shape[:2]} was given for one of {size}")
+    x, jpeg = x_of(condition.samples), condition.jpeg
+    if jpeg is None:
+        return Shown(_told("file", condition.samples, x, ERRORS["file"]), lambda x: x)
+    from ..jpeg import cells
+
+    steps, sampling = cells.tables(jpeg)
+    error = STEP_ERROR * float(steps[0].mean()) ** 0.75
+    seen = _told("file", condition.samples, x, error, sampling=sampling, tables=torch.from_numpy(steps))
+    channels = condition.samples.shape[2]
+
+    def agree(x: Tensor) -> Tensor:
+        levels = ((x.double() + 1) * 127.5).permute(0, 2, 3, 1).cpu().numpy()
+        if channels == 1:
+            levels = levels.mean(3, keepdims=True)
+        inside = np.stack([cells.project(one, jpeg) for one in levels])
+        return torch.from_numpy(inside / 127.5 - 1).permute(0, 3, 1, 2).to(x).expand_as(x)
+
+    return Shown(seen, agree)
+
+
+_SHOWN: dict[str, Callable[[Observed, Size], Shown]] = {
+    "box": _box, "luma": _luma, "chroma": _coarse, "mask": _masked, "crop": _cropped,
+}  # fmt: skip

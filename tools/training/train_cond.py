@@ -1,0 +1,192 @@
+"""Train `photo-cond`, a denoiser that may be given something (SR3, CDM, Palette), from `photo-vdm`.
+
+    python -m tools.training.train_cond PHOTOS.npz RUN_DIR --init VDM.safetensors --minutes 90 [--task box4 ...] [--l1]
+
+Tasks and crops are those of `cond_data.py`. v-prediction; a share of the draws is at the lowest log-SNR, where x_hat is
+what is to be told of a picture from the condition alone; the others are spread over the range. The squared error of
+x_hat is weighted by 1 / s^2 + SNR, s^2 the scale of what the condition leaves open, so that a decibel counts alike for
+every task and at every log-SNR.
+
+RUN_DIR/log.csv holds, of held-out pictures, the PSNR of x_hat from the condition alone less that of what is given
+(bicubic, grey, the JPEG), and the relative squared error of x_hat at three log-SNRs of what is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffcodec.models import registry
+from diffcodec.models.cond.net import FACTS, PLANES, ConditionalUNet, Seen
+from diffcodec.models.condition import Observed
+from diffcodec.models.operators import Box, Bytes, Luma, Mask
+from diffcodec.models.unet.net import UNetConfig
+from tools.training import cond_data
+from tools.training.cond_data import TASKS, Drawn
+from tools.training.frame import Training, arguments, low_precision
+from tools.training.photo_data import Crops, load_tiles
+from tools.training.train_vdm import diffuse, validation
+
+LOW = 0.4  #: share of the draws at the lowest log-SNR
+MIDDLE = (-4.0, 9.0)  #: where the network is asked for bits, and draws are denser
+
+
+def batched(every: Sequence[Drawn]) -> tuple[Tensor, Seen, Tensor]:
+    """x (N, 3, S, S), what is seen, scales (N,)."""
+    x = torch.cat([one.x for one in every])
+    N, _, H, W = x.shape
+    seen = Seen(torch.zeros(N, PLANES, H, W), torch.zeros(N, FACTS), torch.zeros(N))
+    for n, one in enumerate(every):
+        if one.shown is not None:
+            told = one.shown.seen
+            seen.planes[n], seen.facts[n], seen.precision[n] = told.planes[0], told.facts[0], told.precision[0]
+    return x.contiguous(memory_format=torch.channels_last), seen, torch.tensor([one.scale for one in every])
+
+
+def agreeing(x_hat: Tensor, every: Sequence[Drawn]) -> Tensor:
+    """x_hat (N, 3, S, S) made to agree with what was given of each; while it learns, but for the cells of JPEG files."""
+    learns, parts = x_hat.requires_grad, list(x_hat.split(1))
+    for n, one in enumerate(every):
+        if one.shown is not None and not (learns and one.file):
+            parts[n] = one.shown.agree(parts[n])
+    return torch.cat(parts)
+
+
+def x_hat_of(net: Callable[..., Tensor], z: Tensor, logsnr: Tensor, seen: Seen, every: Sequence[Drawn]) -> Tensor:
+    """E[x|z_t, what was given] float32 (N, 3, S, S)."""
+    with low_precision(z.device.type):
+        x = net(z, logsnr, seen).float()
+    return agreeing(x, every)
+
+
+class Draws:
+    """Batches of crops with what is given of them."""
+
+    def __init__(self, tiles: list[np.ndarray], crop: int, seed: int, shares: dict[str, float], rough: float):
+        coder = registry.load("photo-vdm", codec="diffc", device="cpu")
+        self.crops, self.rng = Crops(tiles, crop, seed), np.random.default_rng(seed + 1)
+        self.tasks = cond_data.tasks(coder, rough)
+        self.names, share = list(shares), np.array(list(shares.values()))
+        self.edges = np.cumsum(share / share.sum())
+
+    def __call__(self, batch: int) -> list[Drawn]:
+        """As many; tasks in the proportions of their shares, within a batch too."""
+        places = (np.arange(batch) + self.rng.random()) / batch
+        out = []
+        for place, (picture, _) in zip(places, self.crops(batch), strict=True):
+            name = self.names[min(int(np.searchsorted(self.edges, place)), len(self.names) - 1)]
+            if name == "nothing":
+                out.append(cond_data.drawn(picture, None))
+            else:
+                out.append(cond_data.drawn(*self.tasks[name](picture, self.rng)))
+        return out
+
+
+def logsnrs(every: Sequence[Drawn], rng: np.random.Generator, config: UNetConfig) -> Tensor:
+    """(N,): the lowest for a share of what was given something, else anything, MIDDLE for half."""
+    low, high = config.logsnr_min, config.logsnr_max
+    u = rng.permutation((np.arange(len(every)) + rng.random()) / len(every))
+    out = []
+    for one, where in zip(every, u, strict=True):
+        if one.shown is not None and rng.random() < LOW:
+            out.append(low)
+        elif rng.random() < 0.5:
+            out.append(MIDDLE[0] + (MIDDLE[1] - MIDDLE[0]) * where)
+        else:
+            out.append(low + (high - low) * where)
+    return torch.tensor(out, dtype=torch.float32)
+
+
+class Validation:
+    """Held-out pictures in every task: gains in dB at the lowest log-SNR, relative errors with z."""
+
+    def __init__(self, pictures: np.ndarray, config: UNetConfig):
+        rng = np.random.default_rng(1)
+        square = np.zeros(pictures.shape[1:3], bool)
+        square[40:88, 40:88] = True
+        made: dict[str, Callable[[Bytes], tuple[Bytes, object]]] = {
+            "jpeg10": lambda p: (p, cond_data.jpeg(p, 10)),
+            "jpeg20": lambda p: (p, cond_data.jpeg(p, 20)),
+            "jpeg40": lambda p: (p, cond_data.jpeg(p, 40)),
+            "grey20": lambda p: ((g := Luma().apply(p)), cond_data.jpeg(g, 20)),
+            "box4": lambda p: (p, Observed.of(p, Box(4))),
+            "rough4": lambda p: (p, Observed(*cond_data.Boxes(None)._rough(Box(4).apply(p), Box(4), rng))),
+            "luma": lambda p: (p, Observed.of(p, Luma())),
+            "fill": lambda p: (p, Observed.of(p, Mask(~square))),
+        }
+        self.low, self.cases = config.logsnr_min, {}
+        for name, make in made.items():
+            self.cases[name] = [cond_data.drawn(*make(p)) for p in pictures]  # type: ignore[arg-type]
+        self.cases["nothing"] = [cond_data.drawn(p, None) for p in pictures]
+        self.columns = [name for name in made] + [f"{name}@{t}" for name in self.cases for t in (0, 4)]
+
+    @torch.no_grad()
+    def __call__(self, net: nn.Module) -> dict[str, list[str]]:
+        gains, errors = [], []
+        for name, every in self.cases.items():
+            if name != "nothing":
+                gain = [10 * torch.log10(self._before(part) / self._error(net, part, self.low)) for part in _parts(every)]
+                gains.append(f"{float(torch.cat(gain).mean()):.3f}")
+            for t in (0.0, 4.0):
+                error = torch.cat([self._error(net, part, t) for part in _parts(every)])
+                errors.append(f"{10 * float(torch.log10(4 / error).mean()):.3f}")
+        return {"log": gains + errors}
+
+    def _before(self, every: Sequence[Drawn]) -> Tensor:
+        x, seen, _ = batched(every)
+        planes = torch.cat([one.shown.agree(one.shown.seen.planes[:, :3]) for one in every if one.shown])
+        return (planes - x).square().flatten(1).mean(1)
+
+    def _error(self, net: nn.Module, every: Sequence[Drawn], level: float) -> Tensor:
+        x, seen, _ = batched(every)
+        eps = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+        t = torch.full((len(x),), level)
+        z, _ = diffuse(x, t, eps)
+        return (x_hat_of(net, z, t, seen, every) - x).square().flatten(1).mean(1)
+
+
+def _parts(every: list[Drawn]) -> list[list[Drawn]]:
+    return [every[n : n + 8] for n in range(0, len(every), 8)]
+
+
+def main() -> None:
+    ap = arguments(__doc__, lr=6e-4, batch=8)
+    ap.add_argument("--channels", type=int, nargs="+", default=[64, 96, 128, 160])
+    ap.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 2, 2])
+    ap.add_argument("--crop", type=int, default=128)
+    ap.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS), help="these alone: a specialist")
+    ap.add_argument("--rough", type=float, default=cond_data.ROUGH, help="share of boxes with an augmentation")
+    ap.add_argument("--l1", action="store_true", help="absolute in place of squared error (Palette §4.1)")
+    args = ap.parse_args()
+    torch.manual_seed(args.seed)
+    config = UNetConfig(tuple(args.channels), tuple(args.blocks))
+    net = ConditionalUNet(config)
+    run = Training(args, net, config.as_dict())
+    draws = Draws(load_tiles(args.data, "train"), args.crop, run.seed, {k: TASKS[k] for k in args.task}, args.rough)
+    held_out = Validation(validation(args), config)
+    forward = torch.compile(run.net, dynamic=False) if args.compile else run.net
+    rng = np.random.default_rng(run.seed)
+    print(f"{sum(p.numel() for p in net.parameters())} parameters, step {run.step}", flush=True)
+
+    def loss() -> Tensor:
+        every = draws(args.batch)
+        x, seen, scale = batched(every)
+        t = logsnrs(every, rng, config)
+        eps = torch.randn_like(x)
+        z, _ = diffuse(x, t, eps)
+        off = x_hat_of(forward, z, t, seen, every) - x
+        # 1 / s^2 + SNR, and at high SNR, where rounding is all that is left, no more than v's own error counts
+        weight = (1 / scale + t.exp())[:, None, None, None]
+        if args.l1:
+            return (off.abs() * weight.sqrt()).mean()
+        return (off.square() * weight).mean()
+
+    run.loop(loss, held_out, {"log": held_out.columns})
+
+
+if __name__ == "__main__":
+    main()
