@@ -21,6 +21,9 @@ from .runtime.progress import Progress, end
 from .runtime.threads import limited
 from .stream import decode as decoding
 from .stream import encode as encoding
+from .stream.cascade import CONDITIONAL as CONDITIONAL
+from .stream.cascade import SHARE as SHARE
+from .stream.cascade import base_of as base_of
 from .stream.decode import Reconstruction, Wanted
 from .stream.given import Base as Base
 from .stream.given import File as File

@@ -170,8 +170,8 @@ def main() -> None:
     for (number, method), group in groupby(sorted(every, key=key), key=key):
         found = list(group)
         means = [statistics.fmean(float(row[one]) for row in found) for one in MEASURES]
-        seconds = [row["seconds"] for row in found if row["seconds"] != ""]
-        print(args.cases[number], method, *(f"{one:.4f}" for one in means), *(f"{statistics.fmean(seconds):.1f}" for _ in seconds[:1]))
+        means += [statistics.fmean(row["seconds"] for row in found)] if found[0]["seconds"] != "" else []
+        print(args.cases[number], method, *(f"{one:.4f}" for one in means))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
+from .conditional import GivenUNet
 from .models import Models
 from .octaves import Octaves
 from .refused import Refused, refuse
@@ -122,6 +123,7 @@ def _diffc(
     known = {
         "white": lambda: White(),
         "vdm-unet-1": lambda: FloatUNet(tensors, config),
+        "vdm-unet-given-1": lambda: GivenUNet(tensors, config),
         "octaves-1": lambda: octaves_of(config, tensors, models),
     }
     if config["architecture"] not in known:
@@ -129,7 +131,7 @@ def _diffc(
     model = known[config["architecture"]]()
     for part in found.get("given", []):
         observed = given.condition(part, lambda inner: samples(inner, models))
-        if not isinstance(model, White):
+        if not isinstance(model, (White, GivenUNet)):
             refuse("ModelMismatch", f"{config['architecture']} takes nothing")
         model = model.given(observed)
     return diffc.decode(params, passes, shape, planes.n_extra, header["seed"], model, "given" in found)

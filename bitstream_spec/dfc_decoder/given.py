@@ -19,12 +19,16 @@ L, L1, RGB, BILEVEL = 0, 1, 3, 32  #: modes
 
 @dataclass
 class Observed:
-    """The picture of a nested stream, (rows, columns, channels), and what it shows of the picture."""
+    """The picture of a nested stream, (rows, columns, channels), and what it shows of the picture.
+
+    ``known``: of a mask, bool (rows, columns).
+    """
 
     operator: str
     numbers: list[int]
     augmentation: int | None
     samples: np.ndarray
+    known: np.ndarray | None = None
 
 
 def check(part: dict[str, Any], mode: int) -> None:
@@ -52,8 +56,7 @@ def condition(part: dict[str, Any], picture: Callable[[dict[str, Any]], np.ndarr
         refuse("UnsupportedVersion", "frames before this one, which no version knows yet")
     if part["kind"] != "stream":
         refuse("ModelMismatch", f"no model of this reader takes what was given: {part['kind']}")
-    if "mask" in part:
-        picture(part["mask"])
     header = part["stream"]["header"]
+    known = picture(part["mask"]).reshape(header["height"], header["width"]) != 0 if "mask" in part else None
     samples = picture(part["stream"]).reshape(header["height"], header["width"], -1)
-    return Observed(OPERATORS[part["operator"]], part["numbers"], part["augmentation"], samples)
+    return Observed(OPERATORS[part["operator"]], part["numbers"], part["augmentation"], samples, known)

@@ -63,21 +63,23 @@ class FloatUNet:
         h = silu(h * (1 + scale) + shift)
         return x + self.conv(silu(self.conv(h, name + ".conv1", padding=1)), name + ".conv2", padding=1)
 
-    def v(self, z: np.ndarray, logsnr: float) -> np.ndarray:
-        """(3, H, W) -> (3, H, W)."""
-        H, W = z.shape[1:]
-        blocks, E = self.config["blocks"], self.config["embedding"]
-        z = replicated(z, 2 ** len(blocks))
+    def timed(self, logsnr: float) -> np.ndarray:
+        """The first layer of the embedding."""
+        E = self.config["embedding"]
         angles = logsnr * 2 * np.exp(np.arange(E // 2) * (-math.log(100) / (E // 2)))
-        e = np.concatenate([np.sin(angles), np.cos(angles)])
-        self.e = e = silu(self.linear(silu(self.linear(e, "time1")), "time2"))
-        stem, noise = self.t["stem"], math.sqrt(1 / (1 + math.exp(logsnr)))
+        return self.linear(np.concatenate([np.sin(angles), np.cos(angles)]), "time1")
+
+    def stem(self, z: np.ndarray, noise: float) -> np.ndarray:
+        """Features of z, whose sides are multiples of 2^n."""
+        stem = self.t["stem"]
         half = len(stem) // 2
         contrast = stem[half:] - stem[half:].mean((2, 3), keepdims=True)
         padded = np.pad(z, ((0, 0), (2, 2), (2, 2)), mode="edge")
-        h = np.concatenate([convolved(padded, stem[:half], 2), np.arcsinh(convolved(padded / noise, contrast, 2))])
-        self.first = h
-        kept = []
+        return np.concatenate([convolved(padded, stem[:half], 2), np.arcsinh(convolved(padded / noise, contrast, 2))])
+
+    def through(self, h: np.ndarray, e: np.ndarray) -> np.ndarray:
+        """v of features h and of the embedding."""
+        blocks, kept = self.config["blocks"], []
         for level, count in enumerate(blocks):
             if level:
                 kept.append(h)
@@ -88,7 +90,14 @@ class FloatUNet:
             h = kept[level] + shuffled(self.conv(h, f"finer.{level}"))
             for k in range(blocks[level]):
                 h = self.block(h, e, f"up.{level}.{k}")
-        return shuffled(self.conv(h, "head", padding=1))[:, :H, :W]
+        return shuffled(self.conv(h, "head", padding=1))
+
+    def v(self, z: np.ndarray, logsnr: float) -> np.ndarray:
+        """(3, H, W) -> (3, H, W)."""
+        H, W = z.shape[1:]
+        self.e = silu(self.linear(silu(self.timed(logsnr)), "time2"))
+        self.first = self.stem(replicated(z, 2 ** len(self.config["blocks"])), math.sqrt(1 / (1 + math.exp(logsnr))))
+        return self.through(self.first, self.e)[:, :H, :W]
 
     def eps(self, z: np.ndarray, logsnr: float) -> np.ndarray:
         s2 = 1 / (1 + math.exp(logsnr))

@@ -34,6 +34,12 @@ def encode(
     max_bytes: Annotated[int | None, typer.Option(min=1, help="Size to stay within (lossy).")] = None,
     model: Model = None,
     prompt: Annotated[str | None, typer.Option(help="A text that guides the model (lossy).")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="First the picture in small, 1/4, or in stages, 1/16,1/4 (lossy).")
+    ] = None,
+    base_bpp: Annotated[
+        str | None, typer.Option(help="Of the base: bits per pixel of the picture, or lossless (4/10 of the rate).")
+    ] = None,
     device: Device = "auto",
     effort: Annotated[
         int | None, typer.Option(min=1, max=9, help="diffc: 1 is the fastest, 9 gives the smallest file (5).")
@@ -58,6 +64,8 @@ def encode(
     rates = [value for value in (bpp, psnr, max_bytes) if value is not None]
     if len(rates) > 1:
         raise typer.BadParameter("give one of --bpp, --psnr and --max-bytes")
+    if base is None and base_bpp is not None:
+        raise typer.BadParameter("--base-bpp is of a base: give --base as well")
     check_target(target, overwrite, as_json, source)
     data = read(source)
     from .. import files
@@ -66,11 +74,20 @@ def encode(
     signal = files.read_signal(data, first=first)
     start = time.perf_counter()
     with _nothing_kept(target):
+        given = None
+        if base is not None:
+            with console.bar("encoding the base") as progress:
+                rate = _base_rate(base_bpp, bpp, max_bytes, signal.units)
+                given = api.base_of(
+                    signal, _factors(base), bpp=rate, effort=effort, device=device, seed=seed, progress=progress
+                )
+            codec, model = "diffc", model or api.CONDITIONAL
         with console.bar("encoding") as progress:
             stream = api.encode(
                 signal,
                 codec,
                 model,
+                given=given,
                 bpp=bpp,
                 psnr=psnr,
                 max_bytes=max_bytes,
@@ -218,6 +235,35 @@ _GIVEN: dict[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
+# ---- a base
+
+
+def _factors(text: str) -> list[int]:
+    """Of "1/4" or "1/16,1/4". Raises BadParameter."""
+    try:
+        every = [one.strip().partition("/") for one in text.split(",")]
+        if any(one != "1" for one, _, _ in every):
+            raise ValueError
+        return [int(factor) for _, _, factor in every]
+    except ValueError:
+        raise typer.BadParameter(f"expected --base 1/4, or 1/16,1/4, found {text}") from None
+
+
+def _base_rate(base_bpp: str | None, bpp: float | None, max_bytes: int | None, units: int) -> float | None:
+    """Bits per pixel of the base, None for one without loss. Raises BadParameter."""
+    if base_bpp == "lossless":
+        return None
+    if base_bpp is None:
+        whole = 8 * max_bytes / units if max_bytes is not None else bpp
+        if whole is None:
+            raise typer.BadParameter("how many bits may the base take? give --base-bpp, --bpp or --max-bytes")
+        return api.SHARE * whole
+    try:
+        return float(base_bpp)
+    except ValueError:
+        raise typer.BadParameter(f"expected --base-bpp of a number, or lossless, found {base_bpp}") from None
+
+
 # ---- one file in, one file out
 
 
@@ -248,6 +294,7 @@ def _descriptor_of_input() -> int:
 
 
 def read(source: str) -> bytes:
+    """The bytes of a file, or of standard input for -. Raises InputError for a directory, OSError."""
     if source == "-":
         return sys.stdin.buffer.read()
     if os.path.isdir(source):
@@ -257,6 +304,7 @@ def read(source: str) -> bytes:
 
 
 def write(target: str, data: bytes, overwrite: bool) -> None:
+    """A file at once or not at all, or standard output for -. Raises InputError, OSError."""
     if target != "-":
         output.write(target, data, overwrite)
         return

@@ -104,8 +104,6 @@ def _like(signal: Any, samples: np.ndarray[Any, Any]) -> Picture:
 
 def _mask(name: str) -> np.ndarray[Any, Any]:
     """bool (H, W), true where a picture file is light. Raises InputError."""
-    import numpy as np
-
     from .. import files
 
     with open(name, "rb") as file:

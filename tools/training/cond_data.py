@@ -29,6 +29,7 @@ TASKS = {"jpeg": 0.34, "webp": 0.04, "box2": 0.06, "box4": 0.14, "box8": 0.06, "
          "mask": 0.12, "nothing": 0.08}  # fmt: skip
 ROUGH = 0.4  #: share of pictures in small that have an augmentation
 Rng = np.random.Generator
+Task = Callable[[Bytes, Rng], tuple[Bytes, Condition]]
 
 
 @dataclass(frozen=True)
@@ -119,18 +120,19 @@ class Boxes:
         """``coder``: what shows some of them, E[x|z_t] at any log-SNR."""
         self.coder, self.rough = coder, rough
 
-    def __call__(self, k: int) -> Callable[[Bytes, Rng], tuple[Bytes, Condition]]:
+    def __call__(self, k: int) -> Task:
         """The task of boxes of ``k``."""
 
         def draw(picture: Bytes, rng: Rng) -> tuple[Bytes, Condition]:
             small = Box(k).apply(picture)
             if rng.random() >= self.rough:
                 return picture, Observed(small, Box(k))
-            return picture, Observed(*self._rough(small, Box(k), rng))
+            return picture, Observed(*self.rough_of(small, Box(k), rng))
 
         return draw
 
-    def _rough(self, small: Bytes, operator: Box, rng: Rng) -> tuple[Bytes, Box, int]:
+    def rough_of(self, small: Bytes, operator: Box, rng: Rng) -> tuple[Bytes, Box, int]:
+        """(samples, operator, augmentation) of a stream of ``small`` uint8 (h, w, 3) that has lost something."""
         kind = rng.random()
         if kind < 0.5 and self.coder is not None:
             x, t = conditions.x_of(small), torch.tensor(rng.uniform(-2.5, 6), dtype=torch.float32)
@@ -150,7 +152,7 @@ def augmentation_of(shown: Bytes, small: Bytes) -> int:
     return round(-1024 * math.log(error))
 
 
-def tasks(coder: DiffusionModel | None, rough: float = ROUGH) -> dict[str, Callable[[Bytes, Rng], tuple[Bytes, Condition]]]:
+def tasks(coder: DiffusionModel | None, rough: float = ROUGH) -> dict[str, Task]:
     """By the names of TASKS, but for "nothing"."""
     box = Boxes(coder, rough)
     return {"jpeg": _jpeg, "webp": _webp, "box2": box(2), "box4": box(4), "box8": box(8), "luma": _luma,

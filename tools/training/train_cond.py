@@ -13,7 +13,6 @@ RUN_DIR/log.csv holds, of held-out pictures, the PSNR of x_hat from the conditio
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -48,8 +47,8 @@ def batched(every: Sequence[Drawn]) -> tuple[Tensor, Seen, Tensor]:
 
 
 def agreeing(x_hat: Tensor, every: Sequence[Drawn]) -> Tensor:
-    """x_hat (N, 3, S, S) made to agree with what was given of each; while it learns, but for the cells of JPEG files."""
-    learns, parts = x_hat.requires_grad, list(x_hat.split(1))
+    """x_hat (N, 3, S, S) made to agree with what was given of each; while it learns, not with the cells of files."""
+    learns, parts = x_hat.requires_grad, [x_hat[n : n + 1] for n in range(len(x_hat))]
     for n, one in enumerate(every):
         if one.shown is not None and not (learns and one.file):
             parts[n] = one.shown.agree(parts[n])
@@ -114,7 +113,7 @@ class Validation:
             "jpeg40": lambda p: (p, cond_data.jpeg(p, 40)),
             "grey20": lambda p: ((g := Luma().apply(p)), cond_data.jpeg(g, 20)),
             "box4": lambda p: (p, Observed.of(p, Box(4))),
-            "rough4": lambda p: (p, Observed(*cond_data.Boxes(None)._rough(Box(4).apply(p), Box(4), rng))),
+            "rough4": lambda p: (p, Observed(*cond_data.Boxes(None).rough_of(Box(4).apply(p), Box(4), rng))),
             "luma": lambda p: (p, Observed.of(p, Luma())),
             "fill": lambda p: (p, Observed.of(p, Mask(~square))),
         }
@@ -129,15 +128,15 @@ class Validation:
         gains, errors = [], []
         for name, every in self.cases.items():
             if name != "nothing":
-                gain = [10 * torch.log10(self._before(part) / self._error(net, part, self.low)) for part in _parts(every)]
-                gains.append(f"{float(torch.cat(gain).mean()):.3f}")
+                ratios = [self._before(part) / self._error(net, part, self.low) for part in _parts(every)]
+                gains.append(f"{10 * float(torch.cat(ratios).log10().mean()):.3f}")
             for t in (0.0, 4.0):
                 error = torch.cat([self._error(net, part, t) for part in _parts(every)])
                 errors.append(f"{10 * float(torch.log10(4 / error).mean()):.3f}")
         return {"log": gains + errors}
 
     def _before(self, every: Sequence[Drawn]) -> Tensor:
-        x, seen, _ = batched(every)
+        x, _, _ = batched(every)
         planes = torch.cat([one.shown.agree(one.shown.seen.planes[:, :3]) for one in every if one.shown])
         return (planes - x).square().flatten(1).mean(1)
 

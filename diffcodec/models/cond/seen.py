@@ -74,10 +74,9 @@ def _agreeing(condition: Observed, moved: Agree, exact: Tensor) -> Agree:
 
 def _sized(condition: Observed, size: Size) -> None:
     """Raises InputError unless the operator gives such samples of a picture of this size."""
-    channels = condition.samples.shape[2]
-    wanted = condition.operator.affine(np.zeros((*size, channels if channels == 1 else 3))).shape
-    if condition.kind != "luma" and wanted != condition.samples.shape or wanted[:2] != condition.samples.shape[:2]:
-        raise InputError(f"{condition.kind} of a picture of {size} is {wanted}, found {condition.samples.shape}")
+    wanted, found = condition.operator.affine(np.zeros((*size, 3))).shape[:2], condition.samples.shape[:2]
+    if wanted != found:
+        raise InputError(f"{condition.kind} of a picture of {size} has {wanted} pixels, found {found}")
 
 
 # ---- the picture in small

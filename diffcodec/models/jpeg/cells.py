@@ -1,41 +1,53 @@
 """What a JPEG file tells of the picture it was made from: each of its coefficients lies within half a step.
 
-The pictures for which all do are a convex set, but for rounding; `project` goes to the nearest of them.
+The pictures for which all do are a convex set, but for rounding; `project` goes to the nearest of them, and `agree` to
+one in bytes, which an encoder makes the same file of. Sums are taken in one order: any two machines get the same.
 """
 
 from __future__ import annotations
+
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.errors import UnsupportedVersion
-from ..operators import BACK, CHROMA, LUMA, ONE
+from ...runtime.kernels import kernel
+from ..operators import BACK, CHROMA, LUMA, ONE, luma_of
+from . import search
 from .blocks import Layout, check, quantised
 from .coefficients import Jpeg
 
 Bytes = NDArray[np.uint8]
 Shorts = NDArray[np.int16]
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-_YCBCR = np.vstack([LUMA, CHROMA]).T / ONE  # RGB -> YCbCr about 0
+ROUNDS = 12  #: of projections in turn, at most
+STEPS = 200  #: moves of a pixel in a tile, at most, from either start
+_MARGIN = 0.5  # levels by which cells are narrower, and become narrower where a coefficient has missed its own
+_HARDLY = 0.93  # of the tiles that were wrong before: more that still are, and rounds are given up
+
+# rounded, as the last bits of cosines and inverses are not the same everywhere
+_FORTH, _BACK = np.vstack([LUMA, CHROMA]).T / ONE, np.round(BACK, 12)  # RGB -> YCbCr about 0 -> RGB
 _FREQUENCY, _PLACE = np.arange(8)[:, None], np.arange(8)
 _COSINES = np.cos((2 * _PLACE + 1) * _FREQUENCY * np.pi / 16) * np.where(_FREQUENCY, 0.5, np.sqrt(1 / 8))
-DCT = np.kron(_COSINES, _COSINES)  #: orthonormal, float64 (64 coefficients, 64 samples)
+_COSINES = np.round(_COSINES, 14)  # orthonormal, (8 frequencies, 8 places)
 
 
 def tables(jpeg: Jpeg) -> tuple[NDArray[np.float32], tuple[int, int]]:
-    """Steps of luma and of chroma float32 (2, 64), zeros for the chroma of a grey file; log2 of chroma's (width, height).
+    """Steps of luma and of chroma float32 (2, 64), the latter 0 for a grey file; log2 of a chroma sample's (w, h).
 
-    By vertical, then horizontal frequency; the second are of luma over chroma: (1, 1) for 4:2:0. Raises
-    UnsupportedVersion for a file that these do not describe: of RGB, of more than one chroma.
+    Steps by vertical, then horizontal frequency; width and height in samples of luma: (1, 1) for 4:2:0. Raises
+    UnsupportedVersion for a file that these do not describe: of RGB, of more than one kind of chroma.
     """
     steps = np.zeros((2, 64), np.float32)
     steps[0] = jpeg.components[0].table.ravel()
     if len(jpeg.components) == 1:
         return steps, (0, 0)
-    (v, h), *chroma = Layout.of(jpeg).boxes
+    luma, *chroma = Layout.of(jpeg).boxes
     _, cb, cr = jpeg.components
-    if not jpeg.transform or (v, h) != (1, 1) or len(set(chroma)) > 1 or (cb.table != cr.table).any():
+    if not jpeg.transform or luma != (1, 1) or chroma[0] != chroma[1] or (cb.table != cr.table).any():
         raise UnsupportedVersion("expected a JPEG file of YCbCr whose luma is whole and whose chroma are alike")
     steps[1] = cb.table.ravel()
     v, h = chroma[0]
@@ -43,10 +55,10 @@ def tables(jpeg: Jpeg) -> tuple[NDArray[np.float32], tuple[int, int]]:
 
 
 def forward(picture: Bytes, jpeg: Jpeg) -> tuple[Shorts, ...]:
-    """What libjpeg-turbo makes of a picture uint8 (H, W, C) with a file's steps, up to 8191, and sampling.
+    """What libjpeg-turbo makes of a picture uint8 (H, W, C) with a file's sampling and its steps, up to 8191.
 
-    For each component int16 (rows, cols, 8, 8), in steps, as :class:`coefficients.Component` has them. Raises
-    InputError for a picture of another size.
+    For each component int16 (rows, cols, 8, 8), in steps, as `coefficients.Component` has them. Raises InputError for
+    a picture of another size.
     """
     layout = Layout.of(jpeg)
     check(picture[None], layout)
@@ -63,39 +75,217 @@ def project(x: Floats, jpeg: Jpeg) -> Floats:
     check(x[None], layout)
     half = [part.table.reshape(64) / 2.0 for part in jpeg.components]
     middle = [2 * step * part.coefficients.reshape(1, -1, 64) for step, part in zip(half, jpeg.components, strict=True)]
-    return clamped(x[None], layout, middle, half)[0]
+    projected: Floats = _clamped(x[None], layout, middle, half)[0]
+    return projected
 
 
-def clamped(x: Floats, layout: Layout, middle: list[Floats], half: list[Floats]) -> Floats:
+def agree(picture: Bytes, jpeg: Jpeg, rounds: int = ROUNDS, steps: int = STEPS) -> tuple[Bytes, int]:
+    """A picture uint8 (H, W, C) near ``picture`` (H, W, C) of which :func:`forward` makes the file's coefficients.
+
+    And how many of them still differ: 0 but for files of the finest steps, and those that no picture is made into.
+    rounds: of projections onto cells and onto what colours can be. steps: of the search that follows where they fail.
+    Raises InputError for a picture of another size.
+    """
+    layout = Layout.of(jpeg)
+    check(picture[None], layout)
+    out, wrong = picture.copy(), 0
+    for rows in _parts(layout.height, layout.tile[0]):
+        for cols in _parts(layout.width, layout.tile[1]):
+            part = _Tiles(jpeg, layout, rows, cols)
+            tiles = part.cut(out)
+            wrong += part.settle(tiles, rounds, steps)
+            part.paste(tiles, out)
+    return out, wrong
+
+
+# ---- in floats
+
+
+def _clamped(x: Floats, layout: Layout, middle: list[Floats], half: list[Floats]) -> Floats:
     """Pictures (n, H, W, C) of which each coefficient is moved to within ``half`` of its ``middle``.
 
     Both float64 for each component, (n, blocks, 64) or what broadcasts with it, in levels.
     """
-    planes = (x @ _YCBCR if layout.transform else x) - 0.0
+    planes = _coloured(x, _FORTH) if layout.transform else x
     moved = np.empty_like(planes)
     for c in range(len(layout.boxes)):
-        offset = 0 if layout.transform and c else 128
-        found = coefficients_of(planes[..., c] - offset, layout, c)
+        found = _coefficients(planes[..., c] - (0 if layout.transform and c else 128), layout, c)
         change = np.clip(found, middle[c] - half[c], middle[c] + half[c]) - found
-        moved[..., c] = _spread(change @ DCT, layout, c)
-    return x + (moved @ BACK if layout.transform else moved)
+        moved[..., c] = _spread(change, layout, c)
+    out: Floats = x + (_coloured(moved, _BACK) if layout.transform else moved)
+    return out
 
 
-def coefficients_of(plane: Floats, layout: Layout, c: int) -> Floats:
-    """A component's transform (n, blocks, 64) of its plane (n, H, W) before it is averaged."""
+def _coefficients(plane: Floats, layout: Layout, c: int) -> Floats:
+    """A component's coefficients (n, blocks, 64) of its plane (n, H, W) before it is averaged."""
     (rows, cols), (v, h) = layout.blocks(c), layout.boxes[c]
     below, right = 8 * rows * v - layout.height, 8 * cols * h - layout.width
     wide = np.pad(plane, ((0, 0), (0, below), (0, right)), "edge") if below or right else plane
-    blocks = wide.reshape(len(wide), rows, 8, v, cols, 8, h).mean((3, 6)) if v * h > 1 else wide
-    blocks = blocks.reshape(len(wide), rows, 8, cols, 8).transpose(0, 1, 3, 2, 4)
-    found: Floats = blocks.reshape(len(wide), -1, 64) @ DCT.T
-    return found
+    if v * h > 1:
+        wide = reduce(np.add, [wide[:, i::v, j::h] for i in range(v) for j in range(h)]) / (v * h)
+    blocks = np.ascontiguousarray(wide.reshape(-1, rows, 8, cols, 8).swapaxes(2, 3)).reshape(-1, 8, 8)
+    _product(blocks, _COSINES, np.ascontiguousarray(_COSINES.T))
+    return blocks.reshape(len(plane), rows * cols, 64)
 
 
 def _spread(blocks: Floats, layout: Layout, c: int) -> Floats:
-    """Samples (n, blocks, 64) at every pixel of their boxes, (n, H, W)."""
+    """The samples of coefficients (n, blocks, 64), which are changed, at every pixel of their boxes, (n, H, W)."""
     (rows, cols), (v, h) = layout.blocks(c), layout.boxes[c]
-    plane = blocks.reshape(-1, rows, cols, 8, 8).transpose(0, 1, 3, 2, 4).reshape(-1, 8 * rows, 8 * cols)
+    _product(blocks.reshape(-1, 8, 8), np.ascontiguousarray(_COSINES.T), _COSINES)
+    plane: Floats = blocks.reshape(-1, rows, cols, 8, 8).swapaxes(2, 3).reshape(-1, 8 * rows, 8 * cols)
     if v * h > 1:
         plane = plane.repeat(v, 1).repeat(h, 2)
     return plane[:, : layout.height, : layout.width]
+
+
+def _coloured(x: Floats, matrix: Floats) -> Floats:
+    """Colours (..., 3) times a matrix (3, 3)."""
+    out = np.empty(x.shape)
+    _mix(np.ascontiguousarray(x).reshape(-1, 3), matrix, out.reshape(-1, 3))
+    return out
+
+
+@kernel
+def _mix(x, matrix, out):
+    for i in range(x.shape[0]):
+        for c in range(3):
+            out[i, c] = x[i, 0] * matrix[0, c] + x[i, 1] * matrix[1, c] + x[i, 2] * matrix[2, c]
+
+
+@kernel
+def _product(blocks, left, right):
+    """``left`` block ``right`` of every block (n, 8, 8), in place; all float64, the matrices (8, 8)."""
+    half = np.empty((8, 8))
+    for n in range(blocks.shape[0]):
+        block = blocks[n]
+        half[:] = 0
+        for i in range(8):
+            for j in range(8):
+                for k in range(8):
+                    half[i, k] += left[i, j] * block[j, k]
+        block[:] = 0
+        for i in range(8):
+            for j in range(8):
+                for k in range(8):
+                    block[i, k] += half[i, j] * right[j, k]
+
+
+# ---- in bytes
+
+
+def _parts(size: int, side: int) -> list[tuple[int, int, int]]:
+    """(start, end, side) of the whole tiles along one side of a picture, and of what is left."""
+    whole = size - size % side
+    return [part for part in ((0, whole, side), (whole, size, size - whole)) if part[1] > part[0]]
+
+
+class _Tiles:
+    """Tiles of one size, each of which its own blocks depend on and no others; what they should become."""
+
+    def __init__(self, jpeg: Jpeg, whole: Layout, rows: tuple[int, int, int], cols: tuple[int, int, int]):
+        self.rows, self.cols = rows, cols
+        self.layout = Layout(rows[2], cols[2], whole.boxes, whole.group, whole.transform)
+        self.tables = [part.table for part in jpeg.components]
+        self.targets = []
+        for c, part in enumerate(jpeg.components):
+            (v, h), (down, across) = whole.boxes[c], self.layout.blocks(c)
+            blocks = part.coefficients[rows[0] // (8 * v) :, cols[0] // (8 * h) :]
+            high, wide = self._count
+            blocks = blocks[: high * down, : wide * across].reshape(high, down, wide, across, 64).swapaxes(1, 2)
+            self.targets.append(blocks.reshape(high * wide, down * across, 64))
+
+    @property
+    def _count(self) -> tuple[int, int]:
+        """Tiles, down and across."""
+        (top, bottom, high), (left, right, wide) = self.rows, self.cols
+        return (bottom - top) // high, (right - left) // wide
+
+    def cut(self, picture: Bytes) -> Bytes:
+        """The tiles (n, h, w, C) of a picture (H, W, C)."""
+        (top, bottom, high), (left, right, wide) = self.rows, self.cols
+        down, across = self._count
+        part = picture[top:bottom, left:right].reshape(down, high, across, wide, -1).swapaxes(1, 2)
+        return np.ascontiguousarray(part).reshape(down * across, high, wide, -1)
+
+    def paste(self, tiles: Bytes, picture: Bytes) -> None:
+        """Mirror of `cut`."""
+        (top, bottom, high), (left, right, wide) = self.rows, self.cols
+        part = tiles.reshape(*self._count, high, wide, -1).swapaxes(1, 2)
+        picture[top:bottom, left:right] = part.reshape(bottom - top, right - left, -1)
+
+    def settle(self, tiles: Bytes, rounds: int, steps: int) -> int:
+        """Change tiles until they are right; how many coefficients still are not."""
+        which = self._approach(tiles, rounds)
+        if not len(which):
+            return 0
+        pictures = tiles[which]
+        counts = self._search(pictures, which, steps)
+        failed = np.flatnonzero(counts)
+        if len(failed):  # then from where a decoder would be
+            middle, half = self._cells(which[failed])
+            grey = np.full((len(failed), *tiles.shape[1:]), 128.0)
+            others = self._rounded(_clamped(grey, self.layout, middle, [0 * size for size in half]))
+            found = self._search(others, which[failed], steps)
+            better = found < counts[failed]
+            pictures[failed[better]], counts[failed[better]] = others[better], found[better]
+        tiles[which] = pictures
+        return int(counts.sum())
+
+    def _cells(self, which: Ints) -> tuple[list[Floats], list[Floats]]:
+        """Middles (n, blocks, 64) and half the sizes (64,) of the cells of some tiles, for each component."""
+        half = [table.reshape(64) / 2.0 for table in self.tables]
+        return [2 * size * target[which] for size, target in zip(half, self.targets, strict=True)], half
+
+    def _missed(self, tiles: Bytes, which: Ints) -> list[NDArray[np.bool_]]:
+        """Which coefficients (n, blocks, 64) of each component are not what they should be."""
+        found = quantised(tiles, self.layout, self.tables)
+        return [a.reshape(b[which].shape) != b[which] for a, b in zip(found, self.targets, strict=True)]
+
+    def _approach(self, tiles: Bytes, rounds: int) -> Ints:
+        """Project in turn onto cells and onto what colours can be; the numbers of the tiles that are still wrong.
+
+        Cells are taken to be narrower, each time that rounding leads out of one, and the more so.
+        """
+        missed = self._missed(tiles, which := np.arange(len(tiles)))
+        margins = [np.full(target.shape, _MARGIN, np.float32) for target in self.targets]
+        x = tiles.astype(np.float64)
+        before = 2 * len(tiles)
+        for _ in range(rounds):
+            wrong = np.logical_or.reduce([part.any((1, 2)) for part in missed])
+            which, x = which[wrong], x[wrong]
+            if len(which) > _HARDLY * before or not len(which):
+                return which
+            middle, half = self._cells(which)
+            for margin, part in zip(margins, missed, strict=True):
+                margin[which] += _MARGIN * part[wrong]
+            half = [np.maximum(size - margin[which], 0) for size, margin in zip(half, margins, strict=True)]
+            for _ in range(2):
+                x = np.clip(_clamped(x, self.layout, middle, half), 0, 255)
+            before, tiles[which] = len(which), self._rounded(x)
+            missed = self._missed(tiles[which], which)
+        return which[np.logical_or.reduce([part.any((1, 2)) for part in missed])]
+
+    def _rounded(self, x: Floats) -> Bytes:
+        """Tiles (n, h, w, C) in bytes; first in YCbCr where components are whole: back in RGB that is all but kept."""
+        if not self.layout.transform:
+            return np.clip(np.rint(x), 0, 255).astype(np.uint8)
+        planes = _coloured(x, _FORTH)
+        for c, box in enumerate(self.layout.boxes):
+            if box == (1, 1):
+                planes[..., c] = np.rint(planes[..., c])
+        colours = np.rint(_coloured(planes, _BACK)).astype(np.int64)
+        off = np.rint(planes[..., :1]).astype(np.int64) - luma_of(colours)
+        return np.clip(colours + off, 0, 255).astype(np.uint8)
+
+    def _search(self, tiles: Bytes, which: Ints, steps: int) -> Ints:
+        """Change tiles by `search.repair`; how many coefficients of each (n,) are not what they should be."""
+        low, high = [], []
+        for table, target in zip(self.tables, self.targets, strict=True):
+            level, step = target[which].astype(np.int64), table.reshape(64).astype(np.int64)
+            low.append(8 * step * level - 4 * step + (level <= 0))
+            high.append(8 * step * level + 4 * step - (level >= 0))
+        limits = [np.concatenate(part, 1).reshape(len(which), -1).astype(np.float32) for part in (low, high)]
+        pixels = tiles.reshape(len(tiles), -1, tiles.shape[3])
+        search.repair(pixels, *limits, search.geometry(self.layout, np.kron(_COSINES, _COSINES)), steps)
+        counts: Ints = sum(part.sum((1, 2)) for part in self._missed(tiles, which))
+        return counts

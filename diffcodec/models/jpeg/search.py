@@ -24,51 +24,37 @@ _TENURE = 4  # steps for which a pixel is left alone, at least
 _PATIENCE = 100  # steps without a lower excess after which there is none to be found
 
 #: of R, G and B: what changes luma alone, all by a level at most, what changes one chroma alone
-_COLOURS = [(1, 1, 1), (-1, -1, -1)]
+_COLOURS: list[tuple[int, ...]] = [(1, 1, 1), (-1, -1, -1)]
 _COLOURS += [move for move in itertools.product((0, 1, -1), repeat=3) if any(move) and move not in _COLOURS]
 _COLOURS += [
     (sign * r, sign * g, sign * b) for r, g, b in ((2, -1, 0), (0, -1, 4), (0, -1, 5), (0, 0, 2)) for sign in (1, -1)
 ]
+_SUM, _SAMPLE = range(2)  # of values: what is added up for a sample, the sample
 
 
 class Geometry(NamedTuple):
     """What the samples of a tile are made of. Samples are counted block after block, component after component.
 
-    starts: int64 (C, pixels + 1), where each pixel's entries begin, in where, weight: int64 (entries,), a sample and
-    how often the pixel counts in it. added: int64 (samples,). shifts: int64 (C,), log2 of what sums are divided by.
-    effects: float32 (64, 64), what a level more of each sample (second) adds to 8 times each coefficient. moves: int64
-    (moves, C).
+    starts: int64 (C, pixels + 1), where each pixel's entries begin: rows of entries, int64 (entries, 3), a sample, how
+    often the pixel counts in its sum, what is added to that. shifts: int64 (C,), log2 of what sums are divided by.
+    samples: how many there are. effects: float32 (64, 64), what a level more of each sample (second) adds to 8 times
+    each coefficient. moves: int64 (moves, C). transform: pixels are RGB, components YCbCr.
     """
 
     starts: NDArray[np.int64]
-    where: NDArray[np.int64]
-    weight: NDArray[np.int64]
-    added: NDArray[np.int64]
+    entries: NDArray[np.int64]
     shifts: NDArray[np.int64]
+    samples: int
     effects: NDArray[np.float32]
     moves: NDArray[np.int64]
     transform: bool
 
 
-class _State(NamedTuple):
-    """Of a tile during the search: excess by block, gains (2, samples) of a level more and less in each sample."""
-
-    pixels: NDArray[np.int64]
-    planes: NDArray[np.int64]
-    sums: NDArray[np.int64]
-    samples: NDArray[np.int64]
-    levels: NDArray[np.float32]
-    excess: NDArray[np.float32]
-    gains: NDArray[np.float32]
-    free: NDArray[np.int64]
-    work: NDArray[np.int64]
-
-
 def geometry(layout: Layout, dct: NDArray[np.float64]) -> Geometry:
     """Of tiles of this layout; ``dct`` float64 (64 coefficients, 64 samples)."""
     H, W, C = layout.height, layout.width, len(layout.boxes)
-    starts, where, weight, added = [], [], [], []
-    entries = samples = 0
+    starts, entries = [], []
+    count = samples = 0
     for c, (v, h) in enumerate(layout.boxes):
         rows, cols = layout.blocks(c)
         last = (H + -H % layout.group) // v - 1
@@ -76,19 +62,17 @@ def geometry(layout: Layout, dct: NDArray[np.float64]) -> Geometry:
         x = np.minimum(np.arange(8 * cols)[:, None] * h + np.arange(h), W - 1)
         pixel = y[:, None, :, None] * W + x[:, None, :]
         place = np.arange(64 * rows * cols).reshape(rows, cols, 8, 8).transpose(0, 2, 1, 3).reshape(8 * rows, 8 * cols)
-        pairs, counts = np.unique(pixel * place.size + place[:, :, None, None], return_counts=True)
-        starts.append(entries + np.searchsorted(pairs // place.size, np.arange(H * W + 1)))
-        where.append(samples + pairs % place.size)
-        weight.append(counts)
-        added.append(np.tile(layout.added(c).reshape(cols, 1, 8), (rows, 1, 8, 1)).ravel())
-        entries, samples = entries + len(pairs), samples + place.size
-    moves = _COLOURS if layout.transform else np.vstack([np.eye(C), -np.eye(C)])
+        added = np.tile(layout.added(c).reshape(cols, 1, 8), (rows, 1, 8, 1)).ravel()
+        pairs, weight = np.unique(pixel * place.size + place[:, :, None, None], return_counts=True)
+        starts.append(count + np.searchsorted(pairs // place.size, np.arange(H * W + 1)))
+        entries.append(np.stack([samples + pairs % place.size, weight, added[pairs % place.size]], 1))
+        count, samples = count + len(pairs), samples + place.size
+    moves = _COLOURS if layout.transform else np.kron(np.eye(C), [[1], [-1]])
     return Geometry(
-        np.array(starts),
-        np.concatenate(where),
-        np.concatenate(weight),
-        np.concatenate(added),
+        np.array(starts, np.int64),
+        np.concatenate(entries).astype(np.int64),
         np.array([(v * h).bit_length() - 1 for v, h in layout.boxes]),
+        samples,
         np.ascontiguousarray(8 * dct, np.float32),
         np.array(moves, np.int64),
         layout.transform,
@@ -99,194 +83,196 @@ def geometry(layout: Layout, dct: NDArray[np.float64]) -> Geometry:
 def repair(tiles, low, high, of, steps):
     """Move pixels of tiles uint8 (n, pixels, C), in place, until 8 times their coefficients lie in ``low`` to ``high``.
 
-    Those int64 (n, samples), ends included. Where that fails after so many steps the least excess stays. of: Geometry.
+    Those float32 (n, samples), ends included. Where that fails after so many steps the least excess stays. of: a
+    Geometry.
     """
     n, P, C = tiles.shape
-    S = of.added.size
+    pixels, planes = np.empty((P, C), np.int64), np.empty((P, C), np.int64)
+    values = np.empty((2, of.samples), np.int64)
+    levels, gains = np.empty(of.samples, np.float32), np.empty((2, of.samples), np.float32)
+    excess, free = np.empty(of.samples // 64, np.float32), np.empty(P, np.int64)
     for i in range(n):
-        state = _State(
-            np.empty((P, C), np.int64),
-            np.empty((P, C), np.int64),
-            np.zeros(S, np.int64),
-            np.empty(S, np.int64),
-            np.empty(S, np.float32),
-            np.empty(S // 64, np.float32),
-            np.empty((2, S), np.float32),
-            np.zeros(P, np.int64),
-            np.empty(64, np.int64),
-        )
-        _begin(tiles[i], low[i], high[i], of, state)
-        least = state.excess.sum()
-        since = 0
-        for step in range(1, steps + 1):
-            if least == _ZERO or step - since > _PATIENCE:
-                break
-            pixel, move = _best(low[i], high[i], of, state, step)
-            if pixel < 0:
-                continue
-            state.free[pixel] = step + _TENURE + step * 7 % 5
-            _move(pixel, move, low[i], high[i], of, state)
-            total = state.excess.sum()
-            if total < least:
-                least, since = total, step
-                for p in range(P):
-                    for c in range(C):
-                        tiles[i, p, c] = state.pixels[p, c]
+        state = pixels, planes, values, levels, gains, excess, free, low[i], high[i]
+        pixels[:] = tiles[i]
+        _begin(of, state)
+        least, since, step = excess.sum(), 0, 0
+        while least > _ZERO and step < steps and step - since < _PATIENCE:
+            step += 1
+            pixel, move = _best(of, state, step)
+            if pixel >= 0:
+                _move(pixel, move, of, state)
+                free[pixel] = step + _TENURE + step * 7 % 5
+                total = excess.sum()
+                if total < least:
+                    least, since = total, step
+                    for p in range(P):
+                        for c in range(C):
+                            tiles[i, p, c] = pixels[p, c]
 
 
 @woven
-def _colour(state, of, p, m, planes):
-    """The components of a pixel after a move into ``planes`` (3,); whether its colours stay from 0 to 255."""
-    for c in range(state.pixels.shape[1]):
-        planes[c] = state.pixels[p, c] + (of.moves[m, c] if m >= 0 else 0)
-        if planes[c] < 0 or planes[c] > 255:
-            return False
-    if of.transform:
+def _converted(transform, pixel, planes):
+    """The components of a pixel (C,) into ``planes`` (3,)."""
+    for c in range(pixel.size):
+        planes[c] = pixel[c]
+    if transform:
         planes[0], planes[1], planes[2] = ycbcr(planes[0], planes[1], planes[2])
-    return True
 
 
 @kernel
-def _begin(tile, low, high, of, state):
-    P, C = tile.shape
-    planes = np.empty(3, np.int64)
-    for p in range(P):
-        for c in range(C):
-            state.pixels[p, c] = tile[p, c]
-        _colour(state, of, p, -1, planes)
-        for c in range(C):
-            state.planes[p, c] = planes[c]
+def _begin(of, state):
+    pixels, planes, values, _, _, excess, free, _, _ = state
+    found = np.empty(3, np.int64)
+    values[_SUM] = 0
+    free[:] = 0
+    for p in range(pixels.shape[0]):
+        _converted(of.transform, pixels[p], found)
+        for c in range(pixels.shape[1]):
+            planes[p, c] = found[c]
             for e in range(of.starts[c, p], of.starts[c, p + 1]):
-                state.sums[of.where[e]] += of.weight[e] * planes[c]
-    for c in range(C):
-        for p in range(P):
-            for e in range(of.starts[c, p], of.starts[c, p + 1]):
-                s = of.where[e]
-                state.samples[s] = (state.sums[s] + of.added[s]) >> of.shifts[c]
-    for b in range(state.excess.size):
-        _measure(b, low, high, of.effects, state)
+                values[_SUM, of.entries[e, 0]] += of.entries[e, 1] * found[c]
+    for c in range(pixels.shape[1]):
+        for e in range(of.starts[c, 0], of.starts[c, -1]):
+            s = of.entries[e, 0]
+            values[_SAMPLE, s] = (values[_SUM, s] + of.entries[e, 2]) >> of.shifts[c]
+    for b in range(excess.size):
+        _measure(b, of.effects, state)
 
 
 @kernel
-def _measure(b, low, high, effects, state):
+def _measure(b, effects, state):
     """The excess of a block, and what it would change by for each of its samples."""
-    at = 64 * b
-    for k in range(64):
-        state.work[k] = state.samples[at + k] - 128
-    transform_block(state.work)
+    _, _, values, levels, gains, excess, _, low, high = state
+    part = slice(64 * b, 64 * b + 64)
+    block = values[_SAMPLE, part] - 128
+    transform_block(block)
+    levels[part] = block.astype(np.float32)
+    below, above = low[part] - levels[part], levels[part] - high[part]
+    up, down = gains[0, part], gains[1, part]
     total = _ZERO
     for k in range(64):
-        level = _F32(state.work[k])
-        state.levels[at + k] = level
-        over = max(_F32(low[at + k]) - level, level - _F32(high[at + k]), _ZERO)
+        over = max(below[k], above[k], _ZERO)
         total += over * over
-    state.excess[b] = total
-    up, down = state.gains[0, at : at + 64], state.gains[1, at : at + 64]
+    excess[b] = total
     up[:] = -total
     down[:] = -total
     for k in range(64):
-        below, above = _F32(low[at + k]) - state.levels[at + k], state.levels[at + k] - _F32(high[at + k])
-        if below < -_REACH and above < -_REACH:
+        if below[k] < -_REACH and above[k] < -_REACH:
             continue
-        row = effects[k]
+        row, under, over = effects[k], below[k], above[k]
         for i in range(64):
-            over = max(max(below - row[i], above + row[i]), _ZERO)
-            up[i] += over * over
-            over = max(max(below + row[i], above - row[i]), _ZERO)
-            down[i] += over * over
+            far = max(max(under - row[i], over + row[i]), _ZERO)
+            up[i] += far * far
+            far = max(max(under + row[i], over - row[i]), _ZERO)
+            down[i] += far * far
 
 
 @kernel
-def _best(low, high, of, state, step):
+def _best(of, state, step):
     """(pixel, move) of the least gain; first where a sample promises much, then everywhere. -1 where none changes."""
-    promise = np.empty(state.excess.size, np.float32)
+    gains, excess = state[4], state[5]
+    promise = np.empty(excess.size, np.float32)
     for b in range(promise.size):
         promise[b] = -_MOST
-        if state.excess[b] > _ZERO:
-            promise[b] = min(state.gains[:, 64 * b : 64 * b + 64].min(), _ZERO) * _HALF
-    gain, pixel, move = _among(low, high, of, state, step, promise)
+        if excess[b] > _ZERO:
+            promise[b] = min(gains[:, 64 * b : 64 * b + 64].min(), _ZERO) * _HALF
+    gain, pixel, move = _among(of, state, step, promise)
     if gain >= _ZERO:
         promise[:] = _MOST
-        gain, pixel, move = _among(low, high, of, state, step, promise)
+        gain, pixel, move = _among(of, state, step, promise)
     return pixel, move
 
 
 @kernel
-def _among(low, high, of, state, step, promise):
+def _among(of, state, step, promise):
     """(gain, pixel, move) of the least gain among pixels of which a sample gains no more than its block promises."""
-    P, C = state.pixels.shape
-    planes = np.empty(3, np.int64)
+    pixels, planes, values, levels, gains, excess, free, low, high = state
+    starts, entries, shifts, _, effects, moves, transform = of
+    P, C = pixels.shape
+    colour, found = np.empty(C, np.int64), np.empty(3, np.int64)
     least, best, chosen = _MOST, -1, -1
     for p in range(P):
-        moves = 0
-        for c in range(C):
-            s = of.where[of.starts[c, p]]
-            if min(state.gains[0, s], state.gains[1, s]) <= promise[s >> 6]:
-                moves = of.moves.shape[0] if c or not of.transform else 2
-        if state.free[p] > step:
+        if free[p] > step:
             continue
-        for m in range(moves):
-            if not _colour(state, of, p, m, planes):
+        for m in range(_worth(starts[:, p], entries, gains, promise, pixels[p], moves.shape[0])):
+            if not _added(pixels[p], moves[m], colour):
                 continue
+            _converted(transform, colour, found)
             gain = _ZERO
             for c in range(C):
-                if planes[c] != state.planes[p, c]:
-                    gain += _gain(c, p, planes[c] - state.planes[p, c], low, high, of, state)
+                change = found[c] - planes[p, c]
+                if change:
+                    e, end = starts[c, p], starts[c, p + 1]
+                    by = _changed(entries[e], shifts[c], values, change)
+                    if end > e + 1 or abs(by) > 1:
+                        gain += _far(entries[e:end], shifts[c], change, values, levels, effects, low, high)
+                        gain -= excess[entries[e, 0] >> 6]
+                    elif by:
+                        gain += gains[0 if by > 0 else 1, entries[e, 0]]
             if gain != _ZERO and gain < least:  # of 0: no sample has changed
                 least, best, chosen = gain, p, m
     return least, best, chosen
 
 
 @woven
-def _changed(c, e, change, of, state):
-    """By how much the sample of an entry changes with its pixel."""
-    s = of.where[e]
-    return ((state.sums[s] + of.weight[e] * change + of.added[s]) >> of.shifts[c]) - state.samples[s]
+def _worth(starts, entries, gains, promise, pixel, all_moves):
+    """How many moves of a pixel are looked at: where the first component alone may gain, and all colours have room, 2."""
+    count, grey = 0, True
+    for c in range(starts.size):
+        grey &= 0 < pixel[c] < 255
+        s = entries[starts[c], 0]
+        if min(gains[0, s], gains[1, s]) <= promise[s >> 6]:
+            count += 1 + c
+    return all_moves if count > 1 or (count and not grey) else 2 * count
 
 
 @woven
-def _gain(c, p, change, low, high, of, state):
-    """What a change of a component of a pixel adds to the excess."""
-    start, end = of.starts[c, p], of.starts[c, p + 1]
-    if end == start + 1:
-        by = _changed(c, start, change, of, state)
-        if by == 0:
-            return _ZERO
-        if abs(by) == 1:
-            return state.gains[0 if by > 0 else 1, of.where[start]]
-    return _far(c, p, change, low, high, of, state)
+def _added(pixel, move, colour):
+    """A pixel after a move; whether it is one from 0 to 255."""
+    good = True
+    for c in range(pixel.size):
+        colour[c] = pixel[c] + move[c]
+        good &= 0 <= colour[c] <= 255
+    return good
+
+
+@woven
+def _changed(entry, shift, values, change):
+    """By how much a sample changes with a pixel in its sum."""
+    s = entry[0]
+    return ((values[_SUM, s] + entry[1] * change + entry[2]) >> shift) - values[_SAMPLE, s]
 
 
 @kernel
-def _far(c, p, change, low, high, of, state):
-    """As `_gain` where samples change by more, or several do: they are all of one block."""
-    start, end = of.starts[c, p], of.starts[c, p + 1]
+def _far(entries, shift, change, values, levels, effects, low, high):
+    """The excess of a block once a pixel has changed, where samples change by more, or several do: all are of it."""
     moved = np.zeros(64, np.float32)
-    for e in range(start, end):
-        by = _F32(_changed(c, e, change, of, state))
+    for e in range(entries.shape[0]):
+        by = _F32(_changed(entries[e], shift, values, change))
         if by != _ZERO:
             for k in range(64):
-                moved[k] += by * of.effects[k, of.where[e] & 63]
-    block = of.where[start] >> 6
+                moved[k] += by * effects[k, entries[e, 0] & 63]
+    at = entries[0, 0] & ~63
     total = _ZERO
     for k in range(64):
-        level = state.levels[64 * block + k] + moved[k]
-        over = max(_F32(low[64 * block + k]) - level, level - _F32(high[64 * block + k]), _ZERO)
+        level = levels[at + k] + moved[k]
+        over = max(low[at + k] - level, level - high[at + k], _ZERO)
         total += over * over
-    return total - state.excess[block]
+    return total
 
 
 @kernel
-def _move(p, m, low, high, of, state):
-    planes = np.empty(3, np.int64)
-    _colour(state, of, p, m, planes)
-    for c in range(state.pixels.shape[1]):
-        state.pixels[p, c] += of.moves[m, c]
-        change = planes[c] - state.planes[p, c]
-        state.planes[p, c] = planes[c]
-        for e in range(of.starts[c, p], of.starts[c, p + 1]):
-            s = of.where[e]
-            state.sums[s] += of.weight[e] * change
-            state.samples[s] = (state.sums[s] + of.added[s]) >> of.shifts[c]
+def _move(p, m, of, state):
+    pixels, planes, values = state[0], state[1], state[2]
+    found = np.empty(3, np.int64)
+    pixels[p] += of.moves[m]
+    _converted(of.transform, pixels[p], found)
+    for c in range(pixels.shape[1]):
+        change = found[c] - planes[p, c]
         if change:
-            _measure(of.where[of.starts[c, p]] >> 6, low, high, of.effects, state)
+            planes[p, c] = found[c]
+            for e in range(of.starts[c, p], of.starts[c, p + 1]):
+                entry = of.entries[e]
+                values[_SAMPLE, entry[0]] += _changed(entry, of.shifts[c], values, change)
+                values[_SUM, entry[0]] += entry[1] * change
+            _measure(of.entries[of.starts[c, p], 0] >> 6, of.effects, state)

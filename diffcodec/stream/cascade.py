@@ -1,0 +1,112 @@
+"""A picture in small as what a stream of the picture is given, and that in smaller still: a cascade (CDM).
+
+Each stage is a whole stream of its own, told what the stage inside it shows (arXiv 2106.15282, §4): the innermost by a
+model of all pictures, the others by a conditional one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..media.table import signal_of
+from ..runtime.errors import InputError
+from ..runtime.progress import Progress, part
+from .decode import Reconstruction, Wanted, decode_all
+from .encode import Sender, encode
+from .given import Base
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
+
+CONDITIONAL = "photo-cond"  #: what codes a stage that is given the one inside it
+SHARE = 0.4  #: of a stage's bytes, what the stages inside it take
+SMALLEST, LARGEST = 2, 64  #: how much smaller a stage may be than the picture
+
+
+def base_of(
+    image: Any,
+    factors: int | Sequence[int] = 4,
+    *,
+    bpp: float | None = None,
+    model: Any = None,
+    conditional: Any = CONDITIONAL,
+    effort: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Base:
+    """What `encode` may be given of a picture: its averages over boxes as a stream, or streams one in another.
+
+    image:   as for `encode`, of which the colours are looked at alone.
+    factors: how many times smaller a stage is, from the smallest on: 4, or (16, 4), each a multiple of the next.
+    bpp:     bits per pixel of the whole picture that the base takes, with all that it holds; None for one stage without
+             loss. A base with loss says by its augmentation how far it is to be believed.
+    model:   codes the smallest stage; None is the default of its codec. conditional: codes those around it.
+
+    Raises InputError, ModelNotFound, ModelMismatch.
+    """
+    signal = signal_of(image)
+    whole = signal.photograph()
+    if not whole.shape[2]:
+        raise InputError(f"a picture of mode {signal.mode} has no colours to make a base of")
+    stages = _stages(factors)
+    if bpp is None and len(stages) > 1:
+        raise InputError("several stages need bits per pixel: only one alone is coded without loss")
+    most = None if bpp is None else bpp * signal.units / 8
+    base: Base | None = None
+    for number, factor in enumerate(stages):
+        picture, inner = _small(whole, factor), stages[number + 1] if number + 1 < len(stages) else 1
+        room = None if most is None else math.floor(most * SHARE ** (len(stages) - 1 - number))
+        sender = Sender.of(
+            None if room is None else "diffc", model if base is None else conditional, device,
+            given=base, max_bytes=room, effort=None if room is None else effort, seed=seed,
+        )  # fmt: skip
+        stream = encode(signal_of(picture), sender, part(progress, number, 1, len(stages)))
+        base = _based(stream, picture, factor // inner, sender, lossless=room is None)
+    assert base is not None
+    return base
+
+
+def _stages(factors: int | Sequence[int]) -> list[int]:
+    """From the smallest on. Raises InputError."""
+    every = [factors] if isinstance(factors, int) else list(factors)
+    falls = all(a > b and a % b == 0 for a, b in itertools.pairwise(every))
+    if not every or not falls or not all(SMALLEST <= one <= LARGEST for one in every):
+        raise InputError(
+            f"expected stages of 1/{LARGEST} to 1/{SMALLEST} of the sides, each a multiple smaller than the next, as "
+            f"(16, 4), found {factors!r}"
+        )
+    return every
+
+
+def _small(whole: Bytes, factor: int) -> Bytes:
+    """Averages of boxes of uint8 (H, W, 1 or 3), of mode L or RGB."""
+    from ..models.operators import Box
+
+    small = Box(factor).apply(whole)
+    return small.squeeze(2) if small.shape[2] == 1 else small
+
+
+def _based(stream: bytes, picture: Bytes, k: int, sender: Sender, *, lossless: bool) -> Base:
+    """The base of a stage ``k`` times larger, and how far it is to be believed."""
+    import numpy as np
+
+    from ..models.operators import Box
+
+    if lossless:
+        return Base(stream, Box(k))
+    wanted = Wanted(Reconstruction.of("mean"), model=sender.model, device=sender.device, budget=math.inf)
+    shown = decode_all(stream, wanted)
+    off = (shown.photograph().reshape(picture.shape).astype(np.float64) - picture) / 127.5
+    return Base(stream, Box(k), augmentation_of(float(np.square(off).mean())))
+
+
+def augmentation_of(error: float) -> int:
+    """The log-SNR in 1/1024 of samples that err by ``error``, a mean square in x, beside what rounding leaves out."""
+    return round(-1024 * math.log(error + 5e-6))
