@@ -19,6 +19,7 @@ from .runtime.hostile import guarded
 from .runtime.limits import Limits
 from .runtime.progress import Progress, end
 from .runtime.threads import limited
+from .stream import concealing
 from .stream import decode as decoding
 from .stream import encode as encoding
 from .stream.cascade import CONDITIONAL as CONDITIONAL
@@ -276,6 +277,81 @@ def decode_sequence(
         progress=progress,
     )
     return [one.array for one in (first, *first.following)]
+
+
+@dataclass(frozen=True)
+class Concealed:
+    """What is left of a stream.
+
+    image: array as from `decode`, at full size, with what was lost filled in from what came before it. known: bool
+    (H, W), pixels whose colours are exactly what was encoded; none of a lossy stream. lost: what is wrong, "" if
+    nothing is; passes: how many of them were there.
+    """
+
+    image: Samples
+    known: NDArray[np.bool_]
+    lost: str
+    passes: int
+
+
+@guarded
+def decode_concealed(
+    data: Source,
+    *,
+    upto_bytes: int | None = None,
+    realism: float | None = None,
+    device: str = "auto",
+    model: Any = None,
+    max_pixels: int | None = None,
+    budget: float = 1.0,
+    threads: int | None = None,
+    given: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Concealed:
+    """As `decode`, of a stream that may be damaged or cut: all that comes before the damage, and what that is worth.
+
+    Only the first frame. Raises as `decode` where nothing can be shown, since the damage is in front of the first pass.
+    """
+    left = _left_of(
+        data,
+        upto_bytes=upto_bytes, realism=realism, device=device, model=model, max_pixels=max_pixels, budget=budget,
+        threads=threads, given=given, progress=progress,
+    )  # fmt: skip
+    return Concealed(left.signal.array, left.known, left.lost, left.passes)
+
+
+def conceal_signal(data: Source, **wanted: Any) -> tuple[Signal, Concealed]:
+    """The signal as well, with its metadata; arguments and errors as of `decode_concealed`."""
+    left = guarded(_left_of)(data, **wanted)
+    return left.signal, Concealed(left.signal.array, left.known, left.lost, left.passes)
+
+
+def _left_of(
+    data: Source,
+    *,
+    upto_bytes: int | None = None,
+    realism: float | None = None,
+    device: str = "auto",
+    model: Any = None,
+    max_pixels: int | None = None,
+    budget: float = 1.0,
+    threads: int | None = None,
+    given: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> concealing.Left:
+    wanted = Wanted(
+        Reconstruction.of(None, realism),
+        model=model,
+        device=device,
+        limits=_limits(max_pixels),
+        budget=budget,
+        given=given or {},
+        upto=upto_bytes,
+    )
+    with limited(threads):
+        left = concealing.left_of(data, wanted, progress)
+    end(progress)
+    return left
 
 
 @dataclass(frozen=True)

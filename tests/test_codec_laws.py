@@ -373,6 +373,12 @@ BROKEN: dict[str, list[Broken]] = {
         receiving(show=lambda self, name: FakeReceiver.show(self, [name][len(self.passes) == 2])),
         (FakeCodec(), {"provider": FakeModel(), "given": True}),
     ],
+    "test_what_is_known_is_what_was_encoded": [
+        receiving(known=lambda self: np.ones(self.shape[:2], bool)),
+        receiving(known=lambda self: np.zeros(self.shape[:2], bool)),
+        receiving(known=lambda self: FakeReceiver.known(self)[:1]),
+        receiving(known=lambda self: FakeReceiver.known(self) & (len(self.passes) != 2)),
+    ],
     "test_a_receiver_mirrors_the_encoder": [
         codec(Asking, Asked(), shift=1),
         showing(lambda self, photo, extra: (photo ^ np.uint8(next(count) % 2), extra)),

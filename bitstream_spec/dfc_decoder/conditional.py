@@ -48,9 +48,7 @@ def enlarged(x: np.ndarray, k: int) -> np.ndarray:
 def boxes(d: np.ndarray, k: int) -> np.ndarray:
     """At every point of (planes, H, W) the average of those of its box that there are."""
     _, H, W = d.shape
-    sums, counts = (
-        averages(np.pad(one, ((0, 0), (0, -H % k), (0, -W % k))), k) for one in (d, np.ones_like(d[:1]))
-    )
+    sums, counts = (averages(np.pad(one, ((0, 0), (0, -H % k), (0, -W % k))), k) for one in (d, np.ones_like(d[:1])))
     return repeated(sums / counts, k)[:, :H, :W]
 
 

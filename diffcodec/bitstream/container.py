@@ -163,6 +163,11 @@ class StreamReader:
         """Bytes held of a chunk that is not complete."""
         return len(self._buffer)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a header was among what was read."""
+        return self._parts.header is not None
+
     def container(self) -> Container:
         """What was read so far; the header chunk must have been among it."""
         assert self.version is not None

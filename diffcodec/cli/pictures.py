@@ -20,6 +20,8 @@ from . import console
 from .options import Budget, Device, Json, MaxPixels, Model, Overwrite, Threads, allow_large_pictures
 from .sizes import sizes, told, warn_if_larger
 
+CONCEALED = 3  #: exit status where something was filled in that a stream has lost
+
 
 def encode(
     source: Annotated[str, typer.Argument(metavar="IN", help="A picture file, or - for standard input.")],
@@ -128,6 +130,12 @@ def decode(
         str | None,
         typer.Option(help="Makes the flow: a model's name or path; teacher: the stream's own, in 17 network calls."),
     ] = None,
+    conceal: Annotated[
+        bool, typer.Option("--conceal", help="Of a damaged stream what is left, the rest filled in: exit status 3.")
+    ] = False,
+    mask: Annotated[
+        str | None, typer.Option(help="With --conceal: a picture to write, white where pixels are exact.")
+    ] = None,
     model: Model = None,
     device: Device = "auto",
     max_pixels: MaxPixels = None,
@@ -138,6 +146,17 @@ def decode(
 ) -> None:
     """Decode a stream; a lossless one is checked against the digest of its pixels."""
     check_target(target, overwrite, as_json, source)
+    if conceal:
+        if reconstruction is not None or decoder is not None:
+            raise typer.BadParameter("--conceal takes --realism, neither --reconstruction nor --decoder")
+        _conceal(
+            source, target, mask, overwrite, as_json,
+            upto_bytes=upto_bytes, realism=realism, device=device, model=model, max_pixels=max_pixels, budget=budget,
+            threads=threads,
+        )  # fmt: skip
+        return
+    if mask is not None:
+        raise typer.BadParameter("--mask is of --conceal: give that as well")
     data = read(source)[:upto_bytes]
     header = api.inspect(data, partial=upto_bytes is not None, max_pixels=max_pixels)
     from .. import files
@@ -167,6 +186,35 @@ def decode(
         write(target, written, overwrite)
     found = {key: header[key] for key in ("width", "height", "mode", "complete")}
     _report(_summary(header, seconds, device) | sizes(len(data), len(written)) | found, target, as_json)
+
+
+def _conceal(
+    source: str, target: str, mask: str | None, overwrite: bool, as_json: bool, **wanted: Any
+) -> None:
+    """Write what is left of a stream, say what is lost, and leave with status 3 if anything is. Raises typer.Exit."""
+    if mask is not None:
+        check_target(mask, overwrite, False, source)
+    data = read(source)
+    from .. import files
+
+    format = "PNG" if target == "-" else files.format_of(target)
+    with _nothing_kept(target), console.bar("decoding") as progress:
+        signal, left = api.conceal_signal(data, progress=progress, **wanted)
+        files.check(signal.mode, format)
+        write(target, files.write_signal(signal, format), overwrite)
+        if mask is not None:
+            write(mask, files.write_signal(api.Picture.from_any(left.known), files.format_of(mask)), overwrite)
+    share = float(left.known.mean())
+    if as_json:
+        found = {"lost": left.lost, "passes": left.passes, "exact_pixels": share, "file": target, "mask": mask}
+        print(json.dumps(found))
+    elif left.lost:
+        told = f"{left.lost}; {left.passes} passes were there, {100 * share:.3g} % of the pixels are exact"
+        console.say(console.line(f"{target}: filled in: {told}"))
+    else:
+        console.say(console.line(f"{target}: nothing is lost"))
+    if left.lost:
+        raise typer.Exit(CONCEALED)
 
 
 def info(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .. import api
-from ..media.picture import Picture
 from ..runtime.errors import InputError
 from . import console, pictures
 from .options import Device, Json, Model, Overwrite, allow_large_pictures
@@ -95,10 +94,10 @@ def _targets(target: str, samples: int) -> list[str]:
     return [f"{stem}-{number}{suffix}" for number in range(1, samples + 1)]
 
 
-def _like(signal: Any, samples: np.ndarray[Any, Any]) -> Picture:
+def _like(signal: Any, samples: np.ndarray[Any, Any]) -> api.Picture:
     """A picture of these samples, with what the file says beside its own."""
-    metadata = signal.metadata if isinstance(signal, Picture) and signal.metadata.palette is None else None
-    made = Picture.from_any(samples)
+    metadata = signal.metadata if isinstance(signal, api.Picture) and signal.metadata.palette is None else None
+    made = api.Picture.from_any(samples)
     return made if metadata is None else made.with_metadata(metadata)
 
 

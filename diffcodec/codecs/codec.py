@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .cost import Allowance, Cost
 
     Bytes = NDArray[np.uint8]
+    Known = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,10 @@ class Receiver:
 
     def show(self, reconstruction: Reconstruction = DEFAULT) -> tuple[Bytes, Bytes | None]:
         """(photo uint8 (H, W, n_photo), extra planes as far as they are there, None before). Raises Truncated."""
+        raise NotImplementedError
+
+    def known(self) -> Known:
+        """bool (H, W): the pixels whose photo planes are exactly what was encoded, as far as passes were taken."""
         raise NotImplementedError
 
     def take_all(self, payloads: Sequence[bytes], progress: Progress | None = None) -> None:

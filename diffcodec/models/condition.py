@@ -85,11 +85,13 @@ class FileGiven:
 
     @cached_property
     def jpeg(self) -> Jpeg | None:
-        """The quantised coefficients, if it is a JPEG whose coefficients are read here."""
-        from .jpeg import coefficients
+        """The quantised coefficients, if it is a JPEG of luma and chroma whose coefficients are read here."""
+        from .jpeg import cells, coefficients
 
         try:
-            return coefficients.read(self.data)
+            jpeg = coefficients.read(self.data)
+            cells.tables(jpeg)
+            return jpeg
         except DiffcodecError:  # what another reader shows of it is all that is known then
             return None
 

@@ -104,6 +104,24 @@ class CodecLaws(CodecExamples):
                 best, there = min(best, error), count
             demand(math.isfinite(best), f"{case.told}: nothing is ever shown")
 
+    def test_what_is_known_is_what_was_encoded(self) -> None:
+        """Pixels that are said to be exact are; what was known stays known, and all of it in the end without loss."""
+        for case in self.cases:
+            receiver = self.codec().receiver(case.head, case.encoded.model)
+            before = np.zeros(case.planes.photo.shape[:2], bool)
+            for number, payload in enumerate(case.passes, 1):
+                receiver.take(payload)
+                known, told = receiver.known(), f"{case.told}, after {number} of {len(case.passes)} passes"
+                demand(known.dtype == bool and known.shape == before.shape, f"{told}: known is no bool of its size")
+                demand(not (before & ~known).any(), f"{told}: pixels were known, and now are not")
+                found = self.looked(receiver, case, f"after {number} passes") if known.any() else None
+                if found is not None and found[0].size:
+                    same = (found[0] == case.planes.photo).all(2)
+                    demand(bool(same[known].all()), f"{told}: pixels that are known are others")
+                before = known
+            whole = self.codec().about(case.head.params)
+            demand(whole.lossy or bool(before.all()), f"{case.told}: not every pixel is known in the end")
+
     def test_a_receiver_mirrors_the_encoder(self) -> None:
         """Pass by pass or all at once, looked at or not; the model is asked what the encoder asked, in its order."""
         for case in self.cases:

@@ -34,15 +34,11 @@ Task = Callable[[Bytes, Rng], tuple[Bytes, Condition]]
 
 @dataclass(frozen=True)
 class Drawn:
-    """A crop x float32 (1, 3, S, S), what the network sees of it, and the scale of what is not known of it yet.
-
-    file: whether that is a file, whose cells are no linear function of x.
-    """
+    """A crop x float32 (1, 3, S, S), what the network sees of it, and the scale of what is not known of it yet."""
 
     x: Tensor
     shown: conditions.Shown | None
     scale: float
-    file: bool = False
 
 
 def jpeg(picture: Bytes, quality: int, subsampling: int = 2) -> FileGiven:
@@ -170,4 +166,4 @@ def drawn(picture: Bytes, condition: Condition | None) -> Drawn:
         return Drawn(x, shown, 0.1 * float((1 - where).mean()) + 1e-3)
     found = float((shown.seen.planes[:, :3] - x).square().mean())
     usual = 1 / float(shown.seen.precision)
-    return Drawn(x, shown, max(1e-4, math.sqrt((found + 1e-5) * usual)), condition.kind == "file")
+    return Drawn(x, shown, max(1e-4, math.sqrt((found + 1e-5) * usual)))

@@ -14,6 +14,7 @@ RUN_DIR/log.csv holds, of held-out pictures, the PSNR of x_hat from the conditio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,12 +22,13 @@ from torch import Tensor, nn
 
 from diffcodec.models import registry
 from diffcodec.models.cond.net import FACTS, PLANES, ConditionalUNet, Seen
+from diffcodec.models.cond.seen import Exactly, moved
 from diffcodec.models.condition import Observed
 from diffcodec.models.operators import Box, Bytes, Luma, Mask
 from diffcodec.models.unet.net import UNetConfig
 from tools.training import cond_data
 from tools.training.cond_data import TASKS, Drawn
-from tools.training.frame import Training, arguments, low_precision
+from tools.training.frame import Training, arguments, batches, low_precision
 from tools.training.photo_data import Crops, load_tiles
 from tools.training.train_vdm import diffuse, validation
 
@@ -34,32 +36,60 @@ LOW = 0.4  #: share of the draws at the lowest log-SNR
 MIDDLE = (-4.0, 9.0)  #: where the network is asked for bits, and draws are denser
 
 
-def batched(every: Sequence[Drawn]) -> tuple[Tensor, Seen, Tensor]:
-    """x (N, 3, S, S), what is seen, scales (N,)."""
-    x = torch.cat([one.x for one in every])
-    N, _, H, W = x.shape
-    seen = Seen(torch.zeros(N, PLANES, H, W), torch.zeros(N, FACTS), torch.zeros(N))
-    for n, one in enumerate(every):
-        if one.shown is not None:
-            told = one.shown.seen
+@dataclass
+class Batch:
+    """Of N crops. x (N, 3, S, S), what is ``seen`` of them, ``scale`` (N,) of what is open.
+
+    exact (N, 3, S, S), way (N,): how x_hat is made to agree, a number of WAYS.
+    """
+
+    x: Tensor
+    seen: Seen
+    scale: Tensor
+    exact: Tensor
+    way: Tensor
+
+    @classmethod
+    def of(cls, every: Sequence[Drawn]) -> Batch:
+        x = torch.cat([one.x for one in every])
+        N, _, H, W = x.shape
+        seen = Seen(torch.zeros(N, PLANES, H, W), torch.zeros(N, FACTS), torch.zeros(N))
+        exact, way = torch.zeros_like(x), torch.zeros(N, dtype=torch.int64)
+        for n, one in enumerate(every):
+            if one.shown is None:
+                continue
+            told, agree = one.shown.seen, one.shown.agree
             seen.planes[n], seen.facts[n], seen.precision[n] = told.planes[0], told.facts[0], told.precision[0]
-    return x.contiguous(memory_format=torch.channels_last), seen, torch.tensor([one.scale for one in every])
+            if isinstance(agree, Exactly):
+                exact[n], way[n] = agree.exact[0], WAYS.index((agree.kind, agree.k))
+        return cls(x, seen, torch.tensor([one.scale for one in every]), exact, way)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """In the order that :meth:`from_tensors` takes."""
+        return self.x, self.seen.planes, self.seen.facts, self.seen.precision, self.scale, self.exact, self.way
+
+    @classmethod
+    def from_tensors(cls, x: Tensor, planes: Tensor, facts: Tensor, precision: Tensor, *rest: Tensor) -> Batch:
+        return cls(x.to(memory_format=torch.channels_last), Seen(planes, facts, precision), *rest)
+
+    def agreeing(self, x_hat: Tensor) -> Tensor:
+        """x_hat (N, 3, S, S), made to agree but for the cells of JPEG files, which are no linear function of x."""
+        d, out = self.exact - x_hat, x_hat.clone()
+        for number in sorted(set(self.way.tolist()) - {0}):
+            (kind, k), these = WAYS[number], (self.way == number).nonzero()[:, 0]
+            out = out.index_add(0, these, moved(d[these], kind, k, self.seen.planes[these, 3:]).to(out))
+        return out
 
 
-def agreeing(x_hat: Tensor, every: Sequence[Drawn]) -> Tensor:
-    """x_hat (N, 3, S, S) made to agree with what was given of each; while it learns, not with the cells of files."""
-    learns, parts = x_hat.requires_grad, [x_hat[n : n + 1] for n in range(len(x_hat))]
-    for n, one in enumerate(every):
-        if one.shown is not None and not (learns and one.file):
-            parts[n] = one.shown.agree(parts[n])
-    return torch.cat(parts)
+#: of :func:`moved`, by number; the first is nothing
+WAYS = [("", 0), *(("box", k) for k in (2, 4, 8)), ("luma", 1), *(("chroma", k) for k in (2, 4, 8)), ("mask", 1)]
 
 
-def x_hat_of(net: Callable[..., Tensor], z: Tensor, logsnr: Tensor, seen: Seen, every: Sequence[Drawn]) -> Tensor:
-    """E[x|z_t, what was given] float32 (N, 3, S, S)."""
+def x_hat_of(net: Callable[..., Tensor], z: Tensor, logsnr: Tensor, seen: Seen) -> Tensor:
+    """E[x|z_t, what was given] float32 (N, 3, S, S), before it agrees."""
     with low_precision(z.device.type):
-        x = net(z, logsnr, seen).float()
-    return agreeing(x, every)
+        return net(z, logsnr, seen).float()
 
 
 class Draws:
@@ -85,25 +115,20 @@ class Draws:
         return out
 
 
-def logsnrs(every: Sequence[Drawn], rng: np.random.Generator, config: UNetConfig) -> Tensor:
-    """(N,): the lowest for a share of what was given something, else anything, MIDDLE for half."""
+def logsnrs(given: np.ndarray, rng: np.random.Generator, config: UNetConfig) -> np.ndarray:
+    """(N,): the lowest for a share of what was ``given`` something, bool (N,); else anything, MIDDLE for half."""
     low, high = config.logsnr_min, config.logsnr_max
-    u = rng.permutation((np.arange(len(every)) + rng.random()) / len(every))
-    out = []
-    for one, where in zip(every, u, strict=True):
-        if one.shown is not None and rng.random() < LOW:
-            out.append(low)
-        elif rng.random() < 0.5:
-            out.append(MIDDLE[0] + (MIDDLE[1] - MIDDLE[0]) * where)
-        else:
-            out.append(low + (high - low) * where)
-    return torch.tensor(out, dtype=torch.float32)
+    u = rng.permutation((np.arange(len(given)) + rng.random()) / len(given))
+    spread = np.where(rng.random(len(given)) < 0.5, MIDDLE[0] + (MIDDLE[1] - MIDDLE[0]) * u, low + (high - low) * u)
+    out: np.ndarray = np.where(given & (rng.random(len(given)) < LOW), low, spread)
+    return out
 
 
 class Validation:
     """Held-out pictures in every task: gains in dB at the lowest log-SNR, relative errors with z."""
 
-    def __init__(self, pictures: np.ndarray, config: UNetConfig):
+    def __init__(self, pictures: np.ndarray, config: UNetConfig, device: str):
+        self.device = device
         rng = np.random.default_rng(1)
         square = np.zeros(pictures.shape[1:3], bool)
         square[40:88, 40:88] = True
@@ -136,16 +161,18 @@ class Validation:
         return {"log": gains + errors}
 
     def _before(self, every: Sequence[Drawn]) -> Tensor:
-        x, _, _ = batched(every)
         planes = torch.cat([one.shown.agree(one.shown.seen.planes[:, :3]) for one in every if one.shown])
-        return (planes - x).square().flatten(1).mean(1)
+        return (planes - Batch.of(every).x).square().flatten(1).mean(1)
 
     def _error(self, net: nn.Module, every: Sequence[Drawn], level: float) -> Tensor:
-        x, seen, _ = batched(every)
-        eps = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-        t = torch.full((len(x),), level)
-        z, _ = diffuse(x, t, eps)
-        return (x_hat_of(net, z, t, seen, every) - x).square().flatten(1).mean(1)
+        batch = Batch.of(every)
+        eps = torch.randn(batch.x.shape, generator=torch.Generator().manual_seed(1))
+        t = torch.full((len(eps),), level)
+        z, _ = diffuse(batch.x, t, eps)
+        seen = Seen(*(one.to(self.device) for one in (batch.seen.planes, batch.seen.facts, batch.seen.precision)))
+        x = x_hat_of(net, z.to(self.device), t.to(self.device), seen).cpu()
+        parts = [one.shown.agree(x[n : n + 1]) if one.shown else x[n : n + 1] for n, one in enumerate(every)]
+        return (torch.cat(parts) - batch.x).square().flatten(1).mean(1)
 
 
 def _parts(every: list[Drawn]) -> list[list[Drawn]]:
@@ -165,21 +192,31 @@ def main() -> None:
     config = UNetConfig(tuple(args.channels), tuple(args.blocks))
     net = ConditionalUNet(config)
     run = Training(args, net, config.as_dict())
-    draws = Draws(load_tiles(args.data, "train"), args.crop, run.seed, {k: TASKS[k] for k in args.task}, args.rough)
-    held_out = Validation(validation(args), config)
+    tiles = load_tiles(args.data, "train")
+    held_out = Validation(validation(args), config, args.device)
     forward = torch.compile(run.net, dynamic=False) if args.compile else run.net
-    rng = np.random.default_rng(run.seed)
     print(f"{sum(p.numel() for p in net.parameters())} parameters, step {run.step}", flush=True)
 
+    def make(seed: int) -> Callable[[], tuple[Tensor, ...]]:
+        draws = Draws(tiles, args.crop, seed, {k: TASKS[k] for k in args.task}, args.rough)
+        rng = np.random.default_rng(seed)
+
+        def draw() -> tuple[Tensor, ...]:
+            """Log-SNRs float32 (N,), and the tensors of a batch."""
+            every = draws(args.batch)
+            t = logsnrs(np.array([one.shown is not None for one in every]), rng, config)
+            return (torch.from_numpy(t).float(), *Batch.of(every).tensors)
+
+        return draw
+
+    drawn = batches(make, args, run.seed)
+
     def loss() -> Tensor:
-        every = draws(args.batch)
-        x, seen, scale = batched(every)
-        t = logsnrs(every, rng, config)
-        eps = torch.randn_like(x)
-        z, _ = diffuse(x, t, eps)
-        off = x_hat_of(forward, z, t, seen, every) - x
-        # 1 / s^2 + SNR, and at high SNR, where rounding is all that is left, no more than v's own error counts
-        weight = (1 / scale + t.exp())[:, None, None, None]
+        t, *tensors = next(drawn)
+        batch = Batch.from_tensors(*tensors)
+        z, _ = diffuse(batch.x, t, torch.randn_like(batch.x))
+        off = batch.agreeing(x_hat_of(forward, z, t, batch.seen)) - batch.x
+        weight = (1 / batch.scale + t.exp())[:, None, None, None]  # 1 / s^2 + SNR
         if args.l1:
             return (off.abs() * weight.sqrt()).mean()
         return (off.square() * weight).mean()

@@ -246,6 +246,15 @@ class Receiver(AnyReceiver):
             return self._lattice.preview(), self.extra
         return self._ordered.tokens().reshape(self.shape) if self._ordered is not None else self.photo, self.extra
 
+    def known(self) -> np.ndarray:
+        """bool (H, W): the grid of ``stride``, or the tokens that were told in full."""
+        out = np.zeros(self.shape[:2], bool)
+        if self._ordered is not None:
+            out[...] = self._ordered.known.reshape(*self.shape[:2], -1).all(2)
+        elif self.taken and self.stride:
+            out[:: self.stride, :: self.stride] = True
+        return out
+
 
 def _over_the_lattice(model: Model | None) -> PhaseModel:
     """The model, if it is there and of the kind that the method asks. Raises InputError, ModelMismatch."""

@@ -148,6 +148,12 @@ class Receiver:
                 progress(number / len(part))
         stack.finish()
 
+    @property
+    def known(self) -> np.ndarray:
+        """bool (H, W): tokens of which every digit was told."""
+        whole: np.ndarray = self._walk.told & (self._walk.half == 0)
+        return whole
+
     def tokens(self) -> np.ndarray:
         """uint8 (H, W, C); of a part of their digits the middle, and tokens without any filled in from the others."""
         walk = self._walk

@@ -128,3 +128,7 @@ class Receiver(AnyReceiver):
         if self.shape[2] == 1:
             photo = np.rint(photo.mean(2, keepdims=True)).astype(np.uint8)
         return np.ascontiguousarray(photo), self.extra
+
+    def known(self) -> np.ndarray:
+        """bool (H, W): none of a picture with loss, all of the exact one."""
+        return np.full(self.shape[:2], self.exact is not None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from ..condition import Condition, FileGiven, Observed
 from ..operators import BACK, CHROMA, LUMA, ONE, Box, Bytes, Crop, LumaChroma, Mask
 from .net import Seen, facts
 
+if TYPE_CHECKING:
+    from ..jpeg.coefficients import Jpeg
+
 Size = tuple[int, int]  #: (H, W)
-Agree = Callable[[Tensor], Tensor]  #: x_hat (N, 3, H, W) -> one that agrees with what was given
 
 #: about the mean squared error in x of the planes, where what was given is what it is; of boxes times k^1.5
 ERRORS = {"box": 0.0008, "luma": 0.02, "chroma": 0.001, "file": 0.003}
@@ -32,11 +34,54 @@ _BACK = torch.tensor(BACK, dtype=torch.float32, device="cpu")
 
 
 @dataclass(frozen=True)
+class Exactly:
+    """x + moved(exact - x) agrees with what was given: ``exact`` float32 (1, 3, H, W) does, as far as it is looked at.
+
+    kind, k, where: of :func:`moved`.
+    """
+
+    exact: Tensor
+    kind: str
+    k: int = 1
+    where: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x_hat (N, 3, H, W) made to agree."""
+        return x + moved(self.exact.to(x.device) - x, self.kind, self.k, self.where)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Of a JPEG: its coefficients lie in the cells that they were quantised to. grey: whether it is of one channel."""
+
+    jpeg: Jpeg
+    grey: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x_hat (N, 3, H, W) made to agree."""
+        from ..jpeg import cells
+
+        levels = ((x.double() + 1) * 127.5).permute(0, 2, 3, 1).cpu().numpy()
+        levels = levels.mean(3, keepdims=True) if self.grey else levels
+        inside = np.stack([cells.project(one, self.jpeg) for one in levels])
+        return torch.from_numpy(inside / 127.5 - 1).permute(0, 3, 1, 2).to(x).expand_as(x)
+
+
+@dataclass(frozen=True)
+class Roughly:
+    """What was given is not to be believed to the last level."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x_hat (N, 3, H, W) as it is."""
+        return x
+
+
+@dataclass(frozen=True)
 class Shown:
-    """A condition for pictures of one size: ``seen`` by the network, of one picture, and what ``agrees`` with it."""
+    """A condition for pictures of one size: ``seen`` by the network, of one picture, and how x_hat is to ``agree``."""
 
     seen: Seen
-    agree: Agree
+    agree: Exactly | Cells | Roughly
 
 
 def shown(condition: Condition, size: Size) -> Shown:
@@ -65,11 +110,26 @@ def _logsnr(condition: Observed) -> float | None:
     return None if condition.augmentation is None else condition.augmentation / 1024
 
 
-def _agreeing(condition: Observed, moved: Agree, exact: Tensor) -> Agree:
-    """x + moved(exact - x), or x as it is where what was given is not to be believed to the last level."""
+def _agreeing(condition: Observed, exact: Tensor, k: int = 1, where: Tensor | None = None) -> Exactly | Roughly:
+    """x_hat stays as it is where what was given is not to be believed to the last level."""
     if condition.augmentation is not None:
-        return lambda x: x
-    return lambda x: x + moved(exact.to(x.device) - x)
+        return Roughly()
+    return Exactly(exact, "mask" if where is not None else condition.kind, k, where)
+
+
+def moved(d: Tensor, kind: str, k: int = 1, where: Tensor | None = None) -> Tensor:
+    """Of ``d`` (N, 3, H, W) what moves a picture's box averages, luma, coarse chroma or known pixels, and no other.
+
+    kind: a condition's, of KINDS. k: of boxes. where: float32 (N, 1, H, W), 1 where pixels are known.
+    """
+    if kind == "box":
+        return boxes(d, k)
+    if kind == "luma":
+        return luma(d)
+    if kind == "chroma":
+        return coarse(d, k)
+    assert where is not None
+    return d * where.to(d.device)
 
 
 def _sized(condition: Observed, size: Size) -> None:
@@ -100,7 +160,7 @@ def _box(condition: Observed, size: Size) -> Shown:
     smooth = F.interpolate(x, scale_factor=k, mode="bicubic", align_corners=False)[..., : size[0], : size[1]]
     error = ERRORS["box"] * k**1.5
     seen = _told("box", condition.samples, smooth, error, octaves=math.log2(k), logsnr=_logsnr(condition))
-    return Shown(seen, _agreeing(condition, lambda d: boxes(d, k), _repeated(x, k, size)))
+    return Shown(seen, _agreeing(condition, _repeated(x, k, size), k))
 
 
 # ---- luma and coarse chroma
@@ -115,7 +175,7 @@ def _luma(condition: Observed, size: Size) -> Shown:
     _sized(condition, size)
     x = x_of(condition.samples)
     seen = _told("luma", condition.samples, x, ERRORS["luma"], logsnr=_logsnr(condition))
-    return Shown(seen, _agreeing(condition, luma, x))
+    return Shown(seen, _agreeing(condition, x))
 
 
 def coarse(d: Tensor, k: int) -> Tensor:
@@ -133,7 +193,7 @@ def _coarse(condition: Observed, size: Size) -> Shown:
     x = torch.einsum("kc,nkhw->nchw", _BACK, levels) / 127.5 - 1
     error = ERRORS["chroma"] * k
     seen = _told("chroma", condition.samples, x, error, octaves=math.log2(k), logsnr=_logsnr(condition))
-    return Shown(seen, _agreeing(condition, lambda d: coarse(d, k), x))
+    return Shown(seen, _agreeing(condition, x, k))
 
 
 # ---- some pixels
@@ -160,7 +220,7 @@ def _known(condition: Observed, x: Tensor, known: Tensor) -> Shown:
     where = known[None, None].float()
     told = facts("mask", grey=condition.samples.shape[2] == 1, logsnr=_logsnr(condition))[None]
     seen = Seen(torch.cat([x * where, where], 1), told, torch.zeros(1))
-    return Shown(seen, _agreeing(condition, lambda d: d * where.to(d.device), x))
+    return Shown(seen, _agreeing(condition, x, where=where))
 
 
 # ---- files
@@ -172,22 +232,13 @@ def _file(condition: FileGiven, size: Size) -> Shown:
         raise InputError(f"a file of a picture of {condition.samples.shape[:2]} was given for one of {size}")
     x, jpeg = x_of(condition.samples), condition.jpeg
     if jpeg is None:
-        return Shown(_told("file", condition.samples, x, ERRORS["file"]), lambda x: x)
+        return Shown(_told("file", condition.samples, x, ERRORS["file"]), Roughly())
     from ..jpeg import cells
 
     steps, sampling = cells.tables(jpeg)
     error = STEP_ERROR * float(steps[0].mean()) ** 0.75
     seen = _told("file", condition.samples, x, error, sampling=sampling, tables=torch.from_numpy(steps))
-    channels = condition.samples.shape[2]
-
-    def agree(x: Tensor) -> Tensor:
-        levels = ((x.double() + 1) * 127.5).permute(0, 2, 3, 1).cpu().numpy()
-        if channels == 1:
-            levels = levels.mean(3, keepdims=True)
-        inside = np.stack([cells.project(one, jpeg) for one in levels])
-        return torch.from_numpy(inside / 127.5 - 1).permute(0, 3, 1, 2).to(x).expand_as(x)
-
-    return Shown(seen, agree)
+    return Shown(seen, Cells(jpeg, condition.samples.shape[2] == 1))
 
 
 _SHOWN: dict[str, Callable[[Observed, Size], Shown]] = {

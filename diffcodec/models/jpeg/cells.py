@@ -22,11 +22,14 @@ Bytes = NDArray[np.uint8]
 Shorts = NDArray[np.int16]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 ROUNDS = 12  #: of projections in turn, at most
 STEPS = 200  #: moves of a pixel in a tile, at most, from either start
+STARTS = 6
 _MARGIN = 0.5  # levels by which cells are narrower, and become narrower where a coefficient has missed its own
 _HARDLY = 0.93  # of the tiles that were wrong before: more that still are, and rounds are given up
+_CLIPPED = 0.25  # levels beyond what colours can be: rounds are not given up for such a tile
 
 # rounded, as the last bits of cosines and inverses are not the same everywhere
 _FORTH, _BACK = np.vstack([LUMA, CHROMA]).T / ONE, np.round(BACK, 12)  # RGB -> YCbCr about 0 -> RGB
@@ -179,6 +182,21 @@ def _parts(size: int, side: int) -> list[tuple[int, int, int]]:
     return [part for part in ((0, whole, side), (whole, size, size - whole)) if part[1] > part[0]]
 
 
+def _any(missed: list[Flags]) -> Flags:
+    """Which tiles (n,) have missed any coefficient (n, blocks, 64) of any component."""
+    wrong: Flags = np.logical_or.reduce([part.any((1, 2)) for part in missed])
+    return wrong
+
+
+def _shaken(tiles: Bytes, number: int) -> Bytes:
+    """Tiles whose bytes are moved by up to a level, without order, in one of many ways."""
+    place = np.arange(tiles[0].size, dtype=np.uint64) + np.uint64(number << 20)
+    mixed = (place * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+    moves = (mixed * np.uint64(0xD1B54A32D192ED03) >> np.uint64(40)) % np.uint64(3)
+    shaken = tiles.astype(np.int64) + moves.astype(np.int64).reshape(tiles.shape[1:]) - 1
+    return np.clip(shaken, 0, 255).astype(np.uint8)
+
+
 class _Tiles:
     """Tiles of one size, each of which its own blocks depend on and no others; what they should become."""
 
@@ -220,11 +238,11 @@ class _Tiles:
             return 0
         pictures = tiles[which]
         counts = self._search(pictures, which, steps)
-        failed = np.flatnonzero(counts)
-        if len(failed):  # then from where a decoder would be
-            middle, half = self._cells(which[failed])
-            grey = np.full((len(failed), *tiles.shape[1:]), 128.0)
-            others = self._rounded(_clamped(grey, self.layout, middle, [0 * size for size in half]))
+        for attempt in range(STARTS):
+            failed = np.flatnonzero(counts)
+            if not len(failed):
+                break
+            others = _shaken(pictures[failed], attempt)
             found = self._search(others, which[failed], steps)
             better = found < counts[failed]
             pictures[failed[better]], counts[failed[better]] = others[better], found[better]
@@ -236,7 +254,7 @@ class _Tiles:
         half = [table.reshape(64) / 2.0 for table in self.tables]
         return [2 * size * target[which] for size, target in zip(half, self.targets, strict=True)], half
 
-    def _missed(self, tiles: Bytes, which: Ints) -> list[NDArray[np.bool_]]:
+    def _missed(self, tiles: Bytes, which: Ints) -> list[Flags]:
         """Which coefficients (n, blocks, 64) of each component are not what they should be."""
         found = quantised(tiles, self.layout, self.tables)
         return [a.reshape(b[which].shape) != b[which] for a, b in zip(found, self.targets, strict=True)]
@@ -246,24 +264,31 @@ class _Tiles:
 
         Cells are taken to be narrower, each time that rounding leads out of one, and the more so.
         """
-        missed = self._missed(tiles, which := np.arange(len(tiles)))
+        which = np.arange(len(tiles))
+        wrong = _any(missed := self._missed(tiles, which))
+        clipped: Flags = np.zeros(len(tiles), bool)
         margins = [np.full(target.shape, _MARGIN, np.float32) for target in self.targets]
-        x = tiles.astype(np.float64)
-        before = 2 * len(tiles)
+        x, given_up, before = tiles.astype(np.float64), [], 2 * len(tiles)
         for _ in range(rounds):
-            wrong = np.logical_or.reduce([part.any((1, 2)) for part in missed])
-            which, x = which[wrong], x[wrong]
-            if len(which) > _HARDLY * before or not len(which):
-                return which
+            free = wrong & ~clipped  # of them only rounding stands in the way
+            if free.sum() > _HARDLY * before:
+                given_up.append(which[free])
+                wrong = np.logical_and(wrong, clipped)
+            before, which, x, missed = int(free.sum()), which[wrong], x[wrong], [part[wrong] for part in missed]
+            wrong = np.ones(len(which), bool)
+            if not len(which):
+                break
             middle, half = self._cells(which)
             for margin, part in zip(margins, missed, strict=True):
-                margin[which] += _MARGIN * part[wrong]
+                margin[which] += _MARGIN * part
             half = [np.maximum(size - margin[which], 0) for size, margin in zip(half, margins, strict=True)]
-            for _ in range(2):
-                x = np.clip(_clamped(x, self.layout, middle, half), 0, 255)
-            before, tiles[which] = len(which), self._rounded(x)
-            missed = self._missed(tiles[which], which)
-        return which[np.logical_or.reduce([part.any((1, 2)) for part in missed])]
+            x = np.clip(_clamped(x, self.layout, middle, half), 0, 255)
+            moved = _clamped(x, self.layout, middle, half)
+            x = np.clip(moved, 0, 255)
+            clipped = (np.abs(x - moved) > _CLIPPED).any((1, 2, 3))
+            tiles[which] = self._rounded(x)
+            wrong = _any(missed := self._missed(tiles[which], which))
+        return np.concatenate([*given_up, which[wrong]])
 
     def _rounded(self, x: Floats) -> Bytes:
         """Tiles (n, h, w, C) in bytes; first in YCbCr where components are whole: back in RGB that is all but kept."""

@@ -27,7 +27,9 @@ _PATIENCE = 100  # steps without a lower excess after which there is none to be 
 _COLOURS: list[tuple[int, ...]] = [(1, 1, 1), (-1, -1, -1)]
 _COLOURS += [move for move in itertools.product((0, 1, -1), repeat=3) if any(move) and move not in _COLOURS]
 _COLOURS += [
-    (sign * r, sign * g, sign * b) for r, g, b in ((2, -1, 0), (0, -1, 4), (0, -1, 5), (0, 0, 2)) for sign in (1, -1)
+    (sign * r, sign * g, sign * b)
+    for r, g, b in ((2, -1, 0), (4, -2, 0), (6, -3, 0), (0, 0, 2), (0, -1, 4), (0, -1, 5), (0, -2, 10))
+    for sign in (1, -1)
 ]
 _SUM, _SAMPLE = range(2)  # of values: what is added up for a sample, the sample
 
@@ -216,7 +218,7 @@ def _among(of, state, step, promise):
 
 @woven
 def _worth(starts, entries, gains, promise, pixel, all_moves):
-    """How many moves of a pixel are looked at: where the first component alone may gain, and all colours have room, 2."""
+    """How many moves of a pixel are looked at: 2 where its first component alone may gain and its colours have room."""
     count, grey = 0, True
     for c in range(starts.size):
         grey &= 0 < pixel[c] < 255

@@ -1,0 +1,67 @@
+"""What is left of a damaged stream: the passes before the damage, and which pixels of them are what was encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..bitstream.container import StreamReader
+from ..codecs import budget as budgets
+from ..media.medium import Signal
+from ..runtime.errors import BitstreamError, Truncated
+from ..runtime.progress import Progress
+from .decode import Wanted, Work, decode_all
+from .parsed import parse, read
+from .sources import Source, read_all
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a stream.
+
+    signal: with what was lost filled in from what came before it. known: bool (H, W), pixels whose colours are exactly
+    what was encoded. lost: what is wrong with the stream, "" if nothing is. passes: how many were there.
+    """
+
+    signal: Signal
+    known: NDArray[np.bool_]
+    lost: str
+    passes: int
+
+
+def left_of(source: Source, wanted: Wanted, progress: Progress | None = None) -> Left:
+    """The first signal of a stream, whole or damaged behind its first pass.
+
+    Raises what `decode` raises where nothing can be shown: a damaged header, no pass, a model that is not here.
+    """
+    data = read_all(source)[: wanted.upto]
+    reader, lost, damage = StreamReader(wanted.limits), "", None
+    try:
+        reader.feed(data)
+        if reader.pending:
+            lost = "the stream ends within a chunk"
+    except BitstreamError as error:
+        lost, damage = str(error).split(";")[0], error
+    if not reader.begun:
+        raise damage or Truncated("the stream ends within its header; nothing can be shown")
+    container = reader.container()
+    if container.complete and not lost:
+        return _whole(data, wanted, progress)
+    stream = parse(replace(container, frames=[], digest=None))
+    budgets.check(stream.prefixes, len(data), wanted.budget, wanted.reconstruction)
+    work = Work(stream, wanted)
+    work.receiver.take_all(container.passes, progress)
+    signal = work.signal(stream).told(stream.metadata, complete=False, exact=False)
+    return Left(signal, work.receiver.known(), lost or "the stream ends before its end chunk", len(container.passes))
+
+
+def _whole(data: bytes, wanted: Wanted, progress: Progress | None) -> Left:
+    import numpy as np
+
+    stream = read(data, limits=wanted.limits)
+    signal = decode_all(data, replace(wanted, frames=False), progress)
+    return Left(signal, np.full(signal.geometry, stream.lossless), "", len(stream.container.passes))
