@@ -136,8 +136,10 @@ class GivenUNet(FloatUNet):
         H, W = z.shape[1:]
         shown = self.shown((H, W))
         z, planes = (replicated(one, 2 ** len(self.config["blocks"])) for one in (z, shown.planes))
-        total = math.exp(logsnr) + shown.precision
-        there, share = min(math.log(total), self.config["logsnr_max"]), shown.precision / total
+        snr, p = math.exp(logsnr), shown.precision
+        share = 1 / (1 + (10 * snr / p) ** 2) if p else 0.0
+        error = (share**2 / p if p else 0.0) + (1 - share) ** 2 / snr
+        there = min(-math.log(error), self.config["logsnr_max"])
         a2, noise = 1 / (1 + math.exp(-there)), math.sqrt(1 / (1 + math.exp(there)))
         z = math.sqrt(a2) * (share * planes[:3] + (1 - share) * math.sqrt(1 + math.exp(-logsnr)) * z)
         told = self.linear(np.append(shown.facts, [share, logsnr / 8]), "told1")

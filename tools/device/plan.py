@@ -45,6 +45,9 @@ TRAINED = {
     ),
     "photo-ardm": Trained("train_ardm", "photos", _LATTICE, _PHOTO_ARDM, (*_FEW, "--crop", "16", "--qat", "1")),
     "photo-vdm": Trained("train_vdm", "photos", (*_COMPILED, "--lr", "5e-4"), _PHOTO_VDM, (*_FEW, "--crop", "32")),
+    "photo-cond": Trained(
+        "train_cond", "photos", ("--batch", "96", "--compile"), _PHOTO_VDM, (*_FEW, "--crop", "64")
+    ),
     "cifar10-ardm": Trained("train_ardm", "cifar", (*_LATTICE, *_SMALL), _CIFAR_ARDM, (*_FEW, "--qat", "1")),
     "cifar10-ardm-wide": Trained(
         "train_ardm", "cifar", (*_LATTICE, *_SMALL, *_WIDE), _CIFAR_ARDM, (*_FEW, "--qat", "1")

@@ -18,6 +18,7 @@ KINDS = ("box", "luma", "chroma", "mask", "file")  #: that a network of this kin
 TABLES = 128  #: numbers of the quantisation tables of a JPEG, of luma and of chroma
 FACTS = len(KINDS) + 7 + TABLES
 PLANES = 4  #: a picture of x, and where it is one
+FADES = 10.0  #: how soon what was given counts less beside z_t
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,25 @@ def facts(
     return told
 
 
+def joined(logsnr: Tensor, precision: Tensor, most: float) -> tuple[Tensor, Tensor]:
+    """Share (N,) of what was given in z_s, and the log-SNR (N,) of z_s, ``most`` at most.
+
+    Of the log-SNR (N,) of z_t, and ``precision`` 1/e (N,), 0 where there is nothing to join: share 0, and z_t itself.
+    """
+    snr = logsnr.exp()
+    share = 1 / (1 + (FADES * snr / precision.clamp_min(1e-6)).square())
+    share = torch.where(precision > 0, share, torch.zeros_like(share))
+    error = share.square() / precision.clamp_min(1e-6) + (1 - share).square() / snr
+    return share, -error.log().clamp_min(-most)
+
+
 class ConditionalUNet(UNet):
     """x_hat(z_t, log-SNR, what was given).
 
-    Where what was given is a picture that errs by about e everywhere, it is one more observation of x: with z_t it is
-    worth z_s, the mean of both by their precisions SNR and 1/e, of log-SNR log(SNR + 1/e). That is what the layers of
-    `photo-vdm` know how to make x_hat of; how it came about, and both its parts, they are told beside it.
+    Where what was given is a picture that errs by about e, it is one more observation of x: with z_t it is worth z_s,
+    a mean of both. That is what the layers of `photo-vdm` know how to make x_hat of; how it came about, and both its
+    parts, they are told beside it. What was given lacks the fine octaves whole, where z_t soon knows more: its share
+    1 / (1 + (FADES e SNR)^2) falls sooner than that of an observation whose error is noise.
     """
 
     def __init__(self, config: UNetConfig):
@@ -83,14 +97,11 @@ class ConditionalUNet(UNet):
             seen = Seen(z.new_zeros(N, PLANES, H, W), z.new_zeros(N, FACTS), z.new_zeros(N))
         with torch.autocast(z.device.type, enabled=False):
             z, t = z.float(), logsnr.float()
-            both = t.exp() + seen.precision
-            s = both.log().clamp_max(self.config.logsnr_max)
-            share = (seen.precision / both)[:, None, None, None]
-            alpha, alpha_s, sigma_s = (
-                torch.sigmoid(one).sqrt()[:, None, None, None] for one in (t, s, -s)
-            )
+            share, s = joined(t, seen.precision, self.config.logsnr_max)
+            alpha, alpha_s, sigma_s = (torch.sigmoid(one).sqrt()[:, None, None, None] for one in (t, s, -s))
+            facts = torch.cat([seen.facts, share[:, None], t[:, None] / 8], 1)
+            share = share[:, None, None, None]
             z = alpha_s * (share * seen.planes[:, :3] + (1 - share) / alpha * z)
-            facts = torch.cat([seen.facts, share[:, :, 0, 0], t[:, None] / 8], 1)
             e = self.timed(s) + self.told2(F.silu(self.told1(facts)))
             e = F.silu(self.time2(F.silu(e)))
             of_z, of_seen = (1 + self.mix(e)[:, :, None, None]).chunk(2, 1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...runtime.errors import UnsupportedVersion
 from ...runtime.kernels import kernel
-from ..operators import BACK, CHROMA, LUMA, ONE, luma_of
+from ..operators import BACK, CHROMA, LUMA, ONE, bytes_of, luma_of
 from . import search
 from .blocks import Layout, check, quantised
 from .coefficients import Jpeg
@@ -27,6 +27,7 @@ Flags = NDArray[np.bool_]
 ROUNDS = 12  #: of projections in turn, at most
 STEPS = 200  #: moves of a pixel in a tile, at most, from either start
 STARTS = 6
+ALL_STEPS = 10**9
 _MARGIN = 0.5  # levels by which cells are narrower, and become narrower where a coefficient has missed its own
 _HARDLY = 0.93  # of the tiles that were wrong before: more that still are, and rounds are given up
 _CLIPPED = 0.25  # levels beyond what colours can be: rounds are not given up for such a tile
@@ -193,8 +194,8 @@ def _shaken(tiles: Bytes, number: int) -> Bytes:
     place = np.arange(tiles[0].size, dtype=np.uint64) + np.uint64(number << 20)
     mixed = (place * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
     moves = (mixed * np.uint64(0xD1B54A32D192ED03) >> np.uint64(40)) % np.uint64(3)
-    shaken = tiles.astype(np.int64) + moves.astype(np.int64).reshape(tiles.shape[1:]) - 1
-    return np.clip(shaken, 0, 255).astype(np.uint8)
+    shaken: Ints = tiles.astype(np.int64) + moves.astype(np.int64).reshape(tiles.shape[1:]) - 1
+    return bytes_of(np.clip(shaken, 0, 255))
 
 
 class _Tiles:
@@ -237,6 +238,7 @@ class _Tiles:
         if not len(which):
             return 0
         pictures = tiles[which]
+        self.left = ALL_STEPS * len(tiles) + 10000
         counts = self._search(pictures, which, steps)
         for attempt in range(STARTS):
             failed = np.flatnonzero(counts)
@@ -311,6 +313,7 @@ class _Tiles:
             high.append(8 * step * level + 4 * step - (level >= 0))
         limits = [np.concatenate(part, 1).reshape(len(which), -1).astype(np.float32) for part in (low, high)]
         pixels = tiles.reshape(len(tiles), -1, tiles.shape[3])
-        search.repair(pixels, *limits, search.geometry(self.layout, np.kron(_COSINES, _COSINES)), steps)
+        of = search.geometry(self.layout, np.kron(_COSINES, _COSINES))
+        self.left = int(search.repair(pixels, *limits, of, steps, self.left))
         counts: Ints = sum(part.sum((1, 2)) for part in self._missed(tiles, which))
         return counts

@@ -82,11 +82,11 @@ def geometry(layout: Layout, dct: NDArray[np.float64]) -> Geometry:
 
 
 @kernel
-def repair(tiles, low, high, of, steps):
+def repair(tiles, low, high, of, steps, all_steps):
     """Move pixels of tiles uint8 (n, pixels, C), in place, until 8 times their coefficients lie in ``low`` to ``high``.
 
-    Those float32 (n, samples), ends included. Where that fails after so many steps the least excess stays. of: a
-    Geometry.
+    Those float32 (n, samples), ends included. Where that fails after so many steps, of one tile or of all, the least
+    excess stays. How many steps of all are left. of: a Geometry.
     """
     n, P, C = tiles.shape
     pixels, planes = np.empty((P, C), np.int64), np.empty((P, C), np.int64)
@@ -98,8 +98,9 @@ def repair(tiles, low, high, of, steps):
         pixels[:] = tiles[i]
         _begin(of, state)
         least, since, step = excess.sum(), 0, 0
-        while least > _ZERO and step < steps and step - since < _PATIENCE:
+        while least > _ZERO and step < min(steps, since + _PATIENCE) and all_steps > 0:
             step += 1
+            all_steps -= 1
             pixel, move = _best(of, state, step)
             if pixel >= 0:
                 _move(pixel, move, of, state)
@@ -110,6 +111,7 @@ def repair(tiles, low, high, of, steps):
                     for p in range(P):
                         for c in range(C):
                             tiles[i, p, c] = pixels[p, c]
+    return all_steps
 
 
 @woven
