@@ -45,7 +45,8 @@ def ardm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
 
 def vdm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     half = {name: value.half().contiguous() for name, value in state["ema"].items()}
-    return save(half), {"architecture": "vdm-unet-1", **UNetConfig.from_dict(state["config"]).as_dict()}
+    architecture = "vdm-unet-given-1" if "seen" in half else "vdm-unet-1"
+    return save(half), {"architecture": architecture, **UNetConfig.from_dict(state["config"]).as_dict()}
 
 
 def exact_vdm_weights(state: dict[str, Any], pictures: Path) -> tuple[bytes, dict[str, Any]]:

@@ -25,9 +25,11 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 ROUNDS = 12  #: of projections in turn, at most
-STEPS = 200  #: moves of a pixel in a tile, at most, from either start
-STARTS = 6
-ALL_STEPS = 10**9
+STEPS = 200  #: moves of a pixel in a tile, at most, from each start
+STARTS = 6  #: of the search, beside the first
+ALL_STEPS = 24  #: for each tile, all of a strip together, and `MORE_STEPS`
+MORE_STEPS = 10000
+STRIP = 1 << 19  #: pixels that are made to agree at once
 _MARGIN = 0.5  # levels by which cells are narrower, and become narrower where a coefficient has missed its own
 _HARDLY = 0.93  # of the tiles that were wrong before: more that still are, and rounds are given up
 _CLIPPED = 0.25  # levels beyond what colours can be: rounds are not given up for such a tile
@@ -88,13 +90,14 @@ def agree(picture: Bytes, jpeg: Jpeg, rounds: int = ROUNDS, steps: int = STEPS) 
 
     And how many of them still differ: 0 but for files of the finest steps, and those that no picture is made into.
     rounds: of projections onto cells and onto what colours can be. steps: of the search that follows where they fail.
-    Raises InputError for a picture of another size.
+    Blocks that are right stay as they are. Raises InputError for a picture of another size.
     """
     layout = Layout.of(jpeg)
     check(picture[None], layout)
     out, wrong = picture.copy(), 0
-    for rows in _parts(layout.height, layout.tile[0]):
-        for cols in _parts(layout.width, layout.tile[1]):
+    high, wide = layout.tile
+    for rows in _parts(layout.height, high, max(1, STRIP // (high * layout.width))):
+        for cols in _parts(layout.width, wide, layout.width):
             part = _Tiles(jpeg, layout, rows, cols)
             tiles = part.cut(out)
             wrong += part.settle(tiles, rounds, steps)
@@ -177,10 +180,11 @@ def _product(blocks, left, right):
 # ---- in bytes
 
 
-def _parts(size: int, side: int) -> list[tuple[int, int, int]]:
-    """(start, end, side) of the whole tiles along one side of a picture, and of what is left."""
+def _parts(size: int, side: int, most: int) -> list[tuple[int, int, int]]:
+    """(start, end, side) of parts of one side of a picture: of whole tiles, so many at most, and what is left."""
     whole = size - size % side
-    return [part for part in ((0, whole, side), (whole, size, size - whole)) if part[1] > part[0]]
+    parts = [(start, min(start + most * side, whole), side) for start in range(0, whole, most * side)]
+    return parts if whole == size else [*parts, (whole, size, size - whole)]
 
 
 def _any(missed: list[Flags]) -> Flags:
@@ -204,6 +208,7 @@ class _Tiles:
     def __init__(self, jpeg: Jpeg, whole: Layout, rows: tuple[int, int, int], cols: tuple[int, int, int]):
         self.rows, self.cols = rows, cols
         self.layout = Layout(rows[2], cols[2], whole.boxes, whole.group, whole.transform)
+        self.left = 0  # steps of the search
         self.tables = [part.table for part in jpeg.components]
         self.targets = []
         for c, part in enumerate(jpeg.components):
@@ -238,7 +243,7 @@ class _Tiles:
         if not len(which):
             return 0
         pictures = tiles[which]
-        self.left = ALL_STEPS * len(tiles) + 10000
+        self.left = ALL_STEPS * len(tiles) + MORE_STEPS
         counts = self._search(pictures, which, steps)
         for attempt in range(STARTS):
             failed = np.flatnonzero(counts)
@@ -264,7 +269,7 @@ class _Tiles:
     def _approach(self, tiles: Bytes, rounds: int) -> Ints:
         """Project in turn onto cells and onto what colours can be; the numbers of the tiles that are still wrong.
 
-        Cells are taken to be narrower, each time that rounding leads out of one, and the more so.
+        A cell is taken to be narrower each time that rounding has led out of it.
         """
         which = np.arange(len(tiles))
         wrong = _any(missed := self._missed(tiles, which))
@@ -287,7 +292,7 @@ class _Tiles:
             x = np.clip(_clamped(x, self.layout, middle, half), 0, 255)
             moved = _clamped(x, self.layout, middle, half)
             x = np.clip(moved, 0, 255)
-            clipped = (np.abs(x - moved) > _CLIPPED).any((1, 2, 3))
+            clipped = np.asarray((np.abs(x - moved) > _CLIPPED).any((1, 2, 3)))
             tiles[which] = self._rounded(x)
             wrong = _any(missed := self._missed(tiles[which], which))
         return np.concatenate([*given_up, which[wrong]])

@@ -95,8 +95,7 @@ def repair(tiles, low, high, of, steps, all_steps):
     excess, free = np.empty(of.samples // 64, np.float32), np.empty(P, np.int64)
     for i in range(n):
         state = pixels, planes, values, levels, gains, excess, free, low[i], high[i]
-        pixels[:] = tiles[i]
-        _begin(of, state)
+        _begin(tiles[i], of, state)
         least, since, step = excess.sum(), 0, 0
         while least > _ZERO and step < min(steps, since + _PATIENCE) and all_steps > 0:
             step += 1
@@ -124,12 +123,14 @@ def _converted(transform, pixel, planes):
 
 
 @kernel
-def _begin(of, state):
+def _begin(tile, of, state):
     pixels, planes, values, _, _, excess, free, _, _ = state
     found = np.empty(3, np.int64)
     values[_SUM] = 0
     free[:] = 0
     for p in range(pixels.shape[0]):
+        for c in range(pixels.shape[1]):
+            pixels[p, c] = tile[p, c]
         _converted(of.transform, pixels[p], found)
         for c in range(pixels.shape[1]):
             planes[p, c] = found[c]
@@ -147,17 +148,19 @@ def _begin(of, state):
 def _measure(b, effects, state):
     """The excess of a block, and what it would change by for each of its samples."""
     _, _, values, levels, gains, excess, _, low, high = state
-    part = slice(64 * b, 64 * b + 64)
-    block = values[_SAMPLE, part] - 128
+    at = 64 * b
+    block, below, above = np.empty(64, np.int64), np.empty(64, np.float32), np.empty(64, np.float32)
+    for k in range(64):
+        block[k] = values[_SAMPLE, at + k] - 128
     transform_block(block)
-    levels[part] = block.astype(np.float32)
-    below, above = low[part] - levels[part], levels[part] - high[part]
-    up, down = gains[0, part], gains[1, part]
     total = _ZERO
     for k in range(64):
+        level = _F32(block[k])
+        levels[at + k], below[k], above[k] = level, low[at + k] - level, level - high[at + k]
         over = max(below[k], above[k], _ZERO)
         total += over * over
     excess[b] = total
+    up, down = gains[0, at : at + 64], gains[1, at : at + 64]
     up[:] = -total
     down[:] = -total
     for k in range(64):
@@ -269,7 +272,8 @@ def _far(entries, shift, change, values, levels, effects, low, high):
 def _move(p, m, of, state):
     pixels, planes, values = state[0], state[1], state[2]
     found = np.empty(3, np.int64)
-    pixels[p] += of.moves[m]
+    for c in range(pixels.shape[1]):
+        pixels[p, c] += of.moves[m, c]
     _converted(of.transform, pixels[p], found)
     for c in range(pixels.shape[1]):
         change = found[c] - planes[p, c]
