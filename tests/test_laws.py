@@ -38,12 +38,21 @@ def bundled(name: str) -> Any:
     return registry.load(name, codec=None, device="cpu")
 
 
+SUITES: dict[str, type[Laws]] = {
+    "lattice-ardm-1": TunableLaws,
+    "masked-unet-exact-1": MaskedLaws,
+    "octaves-1": DiffusionLaws,
+    "vdm-unet-1": DiffusionLaws,
+    "vdm-unet-exact-1": DiffusionLaws,
+    "vdm-unet-given-1": ConditionalLaws,
+}
+
+
 def of_every_card() -> list[Any]:
     """(name, suite, law) of the bundled models."""
     out = []
     for card in registry.cards():
-        kind = card["config"]["architecture"].partition("-")[0]
-        suite = {"lattice": TunableLaws, "masked": MaskedLaws, "vdm": DiffusionLaws, "octaves": DiffusionLaws}[kind]
+        suite = SUITES[card["config"]["architecture"]]
         out += [pytest.param(card["name"], suite, law, id=f"{card['name']}-{law}") for law in suite.laws()]
     return out
 

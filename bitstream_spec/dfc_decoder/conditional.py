@@ -45,6 +45,11 @@ def enlarged(x: np.ndarray, k: int) -> np.ndarray:
     return x
 
 
+def beyond(d: np.ndarray) -> np.ndarray:
+    """What is left of d where rounding leaves half a level open."""
+    return d - np.clip(d, -1 / 255, 1 / 255)
+
+
 def boxes(d: np.ndarray, k: int) -> np.ndarray:
     """At every point of (planes, H, W) the average of those of its box that there are."""
     _, H, W = d.shape
@@ -121,12 +126,12 @@ class GivenUNet(FloatUNet):
             return x
         d = y - x
         if observed.operator == "box":
-            moved = boxes(d, observed.numbers[0])
+            moved = beyond(boxes(d, observed.numbers[0]))
         elif observed.operator == "luma":
-            moved = coloured(MATRIX[:1], d)
+            moved = beyond(coloured(MATRIX[:1], d))
         elif observed.operator == "chroma":
             colours = coloured(MATRIX, d)
-            moved = coloured(BACK, np.concatenate([colours[:1], boxes(colours[1:], observed.numbers[0])]))
+            moved = coloured(BACK, beyond(np.concatenate([colours[:1], boxes(colours[1:], observed.numbers[0])])))
         else:
             moved = d * self.known(d.shape[1:])
         return x + moved

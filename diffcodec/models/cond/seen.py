@@ -27,6 +27,7 @@ Size = tuple[int, int]  #: (H, W)
 
 #: about the mean squared error in x of the planes, where what was given is what it is; of boxes times k^1.5
 ERRORS = {"box": 0.0008, "luma": 0.02, "chroma": 0.001, "file": 0.003}
+HALF = 1 / 255  #: of a level, in x
 STEP_ERROR = 1e-4  #: of a JPEG, times the mean step of its luma's table to the power of 3/4
 _LUMA = torch.tensor(LUMA / ONE, dtype=torch.float32, device="cpu")
 _CHROMA = torch.tensor(CHROMA / ONE, dtype=torch.float32, device="cpu")
@@ -142,10 +143,18 @@ def _sized(condition: Observed, size: Size) -> None:
 # ---- the picture in small
 
 
+def beyond(d: Tensor) -> Tensor:
+    """``d`` less what rounding leaves open: half a level to either side."""
+    return d - d.clamp(-HALF, HALF)
+
+
 def boxes(d: Tensor, k: int) -> Tensor:
-    """Averages of boxes of k x k of (N, C, H, W), at every pixel of theirs; far ones of what is left of them."""
+    """Averages of boxes of k x k of (N, C, H, W), :func:`beyond` rounding, at every pixel of theirs.
+
+    Far boxes are of what is left of them.
+    """
     averages = F.avg_pool2d(d, k, ceil_mode=True, count_include_pad=False)
-    return _repeated(averages, k, d.shape[2:])
+    return _repeated(beyond(averages), k, d.shape[2:])
 
 
 def _repeated(x: Tensor, k: int, size: Any) -> Tensor:
@@ -167,8 +176,8 @@ def _box(condition: Observed, size: Size) -> Shown:
 
 
 def luma(d: Tensor) -> Tensor:
-    """Luma of (N, 3, H, W), in all three colours."""
-    return torch.einsum("c,nchw->nhw", _LUMA.to(d.device), d)[:, None].expand_as(d)
+    """Luma of (N, 3, H, W), :func:`beyond` rounding, in all three colours."""
+    return beyond(torch.einsum("c,nchw->nhw", _LUMA.to(d.device), d))[:, None].expand_as(d)
 
 
 def _luma(condition: Observed, size: Size) -> Shown:
@@ -179,7 +188,7 @@ def _luma(condition: Observed, size: Size) -> Shown:
 
 
 def coarse(d: Tensor, k: int) -> Tensor:
-    """Luma of (N, 3, H, W), and its chroma averaged over boxes of k x k."""
+    """Luma of (N, 3, H, W), and its chroma averaged over boxes of k x k, both :func:`beyond` rounding."""
     chroma = boxes(torch.einsum("kc,nchw->nkhw", _CHROMA.to(d.device), d), k)
     return torch.einsum("kc,nkhw->nchw", _BACK.to(d.device), torch.cat([luma(d)[:, :1], chroma], 1))
 

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-ROUNDS = 12  #: of projections in turn, at most
+ROUNDS = 60  #: of projections in turn, at most
 STEPS = 200  #: moves of a pixel in a tile, at most, from each start
 STARTS = 6  #: of the search, beside the first
 ALL_STEPS = 24  #: for each tile, all of a strip together, and `MORE_STEPS`
@@ -32,6 +32,7 @@ MORE_STEPS = 10000
 STRIP = 1 << 19  #: pixels that are made to agree at once
 _MARGIN = 0.5  # levels by which cells are narrower, and become narrower where a coefficient has missed its own
 _HARDLY = 0.93  # of the tiles that were wrong before: more that still are, and rounds are given up
+_BEYOND = 1.8  # how far a projection is gone, the first but once: turns of two sets come to an end sooner
 _CLIPPED = 0.25  # levels beyond what colours can be: rounds are not given up for such a tile
 
 # rounded, as the last bits of cosines and inverses are not the same everywhere
@@ -187,18 +188,19 @@ def _parts(size: int, side: int, most: int) -> list[tuple[int, int, int]]:
     return parts if whole == size else [*parts, (whole, size, size - whole)]
 
 
-def _any(missed: list[Flags]) -> Flags:
-    """Which tiles (n,) have missed any coefficient (n, blocks, 64) of any component."""
-    wrong: Flags = np.logical_or.reduce([part.any((1, 2)) for part in missed])
-    return wrong
+def _counted(missed: list[Flags]) -> Ints:
+    """How many coefficients of each tile (n,) are missed, of (n, blocks, 64) for each component."""
+    counts: Ints = reduce(np.add, [part.sum((1, 2)) for part in missed])
+    return counts
 
 
 def _shaken(tiles: Bytes, number: int) -> Bytes:
-    """Tiles whose bytes are moved by up to a level, without order, in one of many ways."""
+    """Tiles whose bytes are moved by a few levels, without order, in one of many ways; 0: as they are."""
+    most = np.uint64((number + 1) // 2)
     place = np.arange(tiles[0].size, dtype=np.uint64) + np.uint64(number << 20)
     mixed = (place * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
-    moves = (mixed * np.uint64(0xD1B54A32D192ED03) >> np.uint64(40)) % np.uint64(3)
-    shaken: Ints = tiles.astype(np.int64) + moves.astype(np.int64).reshape(tiles.shape[1:]) - 1
+    moves = (mixed * np.uint64(0xD1B54A32D192ED03) >> np.uint64(40)) % (2 * most + np.uint64(1))
+    shaken: Ints = tiles.astype(np.int64) + moves.astype(np.int64).reshape(tiles.shape[1:]) - int(most)
     return bytes_of(np.clip(shaken, 0, 255))
 
 
@@ -239,21 +241,21 @@ class _Tiles:
 
     def settle(self, tiles: Bytes, rounds: int, steps: int) -> int:
         """Change tiles until they are right; how many coefficients still are not."""
-        which = self._approach(tiles, rounds)
-        if not len(which):
-            return 0
-        pictures = tiles[which]
+        which = np.flatnonzero(_counted(self._missed(tiles, np.arange(len(tiles)))))
+        given, best = tiles[which], tiles[which]
+        counts = np.full(len(which), np.iinfo(np.int64).max)
         self.left = ALL_STEPS * len(tiles) + MORE_STEPS
-        counts = self._search(pictures, which, steps)
-        for attempt in range(STARTS):
+        for start in range(1 + STARTS):
             failed = np.flatnonzero(counts)
-            if not len(failed):
+            if not len(failed) or (start and len(failed) > len(tiles) // 4 + 4):
                 break
-            others = _shaken(pictures[failed], attempt)
+            others = _shaken((best if start % 2 else given)[failed], start)
+            if start % 2 == 0:
+                self._approach(others, which[failed], rounds // 4 if start else rounds)
             found = self._search(others, which[failed], steps)
             better = found < counts[failed]
-            pictures[failed[better]], counts[failed[better]] = others[better], found[better]
-        tiles[which] = pictures
+            best[failed[better]], counts[failed[better]] = others[better], found[better]
+        tiles[which] = best
         return int(counts.sum())
 
     def _cells(self, which: Ints) -> tuple[list[Floats], list[Floats]]:
@@ -266,36 +268,30 @@ class _Tiles:
         found = quantised(tiles, self.layout, self.tables)
         return [a.reshape(b[which].shape) != b[which] for a, b in zip(found, self.targets, strict=True)]
 
-    def _approach(self, tiles: Bytes, rounds: int) -> Ints:
-        """Project in turn onto cells and onto what colours can be; the numbers of the tiles that are still wrong.
-
-        A cell is taken to be narrower each time that rounding has led out of it.
-        """
-        which = np.arange(len(tiles))
-        wrong = _any(missed := self._missed(tiles, which))
-        clipped: Flags = np.zeros(len(tiles), bool)
-        margins = [np.full(target.shape, _MARGIN, np.float32) for target in self.targets]
-        x, given_up, before = tiles.astype(np.float64), [], 2 * len(tiles)
-        for _ in range(rounds):
-            free = wrong & ~clipped  # of them only rounding stands in the way
-            if free.sum() > _HARDLY * before:
-                given_up.append(which[free])
-                wrong = np.logical_and(wrong, clipped)
-            before, which, x, missed = int(free.sum()), which[wrong], x[wrong], [part[wrong] for part in missed]
-            wrong = np.ones(len(which), bool)
-            if not len(which):
+    def _approach(self, tiles: Bytes, which: Ints, rounds: int) -> None:
+        """Project tiles in turn onto cells and onto what colours can be. A cell is narrower where one has missed it."""
+        places, x = np.arange(len(tiles)), tiles.astype(np.float64)
+        missed, clipped = self._missed(tiles, which), np.zeros(len(tiles), bool)
+        margins = [np.full(part.shape, _MARGIN, np.float32) for part in missed]
+        before = 2 * len(tiles)
+        for turn in range(rounds):
+            wrong = _counted(missed) > 0
+            free = int((wrong & ~clipped).sum())  # of them only rounding stands in the way
+            if free > _HARDLY * before:
+                wrong &= clipped
+            before, places, x = free, places[wrong], x[wrong]
+            if not len(places):
                 break
-            middle, half = self._cells(which)
             for margin, part in zip(margins, missed, strict=True):
-                margin[which] += _MARGIN * part
-            half = [np.maximum(size - margin[which], 0) for size, margin in zip(half, margins, strict=True)]
-            x = np.clip(_clamped(x, self.layout, middle, half), 0, 255)
+                margin[places] += _MARGIN * part[wrong]
+            middle, half = self._cells(which[places])
+            half = [np.maximum(size - margin[places], 0) for size, margin in zip(half, margins, strict=True)]
+            x = np.clip(x + (_BEYOND if turn else 1) * (_clamped(x, self.layout, middle, half) - x), 0, 255)
             moved = _clamped(x, self.layout, middle, half)
             x = np.clip(moved, 0, 255)
             clipped = np.asarray((np.abs(x - moved) > _CLIPPED).any((1, 2, 3)))
-            tiles[which] = self._rounded(x)
-            wrong = _any(missed := self._missed(tiles[which], which))
-        return np.concatenate([*given_up, which[wrong]])
+            tiles[places] = self._rounded(x)
+            missed = self._missed(tiles[places], which[places])
 
     def _rounded(self, x: Floats) -> Bytes:
         """Tiles (n, h, w, C) in bytes; first in YCbCr where components are whole: back in RGB that is all but kept."""
@@ -311,14 +307,18 @@ class _Tiles:
 
     def _search(self, tiles: Bytes, which: Ints, steps: int) -> Ints:
         """Change tiles by `search.repair`; how many coefficients of each (n,) are not what they should be."""
+        counts = _counted(self._missed(tiles, which))
+        wrong = np.flatnonzero(counts)
         low, high = [], []
         for table, target in zip(self.tables, self.targets, strict=True):
-            level, step = target[which].astype(np.int64), table.reshape(64).astype(np.int64)
+            level, step = target[which[wrong]].astype(np.int64), table.reshape(64).astype(np.int64)
             low.append(8 * step * level - 4 * step + (level <= 0))
             high.append(8 * step * level + 4 * step - (level >= 0))
-        limits = [np.concatenate(part, 1).reshape(len(which), -1).astype(np.float32) for part in (low, high)]
-        pixels = tiles.reshape(len(tiles), -1, tiles.shape[3])
-        of = search.geometry(self.layout, np.kron(_COSINES, _COSINES))
-        self.left = int(search.repair(pixels, *limits, of, steps, self.left))
-        counts: Ints = sum(part.sum((1, 2)) for part in self._missed(tiles, which))
+        if len(wrong):
+            limits = [np.concatenate(part, 1).reshape(len(wrong), -1).astype(np.float32) for part in (low, high)]
+            changed = tiles[wrong]
+            pixels = changed.reshape(len(wrong), -1, tiles.shape[3])
+            of = search.geometry(self.layout, np.kron(_COSINES, _COSINES))
+            self.left = int(search.repair(pixels, *limits, of, steps, self.left))
+            tiles[wrong], counts[wrong] = changed, _counted(self._missed(changed, which[wrong]))
         return counts

@@ -20,6 +20,7 @@ from .blocks import Layout, transform_block, ycbcr
 _I64, _F32 = np.int64, np.float32
 _ZERO, _HALF, _MOST = np.float32(0), np.float32(0.5), np.float32(3e38)
 _REACH = np.float32(2)  # no coefficient changes by more, in 1/8 level, where one sample changes by a level
+_COST = np.float32(0.2)  # of a move, for each level squared: of like ones the least is taken
 _TENURE = 4  # steps for which a pixel is left alone, at least
 _PATIENCE = 100  # steps without a lower excess after which there is none to be found
 
@@ -28,7 +29,7 @@ _COLOURS: list[tuple[int, ...]] = [(1, 1, 1), (-1, -1, -1)]
 _COLOURS += [move for move in itertools.product((0, 1, -1), repeat=3) if any(move) and move not in _COLOURS]
 _COLOURS += [
     (sign * r, sign * g, sign * b)
-    for r, g, b in ((2, -1, 0), (4, -2, 0), (6, -3, 0), (0, 0, 2), (0, -1, 4), (0, -1, 5), (0, -2, 10))
+    for r, g, b in ((2, -1, 0), (4, -2, 0), (6, -3, 0), (0, 0, 2), (0, -1, 4), (0, -1, 5), (0, -2, 10), (3, 0, 0), (0, 0, 5), (0, 0, 9))
     for sign in (1, -1)
 ]
 _SUM, _SAMPLE = range(2)  # of values: what is added up for a sample, the sample
@@ -49,6 +50,7 @@ class Geometry(NamedTuple):
     samples: int
     effects: NDArray[np.float32]
     moves: NDArray[np.int64]
+    costs: NDArray[np.float32]
     transform: bool
 
 
@@ -77,6 +79,7 @@ def geometry(layout: Layout, dct: NDArray[np.float64]) -> Geometry:
         samples,
         np.ascontiguousarray(8 * dct, np.float32),
         np.array(moves, np.int64),
+        np.square(moves).sum(1).astype(np.float32) * _COST,
         layout.transform,
     )
 
@@ -194,7 +197,7 @@ def _best(of, state, step):
 def _among(of, state, step, promise):
     """(gain, pixel, move) of the least gain among pixels of which a sample gains no more than its block promises."""
     pixels, planes, values, levels, gains, excess, free, low, high = state
-    starts, entries, shifts, _, effects, moves, transform = of
+    starts, entries, shifts, _, effects, moves, costs, transform = of
     P, C = pixels.shape
     colour, found = np.empty(C, np.int64), np.empty(3, np.int64)
     least, best, chosen = _MOST, -1, -1
@@ -216,8 +219,8 @@ def _among(of, state, step, promise):
                         gain -= excess[entries[e, 0] >> 6]
                     elif by:
                         gain += gains[0 if by > 0 else 1, entries[e, 0]]
-            if gain != _ZERO and gain < least:  # of 0: no sample has changed
-                least, best, chosen = gain, p, m
+            if gain != _ZERO and gain + costs[m] < least:  # of 0: no sample has changed
+                least, best, chosen = gain + costs[m], p, m
     return least, best, chosen
 
 
