@@ -49,6 +49,7 @@ BUNDLED: dict[str, tuple[str, dict[str, Any]]] = {
     "cifar10-ardm": ("ardm", {"shapes": ((32, 32, 3, 0), (5, 9, 1, 9))}),
     "cifar10-oa": ("ardm", FEW_CALLS),
     "cifar10-vdm": ("diffc", SLOW),
+    "photo-cond": ("diffc", SLOW),
     "photo-octaves": ("diffc", {**SLOW, "shapes": ((64, 66, 3, 0),)}),
     "photo-vdm": ("diffc", SLOW),
     "photo-vdm-exact": ("diffc", SLOW),

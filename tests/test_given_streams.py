@@ -85,7 +85,7 @@ def test_a_prefix_behind_what_was_given_is_a_picture() -> None:
     alone = diffcodec.decode(data, upto_bytes=end, model=model(), reconstruction="mean")
     assert (Box(4).apply(alone) == Box(4).apply(picture())).all()
     wide = Box(4).apply(picture()).repeat(4, 0).repeat(4, 1)
-    assert psnr(alone, picture()) > psnr(wide, picture()) + 0.5  # it is the conditional mean, no mere enlargement
+    assert psnr(alone, picture()) > psnr(wide, picture()) + 0.2  # it is the conditional mean, no mere enlargement
     with pytest.raises(Truncated):
         diffcodec.decode(data, upto_bytes=end - 1, model=model())
     previews = list(diffcodec.decode_progressive(data, model=model(), reconstruction="mean"))

@@ -17,12 +17,11 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from diffcodec.diffusion import samplers
-from diffcodec.diffusion.process import diffuse
 from diffcodec.models.cond import seen as conditions
 from diffcodec.models.condition import Condition, FileGiven, Observed
 from diffcodec.models.operators import Box, Bytes, Luma, LumaChroma, Mask
 from diffcodec.models.protocols import DiffusionModel
+from tools.training.train_vdm import diffuse
 
 #: shares of the draws, by task; "nothing" keeps the model of all pictures
 TASKS = {"jpeg": 0.34, "webp": 0.04, "box2": 0.06, "box4": 0.14, "box8": 0.06, "luma": 0.14, "chroma": 0.02,
@@ -131,9 +130,10 @@ class Boxes:
         """(samples, operator, augmentation) of a stream of ``small`` uint8 (h, w, 3) that has lost something."""
         kind = rng.random()
         if kind < 0.5 and self.coder is not None:
-            x, t = conditions.x_of(small), torch.tensor(rng.uniform(-2.5, 6), dtype=torch.float32)
-            z = diffuse(x, t, torch.from_numpy(rng.standard_normal(tuple(x.shape), np.float32)))
-            shown = self.coder.from_latent(samplers.mean(self.coder.predict, z, float(t)))[0].permute(1, 2, 0).numpy()
+            x, units = conditions.x_of(small), round(1024 * rng.uniform(-2.5, 6))
+            eps = torch.from_numpy(rng.standard_normal(tuple(x.shape), np.float32))
+            z, _ = diffuse(x, torch.tensor([units / 1024]), eps)
+            shown = self.coder.from_latent(self.coder.x_hat(z, units).float())[0].permute(1, 2, 0).numpy()
         elif kind < 0.75:
             shown = webp(small, int(rng.uniform(2, 80))).samples
         else:

@@ -125,12 +125,12 @@ def _clamped(x: Floats, layout: Layout, middle: list[Floats], half: list[Floats]
 
 
 def _coefficients(plane: Floats, layout: Layout, c: int) -> Floats:
-    """A component's coefficients (n, blocks, 64) of its plane (n, H, W) before it is averaged."""
+    """A component's coefficients (n, blocks, 64) of its plane (n, H, W) before it is averaged; edges as libjpeg has."""
     (rows, cols), (v, h) = layout.blocks(c), layout.boxes[c]
-    below, right = 8 * rows * v - layout.height, 8 * cols * h - layout.width
-    wide = np.pad(plane, ((0, 0), (0, below), (0, right)), "edge") if below or right else plane
+    wide = _continued(plane, layout.height + -layout.height % layout.group, 8 * cols * h)
     if v * h > 1:
         wide = reduce(np.add, [wide[:, i::v, j::h] for i in range(v) for j in range(h)]) / (v * h)
+    wide = _continued(wide, 8 * rows, 8 * cols)
     blocks = np.ascontiguousarray(wide.reshape(-1, rows, 8, cols, 8).swapaxes(2, 3)).reshape(-1, 8, 8)
     _product(blocks, _COSINES, np.ascontiguousarray(_COSINES.T))
     return blocks.reshape(len(plane), rows * cols, 64)
@@ -141,9 +141,25 @@ def _spread(blocks: Floats, layout: Layout, c: int) -> Floats:
     (rows, cols), (v, h) = layout.blocks(c), layout.boxes[c]
     _product(blocks.reshape(-1, 8, 8), np.ascontiguousarray(_COSINES.T), _COSINES)
     plane: Floats = blocks.reshape(-1, rows, cols, 8, 8).swapaxes(2, 3).reshape(-1, 8 * rows, 8 * cols)
+    plane = _ended(plane, (layout.height + -layout.height % layout.group) // v, 1)
     if v * h > 1:
         plane = plane.repeat(v, 1).repeat(h, 2)
-    return plane[:, : layout.height, : layout.width]
+    return _ended(plane[:, : layout.height], layout.width, 2)
+
+
+def _continued(plane: Floats, height: int, width: int) -> Floats:
+    """A plane (n, h, w) to ``height`` and ``width``, if that is more, its last row and column once and again."""
+    below, right = height - plane.shape[1], width - plane.shape[2]
+    return np.pad(plane, ((0, 0), (0, below), (0, right)), "edge") if below > 0 or right > 0 else plane
+
+
+def _ended(plane: Floats, size: int, axis: int) -> Floats:
+    """A plane (n, h, w) cut to ``size`` rows (1) or columns (2), of which the last is the mean of all from there on."""
+    if size >= plane.shape[axis]:
+        return plane
+    rows: Floats = plane.swapaxes(1, axis)
+    mean = reduce(np.add, [rows[:, k] for k in range(size - 1, rows.shape[1])]) / (rows.shape[1] - size + 1)
+    return np.concatenate([rows[:, : size - 1], mean[:, None]], 1).swapaxes(1, axis)
 
 
 def _coloured(x: Floats, matrix: Floats) -> Floats:
@@ -252,7 +268,7 @@ class _Tiles:
             others = _shaken((best if start % 2 else given)[failed], start)
             if start % 2 == 0:
                 self._approach(others, which[failed], rounds // 4 if start else rounds)
-            found = self._search(others, which[failed], steps)
+            found = self._search(others, which[failed], steps, careful=start == 0)
             better = found < counts[failed]
             best[failed[better]], counts[failed[better]] = others[better], found[better]
         tiles[which] = best
@@ -305,7 +321,7 @@ class _Tiles:
         off = np.rint(planes[..., :1]).astype(np.int64) - luma_of(colours)
         return np.clip(colours + off, 0, 255).astype(np.uint8)
 
-    def _search(self, tiles: Bytes, which: Ints, steps: int) -> Ints:
+    def _search(self, tiles: Bytes, which: Ints, steps: int, careful: bool) -> Ints:
         """Change tiles by `search.repair`; how many coefficients of each (n,) are not what they should be."""
         counts = _counted(self._missed(tiles, which))
         wrong = np.flatnonzero(counts)
@@ -319,6 +335,7 @@ class _Tiles:
             changed = tiles[wrong]
             pixels = changed.reshape(len(wrong), -1, tiles.shape[3])
             of = search.geometry(self.layout, np.kron(_COSINES, _COSINES))
+            of = of if careful else of._replace(costs=np.zeros_like(of.costs))
             self.left = int(search.repair(pixels, *limits, of, steps, self.left))
             tiles[wrong], counts[wrong] = changed, _counted(self._missed(changed, which[wrong]))
         return counts

@@ -20,7 +20,7 @@ from .blocks import Layout, transform_block, ycbcr
 _I64, _F32 = np.int64, np.float32
 _ZERO, _HALF, _MOST = np.float32(0), np.float32(0.5), np.float32(3e38)
 _REACH = np.float32(2)  # no coefficient changes by more, in 1/8 level, where one sample changes by a level
-_COST = np.float32(0.2)  # of a move, for each level squared: of like ones the least is taken
+_COST = np.float32(0.05)  # of a move, for each level squared: of like ones the least is taken
 _TENURE = 4  # steps for which a pixel is left alone, at least
 _PATIENCE = 100  # steps without a lower excess after which there is none to be found
 
@@ -29,7 +29,18 @@ _COLOURS: list[tuple[int, ...]] = [(1, 1, 1), (-1, -1, -1)]
 _COLOURS += [move for move in itertools.product((0, 1, -1), repeat=3) if any(move) and move not in _COLOURS]
 _COLOURS += [
     (sign * r, sign * g, sign * b)
-    for r, g, b in ((2, -1, 0), (4, -2, 0), (6, -3, 0), (0, 0, 2), (0, -1, 4), (0, -1, 5), (0, -2, 10), (3, 0, 0), (0, 0, 5), (0, 0, 9))
+    for r, g, b in (
+        (2, -1, 0),
+        (4, -2, 0),
+        (6, -3, 0),
+        (0, 0, 2),
+        (0, -1, 4),
+        (0, -1, 5),
+        (0, -2, 10),
+        (3, 0, 0),
+        (0, 0, 5),
+        (0, 0, 9),
+    )
     for sign in (1, -1)
 ]
 _SUM, _SAMPLE = range(2)  # of values: what is added up for a sample, the sample
@@ -41,7 +52,8 @@ class Geometry(NamedTuple):
     starts: int64 (C, pixels + 1), where each pixel's entries begin: rows of entries, int64 (entries, 3), a sample, how
     often the pixel counts in its sum, what is added to that. shifts: int64 (C,), log2 of what sums are divided by.
     samples: how many there are. effects: float32 (64, 64), what a level more of each sample (second) adds to 8 times
-    each coefficient. moves: int64 (moves, C). transform: pixels are RGB, components YCbCr.
+    each coefficient. moves: int64 (moves, C). costs: float32 (moves,), what a move must gain more than one that costs
+    nothing. transform: pixels are RGB, components YCbCr.
     """
 
     starts: NDArray[np.int64]
