@@ -1,7 +1,7 @@
 """`diffcodec.restore` against what a user would take instead, on whole photographs that nothing was trained on.
 
-    python -m benchmarks.claims.restoring FOLDER [--cases enlarge4 jpeg10 ...] [--first N] [--side S] [--samples 16]
-        [--model MODEL] [--save]
+    python -m benchmarks.claims.restoring FOLDER [--cases enlarge4 jpeg10 ...] [--methods mean] [--first N] [--side S]
+        [--samples 16] [--model MODEL] [--save]
 
 For every picture and case a row for each method: `mean` and `sample` (8 network calls) of the model, with --samples
 also the average of so many samples; and the other: bicubic enlargement, the grey picture, Telea's inpainting, the
@@ -32,6 +32,7 @@ from diffcodec.bench import metrics
 from diffcodec.models.jpeg import cells, coefficients
 from diffcodec.models.operators import Box, Luma
 
+REALISM = {"mean": 0.0, "sample": 1.0}
 MEASURES = ("psnr", "swd", "lpips_squeeze")
 
 
@@ -131,7 +132,7 @@ def rows(name: str, label: str, case: Case, args: argparse.Namespace) -> Iterato
     def ours(**options: Any) -> Any:
         return diffcodec.restore(case.given, case.task, model=args.model, **case.options, **options)
 
-    for method, realism in (("mean", 0.0), ("sample", 1.0)):
+    for method, realism in ((one, REALISM[one]) for one in args.methods):
         start = time.perf_counter()
         image = ours(realism=realism, calls=args.calls)
         told = {"seconds": time.perf_counter() - start}
@@ -148,6 +149,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--methods", nargs="+", choices=REALISM, default=list(REALISM))
     parser.add_argument("--first", type=int)
     parser.add_argument("--side", type=int, help="only the middle of every picture")
     parser.add_argument("--samples", type=int, default=0, help="also the average of so many samples")

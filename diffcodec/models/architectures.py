@@ -30,6 +30,7 @@ class Weights:
     tensors: of the weights file, finite numbers. config: of the card. fingerprint: over both. device: a name, "auto"
     as well. runtime: the kernels that are wished for, "auto", or one of the architecture's own names. flow: of the
     card, how a diffusion comes to a picture in few calls; None where nobody fitted it. folder: of the weights file.
+    poses: of the card, of pictures that are as likely mirrored (`protocols.Posed`).
     """
 
     tensors: dict[str, Tensor]
@@ -40,6 +41,7 @@ class Weights:
     runtime: str = "auto"
     flow: dict[str, Any] | None = None
     folder: Path | None = None
+    poses: int = 1
 
     def fields(self, *others: str) -> dict[str, Any]:
         """The configuration but for its architecture's name and ``others``: the shape of the network."""
@@ -137,7 +139,8 @@ def _built(weights: bytes, card: dict[str, Any], device: str, runtime: str, fold
     with outside_inference():
         tensors = load_safetensors(weights)
         checks.finite(tensors)
-        made = Weights(tensors, config, name, fingerprint, device, runtime, card.get("flow"), folder)
+        told = card.get("flow"), folder, card.get("poses", 1)
+        made = Weights(tensors, config, name, fingerprint, device, runtime, *told)
         return ARCHITECTURES[config["architecture"]](made)
 
 

@@ -78,7 +78,7 @@ def load(weights: Weights) -> Octaves:
             raise ValueError(f"its weights from log-SNR {start:g} on are of another shape")
         stretches.append(Stretch(start, tuple(factors), side, tuple(levels.tolist()), table))
     shortcut = None if weights.flow is None else samplers.Multistep.of(**weights.flow)
-    return Octaves(of, stretches, weights.name, weights.fingerprint, shortcut)
+    return Octaves(of, stretches, weights.name, weights.fingerprint, shortcut, weights.poses)
 
 
 class Octaves(Denoiser):
@@ -91,8 +91,9 @@ class Octaves(Denoiser):
         name: str,
         fingerprint: bytes,
         shortcut: samplers.Multistep | None = None,
+        poses: int = 1,
     ):
-        self.of, self.stretches, self.shortcut = of, list(stretches), shortcut
+        self.of, self.stretches, self.shortcut, self.poses = of, list(stretches), shortcut, poses
         self.name, self.fingerprint = name, fingerprint
         self.numerics, self.device = of.numerics, of.device
         self.logsnr_min, self.logsnr_max = of.logsnr_min, of.logsnr_max

@@ -248,6 +248,16 @@ class Continued(DiffusionModel, Protocol):
         ...
 
 
+@runtime_checkable
+class Posed(DiffusionModel, Protocol):
+    """A denoiser of pictures that are as likely mirrored: the mean of its answers to mirrored z errs less."""
+
+    @property
+    def poses(self) -> int:
+        """How many to take the mean of for E[x|z_t] that is shown: 1 as it stands, 2, or 4."""
+        ...
+
+
 def bfloat16_serves(device: str) -> bool:
     """Whether a kind of device multiplies bfloat16 itself.
 

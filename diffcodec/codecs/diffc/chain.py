@@ -13,10 +13,12 @@ from torch import Tensor
 from ...channel.noise import Key, Part, Purpose, normals
 from ...diffusion import samplers
 from ...diffusion.process import Step
-from ...models.protocols import Continued, DiffusionModel, Shortened
+from ...models.protocols import Continued, DiffusionModel, Posed, Shortened
 from ...runtime.errors import ModelMismatch
 from ..reconstruction import DEFAULT, LINE, Decoder, Reconstruction
 from .spread import UNIT
+
+MIRRORED = ((3,), (2,), (2, 3))  #: sides of z (1, C, h, w) that further poses turn round
 
 
 class Chain:
@@ -71,14 +73,25 @@ class Chain:
 
     def reconstruct(self, wanted: Reconstruction = DEFAULT) -> Tensor:
         """x, float32 (1, C, h, w) like z, from z_t: as far from x_hat to a real picture as is ``wanted``."""
-        if self.logsnr >= self.model.logsnr_max or not wanted.realism:
+        if self.logsnr >= self.model.logsnr_max:
             return self.x_hat()
+        if not wanted.realism:
+            return self._mean()
         if wanted.name == LINE:
             real = self._flow(wanted.decoder)
         else:
             sampler, end = samplers.RECONSTRUCTIONS[wanted.name], self.model.logsnr_max
             real = sampler(self._predict, self.z, self.logsnr, end, self._noises())
         return real if wanted.realism == 1 else samplers.between(self.x_hat(), real, wanted.realism)
+
+    def _mean(self) -> Tensor:
+        """E[x|z_t]: of pictures that are as likely mirrored the mean of the answers to z_t in several poses."""
+        poses = self.model.poses if isinstance(self.model, Posed) else 1
+        total = self.x_hat()
+        for sides in MIRRORED[: poses - 1]:
+            mirrored = samplers.mean(self.model.predict, self.z.flip(sides), self.logsnr)
+            total = total + mirrored.flip(sides)
+        return total / poses
 
     def _flow(self, decoder: Decoder | None) -> Tensor:
         """x at the end of the ODE, as the decoder finds it or the model. Raises ModelMismatch for other latents."""

@@ -16,7 +16,7 @@ from ..cost import (
     context_pixels,
     plain_bytes,
 )
-from ..reconstruction import DEFAULT, LINE, Reconstruction
+from ..reconstruction import DEFAULT, LINE, MEAN, Reconstruction
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ METHODS = {0: Method(False, False), 1: Method(True, False), 2: Method(False, Tru
 LOSSY, EXACT = 2, 3  #: those that are written
 SINCE = (1, 5)  #: version of streams with these
 #: network calls of each reconstruction at most, the first of them that of the mean: of "flow" 8 steps of two calls,
-#: and one, whatever the realism, where a model has no shorter way
-RECONSTRUCTION_CALLS = {"flow": 17, "ancestral": 41, "mean": 1}
+#: and one, whatever the realism, where a model has no shorter way; of the mean alone as many as there are poses
+RECONSTRUCTION_CALLS = {"flow": 17, "ancestral": 41, "mean": 4}
 COUNTED = 2**16  #: passes beyond which nobody counts
 
 #: of the whole range of log-SNR there are at most some 540 passes, at the greatest effort; the sender chooses the
@@ -72,8 +72,8 @@ def _last_calls(head: Head, reconstruction: Reconstruction) -> int:
     decoder = reconstruction.decoder
     if reconstruction.name == LINE and decoder is not None:
         return decoder.calls + (decoder.model is not None)
-    most = RECONSTRUCTION_CALLS[reconstruction.name]
-    return registry.shortcut_calls(head.fingerprint) or most if reconstruction.name == LINE else most
+    known = {LINE: registry.shortcut_calls, MEAN.name: registry.pose_calls}.get(reconstruction.name)
+    return (known(head.fingerprint) if known else 0) or RECONSTRUCTION_CALLS[reconstruction.name]
 
 
 def _diffusion_passes(payload: bytes, share: int) -> int:

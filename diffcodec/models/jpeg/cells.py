@@ -159,7 +159,8 @@ def _ended(plane: Floats, size: int, axis: int) -> Floats:
         return plane
     rows: Floats = plane.swapaxes(1, axis)
     mean = reduce(np.add, [rows[:, k] for k in range(size - 1, rows.shape[1])]) / (rows.shape[1] - size + 1)
-    return np.concatenate([rows[:, : size - 1], mean[:, None]], 1).swapaxes(1, axis)
+    ended: Floats = np.concatenate([rows[:, : size - 1], mean[:, None]], 1).swapaxes(1, axis)
+    return ended
 
 
 def _coloured(x: Floats, matrix: Floats) -> Floats:
@@ -266,8 +267,9 @@ class _Tiles:
             if not len(failed) or (start and len(failed) > len(tiles) // 4 + 4):
                 break
             others = _shaken((best if start % 2 else given)[failed], start)
-            if start % 2 == 0:
-                self._approach(others, which[failed], rounds // 4 if start else rounds)
+            if start % 2 == 0:  # of the second kind: to the middles of cells, where a decoder would be
+                margin = _MARGIN if start % 4 == 0 else np.inf
+                self._approach(others, which[failed], rounds // 4 if start else rounds, margin)
             found = self._search(others, which[failed], steps, careful=start == 0)
             better = found < counts[failed]
             best[failed[better]], counts[failed[better]] = others[better], found[better]
@@ -284,11 +286,14 @@ class _Tiles:
         found = quantised(tiles, self.layout, self.tables)
         return [a.reshape(b[which].shape) != b[which] for a, b in zip(found, self.targets, strict=True)]
 
-    def _approach(self, tiles: Bytes, which: Ints, rounds: int) -> None:
-        """Project tiles in turn onto cells and onto what colours can be. A cell is narrower where one has missed it."""
+    def _approach(self, tiles: Bytes, which: Ints, rounds: int, margin: float) -> None:
+        """Project tiles in turn onto cells and onto what colours can be.
+
+        Cells are narrower by ``margin`` levels on each side, and the more so where one has been missed.
+        """
         places, x = np.arange(len(tiles)), tiles.astype(np.float64)
         missed, clipped = self._missed(tiles, which), np.zeros(len(tiles), bool)
-        margins = [np.full(part.shape, _MARGIN, np.float32) for part in missed]
+        margins = [np.full(part.shape, margin, np.float32) for part in missed]
         before = 2 * len(tiles)
         for turn in range(rounds):
             wrong = _counted(missed) > 0
@@ -298,10 +303,10 @@ class _Tiles:
             before, places, x = free, places[wrong], x[wrong]
             if not len(places):
                 break
-            for margin, part in zip(margins, missed, strict=True):
-                margin[places] += _MARGIN * part[wrong]
+            for narrower, part in zip(margins, missed, strict=True):
+                narrower[places] += _MARGIN * part[wrong]
             middle, half = self._cells(which[places])
-            half = [np.maximum(size - margin[places], 0) for size, margin in zip(half, margins, strict=True)]
+            half = [np.maximum(size - narrower[places], 0) for size, narrower in zip(half, margins, strict=True)]
             x = np.clip(x + (_BEYOND if turn else 1) * (_clamped(x, self.layout, middle, half) - x), 0, 255)
             moved = _clamped(x, self.layout, middle, half)
             x = np.clip(moved, 0, 255)

@@ -29,7 +29,7 @@ def load(weights: Weights) -> VDMModel | ExactVDMModel:
     told = (weights.tensors, config, weights.name, weights.fingerprint, weights.device)
     if weights.config["architecture"] == "vdm-unet-exact-1":
         return ExactVDMModel(*told)
-    return VDMModel(*told, None if weights.flow is None else Multistep.of(**weights.flow))
+    return VDMModel(*told, None if weights.flow is None else Multistep.of(**weights.flow), weights.poses)
 
 
 class VDMModel(Denoiser):
@@ -49,8 +49,9 @@ class VDMModel(Denoiser):
         fingerprint: bytes,
         device: str,
         shortcut: Multistep | None = None,
+        poses: int = 1,
     ):
-        self.name, self.fingerprint, self.shortcut = name, fingerprint, shortcut
+        self.name, self.fingerprint, self.shortcut, self.poses = name, fingerprint, shortcut, poses
         self.logsnr_min, self.logsnr_max = config.logsnr_min, config.logsnr_max
         self.device = torch.device(device_of(device))
         with torch.device("meta"):  # no draws from the caller's generator for numbers that nobody uses
