@@ -144,7 +144,7 @@ def _sized(condition: Observed, size: Size) -> None:
 
 
 def beyond(d: Tensor) -> Tensor:
-    """``d`` less what rounding leaves open: half a level to either side."""
+    """``d``, of any shape, in x, less what rounding leaves open: half a level to either side."""
     return d - d.clamp(-HALF, HALF)
 
 

@@ -264,13 +264,13 @@ class _Tiles:
         self.left = ALL_STEPS * len(tiles) + MORE_STEPS
         for start in range(1 + STARTS):
             failed = np.flatnonzero(counts)
-            if not len(failed) or (start and len(failed) > len(tiles) // 4 + 4):
+            if not len(failed) or (start and len(failed) > len(tiles) // 4 + 100):
                 break
             others = _shaken((best if start % 2 else given)[failed], start)
             if start % 2 == 0:  # of the second kind: to the middles of cells, where a decoder would be
                 margin = _MARGIN if start % 4 == 0 else np.inf
                 self._approach(others, which[failed], rounds // 4 if start else rounds, margin)
-            found = self._search(others, which[failed], steps, careful=start == 0)
+            found = self._search(others, which[failed], steps, thorough=start > 0)
             better = found < counts[failed]
             best[failed[better]], counts[failed[better]] = others[better], found[better]
         tiles[which] = best
@@ -326,7 +326,7 @@ class _Tiles:
         off = np.rint(planes[..., :1]).astype(np.int64) - luma_of(colours)
         return np.clip(colours + off, 0, 255).astype(np.uint8)
 
-    def _search(self, tiles: Bytes, which: Ints, steps: int, careful: bool) -> Ints:
+    def _search(self, tiles: Bytes, which: Ints, steps: int, thorough: bool) -> Ints:
         """Change tiles by `search.repair`; how many coefficients of each (n,) are not what they should be."""
         counts = _counted(self._missed(tiles, which))
         wrong = np.flatnonzero(counts)
@@ -339,8 +339,7 @@ class _Tiles:
             limits = [np.concatenate(part, 1).reshape(len(wrong), -1).astype(np.float32) for part in (low, high)]
             changed = tiles[wrong]
             pixels = changed.reshape(len(wrong), -1, tiles.shape[3])
-            of = search.geometry(self.layout, np.kron(_COSINES, _COSINES))
-            of = of if careful else of._replace(costs=np.zeros_like(of.costs))
+            of = search.geometry(self.layout, np.kron(_COSINES, _COSINES), thorough)
             self.left = int(search.repair(pixels, *limits, of, steps, self.left))
             tiles[wrong], counts[wrong] = changed, _counted(self._missed(changed, which[wrong]))
         return counts

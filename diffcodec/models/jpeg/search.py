@@ -20,7 +20,7 @@ from .blocks import Layout, transform_block, ycbcr
 _I64, _F32 = np.int64, np.float32
 _ZERO, _HALF, _MOST = np.float32(0), np.float32(0.5), np.float32(3e38)
 _REACH = np.float32(2)  # no coefficient changes by more, in 1/8 level, where one sample changes by a level
-_COST = np.float32(0.05)  # of a move, for each level squared: of like ones the least is taken
+_COST = 0.05  # of a move, for each level squared: of like ones the least is taken
 _TENURE = 4  # steps for which a pixel is left alone, at least
 _PATIENCE = 100  # steps without a lower excess after which there is none to be found
 
@@ -43,6 +43,9 @@ _COLOURS += [
     )
     for sign in (1, -1)
 ]
+#: where few pixels are there, or colours at their ends
+_MORE = [move for move in itertools.product(range(-2, 3), range(-2, 3), range(-4, 5)) if any(move)]
+_MORE = [move for move in _MORE if move not in _COLOURS]
 _SUM, _SAMPLE = range(2)  # of values: what is added up for a sample, the sample
 
 
@@ -66,8 +69,8 @@ class Geometry(NamedTuple):
     transform: bool
 
 
-def geometry(layout: Layout, dct: NDArray[np.float64]) -> Geometry:
-    """Of tiles of this layout; ``dct`` float64 (64 coefficients, 64 samples)."""
+def geometry(layout: Layout, dct: NDArray[np.float64], thorough: bool) -> Geometry:
+    """Of tiles of this layout; ``dct`` float64 (64 coefficients, 64 samples). thorough: more moves, none preferred."""
     H, W, C = layout.height, layout.width, len(layout.boxes)
     starts, entries = [], []
     count = samples = 0
@@ -83,15 +86,16 @@ def geometry(layout: Layout, dct: NDArray[np.float64]) -> Geometry:
         starts.append(count + np.searchsorted(pairs // place.size, np.arange(H * W + 1)))
         entries.append(np.stack([samples + pairs % place.size, weight, added[pairs % place.size]], 1))
         count, samples = count + len(pairs), samples + place.size
-    moves = _COLOURS if layout.transform else np.kron(np.eye(C), [[1], [-1]])
+    moves = np.array(_COLOURS + thorough * _MORE) if layout.transform else np.kron(np.eye(C), [[1], [-1]])
+    costs = (0 if thorough else _COST) * np.square(moves).sum(1)
     return Geometry(
         np.array(starts, np.int64),
         np.concatenate(entries).astype(np.int64),
         np.array([(v * h).bit_length() - 1 for v, h in layout.boxes]),
         samples,
         np.ascontiguousarray(8 * dct, np.float32),
-        np.array(moves, np.int64),
-        np.square(moves).sum(1).astype(np.float32) * _COST,
+        moves.astype(np.int64),
+        costs.astype(np.float32),
         layout.transform,
     )
 
