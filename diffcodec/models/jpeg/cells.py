@@ -28,7 +28,7 @@ ROUNDS = 60  #: of projections in turn, at most
 STEPS = 200  #: moves of a pixel in a tile, at most, from each start
 STARTS = 6  #: of the search, beside the first
 ALL_STEPS = 24  #: for each tile, all of a strip together, and `MORE_STEPS`
-MORE_STEPS = 10000
+MORE_STEPS = 8000
 STRIP = 1 << 19  #: pixels that are made to agree at once
 _MARGIN = 0.5  # levels by which cells are narrower, and become narrower where a coefficient has missed its own
 _HARDLY = 0.93  # of the tiles that were wrong before: more that still are, and rounds are given up
@@ -270,7 +270,7 @@ class _Tiles:
             if start % 2 == 0:  # of the second kind: to the middles of cells, where a decoder would be
                 margin = _MARGIN if start % 4 == 0 else np.inf
                 self._approach(others, which[failed], rounds // 4 if start else rounds, margin)
-            found = self._search(others, which[failed], steps, thorough=start > 0)
+            found = self._search(others, which[failed], steps, careful=start == 0)
             better = found < counts[failed]
             best[failed[better]], counts[failed[better]] = others[better], found[better]
         tiles[which] = best
@@ -326,7 +326,7 @@ class _Tiles:
         off = np.rint(planes[..., :1]).astype(np.int64) - luma_of(colours)
         return np.clip(colours + off, 0, 255).astype(np.uint8)
 
-    def _search(self, tiles: Bytes, which: Ints, steps: int, thorough: bool) -> Ints:
+    def _search(self, tiles: Bytes, which: Ints, steps: int, careful: bool) -> Ints:
         """Change tiles by `search.repair`; how many coefficients of each (n,) are not what they should be."""
         counts = _counted(self._missed(tiles, which))
         wrong = np.flatnonzero(counts)
@@ -339,7 +339,7 @@ class _Tiles:
             limits = [np.concatenate(part, 1).reshape(len(wrong), -1).astype(np.float32) for part in (low, high)]
             changed = tiles[wrong]
             pixels = changed.reshape(len(wrong), -1, tiles.shape[3])
-            of = search.geometry(self.layout, np.kron(_COSINES, _COSINES), thorough)
+            of = search.geometry(self.layout, np.kron(_COSINES, _COSINES), careful)
             self.left = int(search.repair(pixels, *limits, of, steps, self.left))
             tiles[wrong], counts[wrong] = changed, _counted(self._missed(changed, which[wrong]))
         return counts

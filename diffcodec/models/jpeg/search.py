@@ -24,28 +24,12 @@ _COST = 0.05  # of a move, for each level squared: of like ones the least is tak
 _TENURE = 4  # steps for which a pixel is left alone, at least
 _PATIENCE = 100  # steps without a lower excess after which there is none to be found
 
-#: of R, G and B: what changes luma alone, all by a level at most, what changes one chroma alone
+# of R, G and B: what changes luma alone, all by a level at most, what changes one chroma alone, and colours at an end
 _COLOURS: list[tuple[int, ...]] = [(1, 1, 1), (-1, -1, -1)]
 _COLOURS += [move for move in itertools.product((0, 1, -1), repeat=3) if any(move) and move not in _COLOURS]
-_COLOURS += [
-    (sign * r, sign * g, sign * b)
-    for r, g, b in (
-        (2, -1, 0),
-        (4, -2, 0),
-        (6, -3, 0),
-        (0, 0, 2),
-        (0, -1, 4),
-        (0, -1, 5),
-        (0, -2, 10),
-        (3, 0, 0),
-        (0, 0, 5),
-        (0, 0, 9),
-    )
-    for sign in (1, -1)
-]
-#: where few pixels are there, or colours at their ends
-_MORE = [move for move in itertools.product(range(-2, 3), range(-2, 3), range(-4, 5)) if any(move)]
-_MORE = [move for move in _MORE if move not in _COLOURS]
+_FURTHER = [(2, -1, 0), (4, -2, 0), (6, -3, 0), (0, 0, 2), (0, -1, 4), (0, -1, 5), (0, -2, 10)]
+_FURTHER += [(3, 0, 0), (0, 0, 5), (0, 0, 9)]
+_COLOURS += [(sign * r, sign * g, sign * b) for r, g, b in _FURTHER for sign in (1, -1)]
 _SUM, _SAMPLE = range(2)  # of values: what is added up for a sample, the sample
 
 
@@ -69,8 +53,8 @@ class Geometry(NamedTuple):
     transform: bool
 
 
-def geometry(layout: Layout, dct: NDArray[np.float64], thorough: bool) -> Geometry:
-    """Of tiles of this layout; ``dct`` float64 (64 coefficients, 64 samples). thorough: more moves, none preferred."""
+def geometry(layout: Layout, dct: NDArray[np.float64], careful: bool) -> Geometry:
+    """Of tiles of this layout; ``dct`` float64 (64 coefficients, 64 samples). careful: small moves are preferred."""
     H, W, C = layout.height, layout.width, len(layout.boxes)
     starts, entries = [], []
     count = samples = 0
@@ -86,8 +70,8 @@ def geometry(layout: Layout, dct: NDArray[np.float64], thorough: bool) -> Geomet
         starts.append(count + np.searchsorted(pairs // place.size, np.arange(H * W + 1)))
         entries.append(np.stack([samples + pairs % place.size, weight, added[pairs % place.size]], 1))
         count, samples = count + len(pairs), samples + place.size
-    moves = np.array(_COLOURS + thorough * _MORE) if layout.transform else np.kron(np.eye(C), [[1], [-1]])
-    costs = (0 if thorough else _COST) * np.square(moves).sum(1)
+    moves = np.array(_COLOURS) if layout.transform else np.kron(np.eye(C), [[1], [-1]])
+    costs = (_COST if careful else 0) * np.square(moves).sum(1)
     return Geometry(
         np.array(starts, np.int64),
         np.concatenate(entries).astype(np.int64),
