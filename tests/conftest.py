@@ -167,5 +167,13 @@ def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, b
 
 
 @pytest.fixture
+def one_pose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean that is shown is one answer of the network, as files that are kept were recorded."""
+    from diffcodec.codecs.diffc import chain
+
+    monkeypatch.setattr(chain, "MIRRORED", ())
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)

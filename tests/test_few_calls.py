@@ -18,7 +18,7 @@ from diffcodec.codecs.reconstruction import DEFAULT, MEAN, Decoder
 from diffcodec.diffusion.samplers import Multistep, flow, mean
 from diffcodec.models import registry
 from diffcodec.models.gaussian import GaussianModel
-from diffcodec.models.protocols import Shortened
+from diffcodec.models.protocols import Posed, Shortened
 from diffcodec.models.shortcut import fit, least_squares
 from diffcodec.runtime.errors import InputError, ModelMismatch
 from diffcodec.stream.parsed import read
@@ -167,7 +167,8 @@ def test_the_bundled_way_is_near_the_long_one_and_counted() -> None:
     assert psnr(few, many) > psnr(least, many) + 6
     told = diffcodec.inspect(data)["decode_cost"]["network_calls"]
     prefix = read(data).prefix
-    assert told - budgets.cost_of(prefix, MEAN)[0].network_calls == model.shortcut.calls - 1
+    assert isinstance(model, Posed) and model.poses == registry.pose_calls(model.fingerprint[:8]) == 4
+    assert told - budgets.cost_of(prefix, MEAN)[0].network_calls == model.shortcut.calls - model.poses
     teacher = DEFAULT.by(Decoder(None, 17))
     assert budgets.cost_of(prefix, teacher)[0].network_calls - told == 17 - model.shortcut.calls
     assert registry.shortcut_calls(bytes(8)) == 0

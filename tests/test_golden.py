@@ -46,6 +46,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("one_pose")
 @pytest.mark.parametrize(("path", "row"), CASES)
 def test_decodes_as_recorded(path: Path, row: dict[str, Any]) -> None:
     data, model = path.read_bytes(), RECIPES[path.name].model

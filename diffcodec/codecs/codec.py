@@ -179,9 +179,12 @@ class Receiver:
         """(photo uint8 (H, W, n_photo), extra planes as far as they are there, None before). Raises Truncated."""
         raise NotImplementedError
 
-    def known(self) -> Known:
-        """bool (H, W): the pixels whose photo planes are exactly what was encoded, as far as passes were taken."""
-        raise NotImplementedError
+    def known(self) -> Known | None:
+        """bool (H, W): the pixels whose photo planes are exactly what was encoded, as far as passes were taken.
+
+        None of a receiver that does not tell: then none are.
+        """
+        return None
 
     def take_all(self, payloads: Sequence[bytes], progress: Progress | None = None) -> None:
         """Decode several passes; ``progress`` ends at 1. Raises CorruptStream."""

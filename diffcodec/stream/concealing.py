@@ -38,6 +38,8 @@ def left_of(source: Source, wanted: Wanted, progress: Progress | None = None) ->
 
     Raises what `decode` raises where nothing can be shown: a damaged header, no pass, a model that is not here.
     """
+    import numpy as np
+
     data = read_all(source)[: wanted.upto]
     reader, lost, damage = StreamReader(wanted.limits), "", None
     try:
@@ -56,7 +58,9 @@ def left_of(source: Source, wanted: Wanted, progress: Progress | None = None) ->
     work = Work(stream, wanted)
     work.receiver.take_all(container.passes, progress)
     signal = work.signal(stream).told(stream.metadata, complete=False, exact=False)
-    return Left(signal, work.receiver.known(), lost or "the stream ends before its end chunk", len(container.passes))
+    known = work.receiver.known()
+    known = np.zeros(signal.geometry, bool) if known is None else known
+    return Left(signal, known, lost or "the stream ends before its end chunk", len(container.passes))
 
 
 def _whole(data: bytes, wanted: Wanted, progress: Progress | None) -> Left:

@@ -71,6 +71,7 @@ def test_the_independent_reader_decodes(path: Path) -> None:
     assert agrees(reader.decode(path.read_bytes()), found["mode"], found)
 
 
+@pytest.mark.usefixtures("one_pose")
 @pytest.mark.parametrize("path", STREAMS, ids=name)
 def test_the_package_decodes(path: Path) -> None:
     found = expected(path)

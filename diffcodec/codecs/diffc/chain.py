@@ -87,11 +87,11 @@ class Chain:
     def _mean(self) -> Tensor:
         """E[x|z_t]: of pictures that are as likely mirrored the mean of the answers to z_t in several poses."""
         poses = self.model.poses if isinstance(self.model, Posed) else 1
-        total = self.x_hat()
-        for sides in MIRRORED[: poses - 1]:
+        total, others = self.x_hat(), MIRRORED[: poses - 1]
+        for sides in others:
             mirrored = samplers.mean(self.model.predict, self.z.flip(sides), self.logsnr)
             total = total + mirrored.flip(sides)
-        return total / poses
+        return total / (1 + len(others))
 
     def _flow(self, decoder: Decoder | None) -> Tensor:
         """x at the end of the ODE, as the decoder finds it or the model. Raises ModelMismatch for other latents."""
