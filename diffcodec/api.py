@@ -15,16 +15,17 @@ from .media.rows.clip import Colour as Colour
 from .media.rows.tracks import Column as Column
 from .media.table import signal_of
 from .models import registry
+from .models.registry import CONDITIONAL as CONDITIONAL
 from .runtime.hostile import guarded
 from .runtime.limits import Limits
 from .runtime.progress import Progress, end
 from .runtime.threads import limited
-from .stream import concealing
 from .stream import decode as decoding
 from .stream import encode as encoding
-from .stream.cascade import CONDITIONAL as CONDITIONAL
 from .stream.cascade import SHARE as SHARE
 from .stream.cascade import base_of as base_of
+from .stream.concealing import Concealed as Concealed
+from .stream.concealing import left_of
 from .stream.decode import Reconstruction, Wanted
 from .stream.given import Base as Base
 from .stream.given import File as File
@@ -279,21 +280,6 @@ def decode_sequence(
     return [one.array for one in (first, *first.following)]
 
 
-@dataclass(frozen=True)
-class Concealed:
-    """What is left of a stream.
-
-    image: array as from `decode`, at full size, with what was lost filled in from what came before it. known: bool
-    (H, W), pixels whose colours are exactly what was encoded; none of a lossy stream. lost: what is wrong, "" if
-    nothing is; passes: how many of them were there.
-    """
-
-    image: Samples
-    known: NDArray[np.bool_]
-    lost: str
-    passes: int
-
-
 @guarded
 def decode_concealed(
     data: Source,
@@ -312,33 +298,6 @@ def decode_concealed(
 
     Only the first frame. Raises as `decode` where nothing can be shown, since the damage is in front of the first pass.
     """
-    left = _left_of(
-        data,
-        upto_bytes=upto_bytes, realism=realism, device=device, model=model, max_pixels=max_pixels, budget=budget,
-        threads=threads, given=given, progress=progress,
-    )  # fmt: skip
-    return Concealed(left.signal.array, left.known, left.lost, left.passes)
-
-
-def conceal_signal(data: Source, **wanted: Any) -> tuple[Signal, Concealed]:
-    """The signal as well, with its metadata; arguments and errors as of `decode_concealed`."""
-    left = guarded(_left_of)(data, **wanted)
-    return left.signal, Concealed(left.signal.array, left.known, left.lost, left.passes)
-
-
-def _left_of(
-    data: Source,
-    *,
-    upto_bytes: int | None = None,
-    realism: float | None = None,
-    device: str = "auto",
-    model: Any = None,
-    max_pixels: int | None = None,
-    budget: float = 1.0,
-    threads: int | None = None,
-    given: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-) -> concealing.Left:
     wanted = Wanted(
         Reconstruction.of(None, realism),
         model=model,
@@ -349,7 +308,7 @@ def _left_of(
         upto=upto_bytes,
     )
     with limited(threads):
-        left = concealing.left_of(data, wanted, progress)
+        left = left_of(data, wanted, progress)
     end(progress)
     return left
 

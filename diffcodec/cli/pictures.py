@@ -199,9 +199,9 @@ def _conceal(
 
     format = "PNG" if target == "-" else files.format_of(target)
     with _nothing_kept(target), console.bar("decoding") as progress:
-        signal, left = api.conceal_signal(data, progress=progress, **wanted)
-        files.check(signal.mode, format)
-        write(target, files.write_signal(signal, format), overwrite)
+        left = api.decode_concealed(data, progress=progress, **wanted)
+        files.check(left.signal.mode, format)
+        write(target, files.write_signal(left.signal, format), overwrite)
         if mask is not None:
             write(mask, files.write_signal(api.Picture.from_any(left.known), files.format_of(mask)), overwrite)
     share = float(left.known.mean())

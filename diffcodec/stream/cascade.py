@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..media.table import signal_of
+from ..models import registry
 from ..runtime.errors import InputError
 from ..runtime.progress import Progress, part
 from .decode import Reconstruction, Wanted, decode_all
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     Bytes = NDArray[np.uint8]
 
-CONDITIONAL = "photo-cond"  #: what codes a stage that is given the one inside it
 SHARE = 0.4  #: of a stage's bytes, what the stages inside it take
 SMALLEST, LARGEST = 2, 64  #: how much smaller a stage may be than the picture
 
@@ -35,7 +35,7 @@ def base_of(
     *,
     bpp: float | None = None,
     model: Any = None,
-    conditional: Any = CONDITIONAL,
+    conditional: Any = registry.CONDITIONAL,
     effort: int | None = None,
     device: str = "auto",
     seed: int = 0,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Samples = NDArray[np.generic]
 
-MODEL = "photo-cond"  #: unless another is asked for
 Margins = float | Sequence[int]
 
 
@@ -89,7 +88,7 @@ def restore(
     if samples is not None and samples < 1:
         raise InputError(f"expected 1 sample or more, found {samples}")
     wanted = TASKS[task](image, Asked(scale, known, margins))
-    provider = registry.load(MODEL if model is None else model, device=device, codec=None)
+    provider = registry.load(registry.CONDITIONAL if model is None else model, device=device, codec=None)
     seeds = [seed + k for k in range(samples or 1)]
     if isinstance(provider, MaskedModel) and wanted.known is not None:
         start = _agreeing(_blank(wanted), wanted)
@@ -109,7 +108,8 @@ def _by_diffusion(
     from ..runtime.progress import part
 
     if not isinstance(provider, DiffusionModel):
-        raise ModelMismatch(f"'{getattr(provider, 'name', provider)}' is no diffusion model: use {MODEL}")
+        name = getattr(provider, "name", provider)
+        raise ModelMismatch(f"'{name}' is no diffusion model: use {registry.CONDITIONAL}")
     model, calls = given(provider, [wanted.condition]), refine.CALLS if calls is None else calls
     least = refine.expected(model, wanted.size, seeds[0]) if realism < 1 else None
     every: list[Samples] = []

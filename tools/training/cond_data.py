@@ -21,6 +21,7 @@ from diffcodec.models.cond import seen as conditions
 from diffcodec.models.condition import Condition, FileGiven, Observed
 from diffcodec.models.operators import Box, Bytes, Luma, LumaChroma, Mask
 from diffcodec.models.protocols import DiffusionModel
+from diffcodec.stream.cascade import augmentation_of
 from tools.training.train_vdm import diffuse
 
 #: shares of the draws, by task; "nothing" keeps the model of all pictures
@@ -139,13 +140,8 @@ class Boxes:
         else:
             noise = rng.standard_normal(small.shape) * 127.5 * math.exp(-rng.uniform(2, 9) / 2)
             shown = np.clip(np.rint(small + noise), 0, 255).astype(np.uint8)
-        return shown, operator, augmentation_of(shown, small)
-
-
-def augmentation_of(shown: Bytes, small: Bytes) -> int:
-    """1024 ln of 1 / the mean squared error in x, of which rounding is a part."""
-    error = np.square((shown.astype(np.float64) - small) / 127.5).mean() + 5e-6
-    return round(-1024 * math.log(error))
+        off = (shown.astype(np.float64) - small) / 127.5
+        return shown, operator, augmentation_of(float(np.square(off).mean()))
 
 
 def tasks(coder: DiffusionModel | None, rough: float = ROUGH) -> dict[str, Task]:

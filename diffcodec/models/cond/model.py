@@ -12,8 +12,7 @@ from ..condition import Condition, check
 from ..denoiser import Denoiser
 from ..protocols import bfloat16_serves, device_of
 from ..settings import held
-from ..unet.cpu import CpuBlock
-from ..unet.model import in_blocks
+from ..unet.model import in_blocks, ready
 from ..unet.net import UNetConfig
 from .net import ConditionalUNet, Seen
 from .seen import Shown, shown
@@ -36,16 +35,8 @@ class ConditionalVDM(Denoiser):
         self.name, self.fingerprint = weights.name, weights.fingerprint
         self.logsnr_min, self.logsnr_max = config.logsnr_min, config.logsnr_max
         self.device = torch.device(device_of(weights.device))
-        with torch.device("meta"):  # no draws from the caller's generator for numbers that nobody uses
-            net = ConditionalUNet(config)
-        net.load_state_dict({k: v.float() for k, v in weights.tensors.items()}, assign=True)
-        net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.net: ConditionalUNet = net
         self.half = bfloat16_serves(self.device.type)
-        if not self.half:
-            for blocks in (*self.net.down, *self.net.up):
-                for k, block in enumerate(blocks):
-                    blocks[k] = CpuBlock(block)
+        self.net = ready(ConditionalUNet, config, weights.tensors, self.device, self.half)
 
     @property
     def arithmetic(self) -> str:

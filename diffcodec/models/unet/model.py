@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -54,16 +55,8 @@ class VDMModel(Denoiser):
         self.name, self.fingerprint, self.shortcut, self.poses = name, fingerprint, shortcut, poses
         self.logsnr_min, self.logsnr_max = config.logsnr_min, config.logsnr_max
         self.device = torch.device(device_of(device))
-        with torch.device("meta"):  # no draws from the caller's generator for numbers that nobody uses
-            net = UNet(config)
-        net.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
-        net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.net: UNet = net
         self.half = bfloat16_serves(self.device.type)
-        if not self.half:
-            for blocks in (*self.net.down, *self.net.up):
-                for k, block in enumerate(blocks):
-                    blocks[k] = CpuBlock(block)
+        self.net = ready(UNet, config, tensors, self.device, self.half)
 
     @property
     def arithmetic(self) -> str:
@@ -91,6 +84,31 @@ class VDMModel(Denoiser):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             v: Tensor = self.net(z, t)
         return v[..., :H, :W]
+
+
+Net = TypeVar("Net", bound=UNet)
+
+
+def ready(
+    kind: Callable[[UNetConfig], Net],
+    config: UNetConfig,
+    tensors: dict[str, Tensor],
+    device: torch.device,
+    half: bool,
+) -> Net:
+    """A network of that kind with these weights, to be run; ``half``: in bfloat16, else in float32 by `CpuBlock`.
+
+    Raises any error for other tensors.
+    """
+    with torch.device("meta"):  # no draws from the caller's generator for numbers that nobody uses
+        net = kind(config)
+    net.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+    net = net.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not half:
+        for blocks in (*net.down, *net.up):
+            for k, block in enumerate(blocks):
+                blocks[k] = CpuBlock(block)
+    return net
 
 
 def in_blocks(network: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
