@@ -45,6 +45,29 @@ def enlarged(x: np.ndarray, k: int) -> np.ndarray:
     return x
 
 
+def continued(x: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Planes (3, H, W), the points that are not ``known`` bool (H, W) taken from half the size, and smoothed."""
+    _, H, W = x.shape
+    if known.all() or H * W == 1:
+        return x * known
+    sums, counts = (
+        averages(np.pad(one, ((0, 0), (0, H % 2), (0, W % 2))), 2) for one in (x * known, known[None].astype(float))
+    )
+    half = continued(sums / np.maximum(counts, 0.25), counts[0] > 0)
+    for axis in (1, 2):  # twice as large, linearly
+        n = half.shape[axis]
+        at = np.clip((np.arange(2 * n) + 0.5) / 2 - 0.5, 0, n - 1)
+        low = np.floor(at).astype(int)
+        far = (at - low).reshape([-1 if a == axis else 1 for a in range(3)])
+        half = (1 - far) * half.take(low, axis) + far * half.take(np.minimum(low + 1, n - 1), axis)
+    out = np.where(known, x, half[:, :H, :W])
+    for _ in range(4):
+        wide = np.pad(out, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        around = sum(wide[:, i : i + H, j : j + W] for i in range(3) for j in range(3)) / 9
+        out = np.where(known, x, around)
+    return out
+
+
 def beyond(d: np.ndarray) -> np.ndarray:
     """What is left of d where rounding leaves half a level open."""
     return d - np.clip(d, -1 / 255, 1 / 255)
@@ -107,7 +130,7 @@ class GivenUNet(FloatUNet):
             where = self.known(size)
             planes = np.zeros((3, *size))
             planes[:, where] = y[:, where] if operator == "mask" else y.reshape(3, -1)
-            y = planes
+            y, planes, error = planes, continued(planes, where), 0.03
         told[KINDS.index("mask" if operator == "crop" else operator)] = 1
         told[5] = math.log2(k) / 3
         if observed.augmentation is None:
@@ -116,8 +139,7 @@ class GivenUNet(FloatUNet):
             told[7] = min(observed.augmentation / 1024, 13) / 8
             error += math.exp(-observed.augmentation / 1024)
         told[11] = len(samples) == 1
-        precision = 0.0 if operator in ("mask", "crop") else 1 / error
-        return Shown(np.concatenate([planes, where[None]]), told, precision, y)
+        return Shown(np.concatenate([planes, where[None]]), told, 1 / error, y)
 
     def agreeing(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """x_hat that agrees with what was given."""

@@ -35,6 +35,10 @@ class Denoiser:
         """eps_hat float32, of the shape of z float32 (N, C, h, w), at one log-SNR, float32 ()."""
         raise NotImplementedError(f"{type(self).__name__} has no predict()")
 
+    def posed(self, z: Tensor, logsnr: Tensor, sides: tuple[int, ...]) -> Tensor:
+        """As :meth:`predict`, by an answer to z mirrored along ``sides``, 2 (upside down), 3 or both."""
+        return self.predict(z.flip(sides), logsnr).flip(sides)
+
     def x_hat(self, z: Tensor, units: int) -> Tensor:
         """E[x|z_t] float64, of the shape of z float32 (N, C, h, w), at log-SNR ``units``/1024, by :meth:`predict`."""
         from ..diffusion import samplers

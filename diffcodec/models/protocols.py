@@ -257,6 +257,10 @@ class Posed(DiffusionModel, Protocol):
         """How many to take the mean of for E[x|z_t] that is shown: 1 as it stands, 2, or 4."""
         ...
 
+    def posed(self, z: Tensor, logsnr: Tensor, sides: tuple[int, ...]) -> Tensor:
+        """As :meth:`predict`, by an answer to z and all that is known, both mirrored along ``sides``, 2, 3 or both."""
+        ...
+
 
 def bfloat16_serves(device: str) -> bool:
     """Whether a kind of device multiplies bfloat16 itself.

@@ -159,7 +159,7 @@ def drawn(picture: Bytes, condition: Condition | None) -> Drawn:
     shown = conditions.shown(condition, (picture.shape[0], picture.shape[1]))
     where = shown.seen.planes[:, 3:]
     if condition.kind == "mask":
-        return Drawn(x, shown, 0.1 * float((1 - where).mean()) + 1e-3)
+        return Drawn(x, shown, 0.04 * float((1 - where).mean()) + 1e-3)
     found = float((shown.seen.planes[:, :3] - x).square().mean())
     usual = 1 / float(shown.seen.precision)
     return Drawn(x, shown, max(1e-4, math.sqrt((found + 1e-5) * usual)))

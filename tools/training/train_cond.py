@@ -32,7 +32,7 @@ from tools.training.frame import Training, arguments, batches, low_precision
 from tools.training.photo_data import Crops, load_tiles
 from tools.training.train_vdm import diffuse, validation
 
-LOW = 0.4  #: share of the draws at the lowest log-SNR
+LOW = 0.5  #: share of the draws at the lowest log-SNR
 MIDDLE = (-4.0, 9.0)  #: where the network is asked for bits, and draws are denser
 
 

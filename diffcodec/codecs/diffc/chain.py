@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -86,11 +87,12 @@ class Chain:
 
     def _mean(self) -> Tensor:
         """E[x|z_t]: of pictures that are as likely mirrored the mean of the answers to z_t in several poses."""
-        poses = self.model.poses if isinstance(self.model, Posed) else 1
-        total, others = self.x_hat(), MIRRORED[: poses - 1]
+        model, total = self.model, self.x_hat()
+        if not isinstance(model, Posed):
+            return total
+        others = MIRRORED[: model.poses - 1]
         for sides in others:
-            mirrored = samplers.mean(self.model.predict, self.z.flip(sides), self.logsnr)
-            total = total + mirrored.flip(sides)
+            total = total + samplers.mean(functools.partial(model.posed, sides=sides), self.z, self.logsnr)
         return total / (1 + len(others))
 
     def _flow(self, decoder: Decoder | None) -> Tensor:

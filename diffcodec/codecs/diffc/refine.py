@@ -13,6 +13,7 @@ from ...diffusion import samplers
 from ...models.protocols import DiffusionModel
 from ...runtime.errors import InputError
 from ...runtime.progress import Progress
+from ..reconstruction import MEAN
 from .chain import Chain
 
 CALLS = 8  #: network calls of a draw, unless others are asked for
@@ -20,8 +21,11 @@ END = 9.0  #: log-SNR at which x_hat is the picture, to half a level
 
 
 def expected(model: DiffusionModel, size: tuple[int, int], seed: int) -> np.ndarray:
-    """E[x | what the model was given] as a picture uint8 (H, W, 3) of ``size``: the least squared error, one call."""
-    return _picture(model, Chain(model, size, seed).x_hat(), size)
+    """E[x | what the model was given] as a picture uint8 (H, W, 3) of ``size``: the least squared error.
+
+    By one network call, or one for each pose.
+    """
+    return _picture(model, Chain(model, size, seed).reconstruct(MEAN), size)
 
 
 def drawn(
@@ -43,7 +47,7 @@ def drawn(
         return model.predict(z, logsnr)
 
     if calls == 1:
-        return expected(model, size, seed)
+        return _picture(model, chain.x_hat(), size)
     end = min(END, model.logsnr_max)
     x = samplers.flow(predict, chain.z, chain.logsnr, end, calls - 1, order=1)
     return _picture(model, x, size)

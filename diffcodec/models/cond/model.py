@@ -34,7 +34,7 @@ class ConditionalVDM(Denoiser):
     def __init__(self, weights: Weights, config: UNetConfig):
         self.name, self.fingerprint = weights.name, weights.fingerprint
         self.logsnr_min, self.logsnr_max = config.logsnr_min, config.logsnr_max
-        self.device = torch.device(device_of(weights.device))
+        self.device, self.poses = torch.device(device_of(weights.device)), weights.poses
         self.half = bfloat16_serves(self.device.type)
         self.net = ready(ConditionalUNet, config, weights.tensors, self.device, self.half)
 
@@ -48,48 +48,54 @@ class ConditionalVDM(Denoiser):
         check(self, condition)
         return Given(self, condition)
 
-    @torch.inference_mode()
-    @held()
     def predict(self, z: Tensor, logsnr: Tensor) -> Tensor:
         """eps_hat float32, of the shape of z float32 (N, 3, h, w), at one log-SNR, float32 ()."""
-        z, t = z.to(self.device), self._time(logsnr)
-        return (z - alpha(t) * self._x(z, t, None)) / sigma(t)
+        return self.posed(z, logsnr, ())
 
     @torch.inference_mode()
     @held()
-    def knowing(self, z: Tensor, logsnr: Tensor, told: Shown) -> Tensor:
-        """As :meth:`predict`, of pictures of which what was ``told`` holds; x_hat agrees with it."""
+    def posed(self, z: Tensor, logsnr: Tensor, sides: tuple[int, ...]) -> Tensor:
+        """As :meth:`predict`, by an answer to z mirrored along ``sides``, 2 (upside down), 3 or both."""
         z, t = z.to(self.device), self._time(logsnr)
-        x = told.agree(self._x(z, t, told.seen))
+        return (z - alpha(t) * self._x(z, t, None, sides)) / sigma(t)
+
+    @torch.inference_mode()
+    @held()
+    def knowing(self, z: Tensor, logsnr: Tensor, told: Shown, sides: tuple[int, ...] = ()) -> Tensor:
+        """As :meth:`posed`, of pictures of which what was ``told`` holds; x_hat agrees with it."""
+        z, t = z.to(self.device), self._time(logsnr)
+        x = told.agree(self._x(z, t, told.seen, sides))
         return (z - alpha(t) * x) / sigma(t)
 
     def _time(self, logsnr: Tensor) -> Tensor:
         return torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(())
 
-    def _x(self, z: Tensor, t: Tensor, seen: Seen | None) -> Tensor:
+    def _x(self, z: Tensor, t: Tensor, seen: Seen | None, sides: tuple[int, ...] = ()) -> Tensor:
         """x_hat float32 (N, 3, h, w), in blocks with a margin where the picture is large."""
         if seen is None:
-            return in_blocks(lambda part: self._network(part, t, None), z)
+            return in_blocks(lambda part: self._network(part, t, None, sides), z)
         told = (one.to(self.device).expand(len(z), *one.shape[1:]) for one in (seen.facts, seen.precision))
         facts, precision = told
         planes = seen.planes.to(self.device).expand(len(z), -1, -1, -1)
 
         def network(both: Tensor) -> Tensor:
-            return self._network(both[:, :3], t, Seen(both[:, 3:], facts, precision))
+            return self._network(both[:, :3], t, Seen(both[:, 3:], facts, precision), sides)
 
         return in_blocks(network, torch.cat([z, planes], 1))
 
-    def _network(self, z: Tensor, t: Tensor, seen: Seen | None) -> Tensor:
+    def _network(self, z: Tensor, t: Tensor, seen: Seen | None, sides: tuple[int, ...]) -> Tensor:
         H, W = z.shape[2:]
         m = self.net.config.multiple
 
         def whole(x: Tensor) -> Tensor:
-            return F.pad(x, (0, -W % m, 0, -H % m), mode="replicate").contiguous(memory_format=torch.channels_last)
+            """Mirrored after it is continued: blocks of a JPEG stay where the network expects them."""
+            x = F.pad(x, (0, -W % m, 0, -H % m), mode="replicate").flip(sides)
+            return x.contiguous(memory_format=torch.channels_last)
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             seen = None if seen is None else Seen(whole(seen.planes), seen.facts, seen.precision)
             x: Tensor = self.net(whole(z), t.expand(len(z)), seen)
-        return x[..., :H, :W]
+        return x.flip(sides)[..., :H, :W]
 
 
 class Given(Denoiser):
@@ -113,7 +119,16 @@ class Given(Denoiser):
 
         Raises InputError where the condition belongs to pictures of another size.
         """
-        return self.of.knowing(z, logsnr, self._shown((z.shape[2], z.shape[3])))
+        return self.posed(z, logsnr, ())
+
+    @property
+    def poses(self) -> int:
+        """As the model's."""
+        return self.of.poses
+
+    def posed(self, z: Tensor, logsnr: Tensor, sides: tuple[int, ...]) -> Tensor:
+        """As :meth:`predict`, by an answer to z and what was given, mirrored along ``sides``, 2, 3 or both."""
+        return self.of.knowing(z, logsnr, self._shown((z.shape[2], z.shape[3])), sides)
 
     def _shown(self, size: tuple[int, int]) -> Shown:
         """Of pictures of this size, made once: a chain asks many times for one."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from ...runtime.errors import InputError
 from ..condition import Condition, FileGiven, Observed
 from ..operators import BACK, CHROMA, LUMA, ONE, Box, Bytes, Crop, LumaChroma, Mask
+from .continued import continued
 from .net import Seen, facts
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Size = tuple[int, int]  #: (H, W)
 
 #: about the mean squared error in x of the planes, where what was given is what it is; of boxes times k^1.5
-ERRORS = {"box": 0.0008, "luma": 0.02, "chroma": 0.001, "file": 0.003}
+ERRORS = {"box": 0.0008, "luma": 0.02, "chroma": 0.001, "mask": 0.03, "file": 0.003}
 HALF = 1 / 255  #: of a level, in x
 STEP_ERROR = 1e-4  #: of a JPEG, times the mean step of its luma's table to the power of 3/4
 _LUMA = torch.tensor(LUMA / ONE, dtype=torch.float32, device="cpu")
@@ -100,11 +101,17 @@ def x_of(samples: Bytes) -> Tensor:
     return x.expand(1, 3, -1, -1)
 
 
-def _told(kind: str, samples: Bytes, planes: Tensor, error: float, **more: Any) -> Seen:
-    """``planes`` (1, 3, H, W), which err by ``error`` in x, and by what an augmentation says."""
+def _told(
+    kind: str, samples: Bytes, planes: Tensor, error: float, where: Tensor | None = None, **more: Any
+) -> Seen:
+    """``planes`` (1, 3, H, W), which err by ``error`` in x, and by what an augmentation says.
+
+    where: float32 (1, 1, H, W), 1 where they are what is known; None for everywhere.
+    """
     told, logsnr = facts(kind, grey=samples.shape[2] == 1, **more)[None], more.get("logsnr")
     error += 0.0 if logsnr is None else math.exp(-logsnr)
-    return Seen(torch.cat([planes, torch.ones_like(planes[:, :1])], 1), told, torch.tensor([1 / error]))
+    where = torch.ones_like(planes[:, :1]) if where is None else where
+    return Seen(torch.cat([planes, where], 1), told, torch.tensor([1 / error]))
 
 
 def _logsnr(condition: Observed) -> float | None:
@@ -225,10 +232,9 @@ def _cropped(condition: Observed, size: Size) -> Shown:
 
 
 def _known(condition: Observed, x: Tensor, known: Tensor) -> Shown:
-    """All of what is known of some points is no observation of every point: precision 0."""
+    """What is known of some points, continued to all."""
     where = known[None, None].float()
-    told = facts("mask", grey=condition.samples.shape[2] == 1, logsnr=_logsnr(condition))[None]
-    seen = Seen(torch.cat([x * where, where], 1), told, torch.zeros(1))
+    seen = _told("mask", condition.samples, continued(x, where), ERRORS["mask"], where, logsnr=_logsnr(condition))
     return Shown(seen, _agreeing(condition, x, where=where))
 
 
