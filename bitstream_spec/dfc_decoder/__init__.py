@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
+from .captioned import CaptionedUNet
 from .conditional import GivenUNet
 from .models import Models
 from .octaves import Octaves
@@ -124,14 +125,16 @@ def _diffc(
         "white": lambda: White(),
         "vdm-unet-1": lambda: FloatUNet(tensors, config),
         "vdm-unet-given-1": lambda: GivenUNet(tensors, config),
+        "vdm-unet-text-1": lambda: CaptionedUNet(tensors, config),
         "octaves-1": lambda: octaves_of(config, tensors, models),
     }
     if config["architecture"] not in known:
         refuse("ModelMismatch", f"this reader has no eps_hat of architecture {config['architecture']}")
     model = known[config["architecture"]]()
     for part in found.get("given", []):
-        observed = given.condition(part, lambda inner: samples(inner, models))
-        if not isinstance(model, (White, GivenUNet)):
-            refuse("ModelMismatch", f"{config['architecture']} takes nothing")
-        model = model.given(observed)
+        told = given.condition(part, lambda inner: samples(inner, models))
+        kinds = (CaptionedUNet,) if isinstance(told, given.Told) else (White, GivenUNet)
+        if not isinstance(model, kinds):
+            refuse("ModelMismatch", f"{config['architecture']} does not take what was given: {part['kind']}")
+        model = model.given(told)
     return diffc.decode(params, passes, shape, planes.n_extra, header["seed"], model, "given" in found)

@@ -31,6 +31,13 @@ class Observed:
     known: np.ndarray | None = None
 
 
+@dataclass
+class Told:
+    """A text."""
+
+    prompt: str
+
+
 def check(part: dict[str, Any], mode: int) -> None:
     """The modes of a nested stream and of its mask, for a picture of ``mode``, and whether a mask needs a model."""
     if part["kind"] != "stream":
@@ -50,10 +57,12 @@ def check(part: dict[str, Any], mode: int) -> None:
             refuse("CorruptStream", "a mask that needs a model")
 
 
-def condition(part: dict[str, Any], picture: Callable[[dict[str, Any]], np.ndarray]) -> Observed:
+def condition(part: dict[str, Any], picture: Callable[[dict[str, Any]], np.ndarray]) -> Observed | Told:
     """What a model takes of a part; ``picture`` decodes a nested stream. By name what no model here takes."""
     if part["kind"] == "before":
         refuse("UnsupportedVersion", "frames before this one, which no version knows yet")
+    if part["kind"] == "text":
+        return Told(part["prompt"])
     if part["kind"] != "stream":
         refuse("ModelMismatch", f"no model of this reader takes what was given: {part['kind']}")
     header = part["stream"]["header"]

@@ -77,6 +77,10 @@ class FloatUNet:
         padded = np.pad(z, ((0, 0), (2, 2), (2, 2)), mode="edge")
         return np.concatenate([convolved(padded, stem[:half], 2), np.arcsinh(convolved(padded / noise, contrast, 2))])
 
+    def middle(self, h: np.ndarray) -> np.ndarray:
+        """Behind the middle block of the lowest resolution, the later of two."""
+        return h
+
     def through(self, h: np.ndarray, e: np.ndarray) -> np.ndarray:
         """v of features h and of the embedding."""
         blocks, kept = self.config["blocks"], []
@@ -86,6 +90,8 @@ class FloatUNet:
                 h = self.conv(h, f"coarser.{level - 1}", stride=2)
             for k in range(count):
                 h = self.block(h, e, f"down.{level}.{k}")
+                if level == len(blocks) - 1 and k == count // 2:
+                    h = self.middle(h)
         for level in reversed(range(len(blocks) - 1)):
             h = kept[level] + shuffled(self.conv(h, f"finer.{level}"))
             for k in range(blocks[level]):

@@ -69,6 +69,7 @@ ARCHITECTURES: dict[str, Loader] = {
     "vdm-unet-1": _by(".unet.model"),
     "vdm-unet-exact-1": _by(".unet.model"),
     "vdm-unet-given-1": _by(".cond.model"),
+    "vdm-unet-text-1": _by(".captions.model"),
 }
 
 

@@ -1,0 +1,117 @@
+"""Train `icons-text`, a denoiser that may be told in words what a picture shows (Imagen), from `photo-vdm`.
+
+    python -m tools.training.train_text ICONS.zip RUN_DIR --init VDM.safetensors --minutes 60 [--width 64] [--layers 1]
+
+v-prediction, log-SNR drawn as by `train_vdm`; a share of the texts is left out, for guidance. RUN_DIR/log.csv holds the
+bits of held-out icons from the lowest log-SNR to UPTO in bytes a picture, by what is told: the name, nothing, another
+icon's name; of drawings whose name is known in the other style, and of names never seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffcodec.models.captions.net import CaptionConfig, CaptionedUNet
+from diffcodec.models.captions.words import numbers_of
+from tools.training.frame import Training, arguments, batches, low_precision
+from tools.training.icons_data import Draws, Icon, icons
+from tools.training.train_vdm import diffuse
+
+UPTO = 4.0  #: log-SNR where some 0.5 bit a pixel have been sent
+LEVELS = np.arange(-8, UPTO + 0.1)
+MOST = 96  #: pictures of each kind that are looked at in training
+
+
+class Validation:
+    """Bytes a picture up to UPTO (VDM eq. 17), of both kinds of held-out icons, by what is told."""
+
+    def __init__(self, held: dict[str, list[Icon]], buckets: int, device: str):
+        self.device, self.columns, self.cases = device, list[str](), list[tuple[Tensor, Tensor]]()
+        for kind in ("drawings", "names"):
+            every = held[kind][:MOST]
+            x = _pictures([icon.picture for icon in every])
+            names = [icon.name for icon in every]
+            told = {"right": names, "none": [""] * len(names), "wrong": [*names[7:], *names[:7]]}
+            for what, texts in told.items():
+                self.columns.append(f"{kind} {what}")
+                self.cases.append((x, _numbers(texts, buckets)))
+
+    @torch.no_grad()
+    def __call__(self, net: nn.Module) -> dict[str, list[str]]:
+        return {"log": [f"{self._bytes(net, x, numbers):.2f}" for x, numbers in self.cases]}
+
+    def _bytes(self, net: nn.Module, x: Tensor, numbers: Tensor) -> float:
+        generator, errors = torch.Generator().manual_seed(1), []
+        for level in LEVELS:
+            t = torch.full((len(x),), float(level))
+            eps = torch.randn(x.shape, generator=generator)
+            z, v = diffuse(x, t, eps)
+            with low_precision(self.device):
+                found = net(z.to(self.device), t.to(self.device), numbers.to(self.device)).float().cpu()
+            errors.append(float((v - found).square().flatten(1).sum(1).mean()) / (1 + math.exp(level)))
+        bits = np.trapezoid(np.array(errors) * np.exp(LEVELS), LEVELS) / 2 / math.log(2)
+        return float(bits) / 8
+
+
+def _pictures(every: list[np.ndarray]) -> Tensor:
+    """x float32 (N, 3, 64, 64)."""
+    return torch.from_numpy(np.stack(every)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _numbers(texts: Sequence[str], buckets: int) -> Tensor:
+    """int64 (N, WORDS, PARTS)."""
+    return torch.from_numpy(np.stack([numbers_of(one, buckets) for one in texts]))
+
+
+def main() -> None:
+    ap = arguments(__doc__, lr=1e-3, batch=32, ema=0.998)
+    ap.add_argument("--channels", type=int, nargs="+", default=[64, 96, 128, 160])
+    ap.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 2, 1])
+    ap.add_argument("--buckets", type=int, default=4096, help="of parts of words")
+    ap.add_argument("--width", type=int, default=64, help="of a word")
+    ap.add_argument("--layers", type=int, default=1, help="in which words look at each other")
+    ap.add_argument("--silent", type=float, default=0.2, help="share of pictures that are told nothing")
+    args = ap.parse_args()
+    torch.manual_seed(args.seed)
+    shape = (tuple(args.channels), tuple(args.blocks))
+    config = CaptionConfig(*shape, attention=True, buckets=args.buckets, width=args.width, layers=args.layers)
+    net = CaptionedUNet(config)
+    run = Training(args, net, config.as_dict())
+    every = icons(args.data)
+    held_out = Validation(every, config.buckets, args.device)
+    forward = torch.compile(run.net, dynamic=False) if args.compile else run.net
+    if run.rank == 0:
+        print(f"{sum(p.numel() for p in net.parameters())} parameters, {len(every['train'])} icons", flush=True)
+    knots, mass = np.array([-8.0, -5.0, 5.0, config.logsnr_max]), np.array([0.1, 0.7, 0.2])
+    cdf = np.concatenate([[0.0], np.cumsum(mass)])  # of the density of log-SNR draws, constant between the knots
+
+    def make(seed: int) -> Callable[[], tuple[Tensor, Tensor, Tensor]]:
+        draws, rng = Draws(every["train"], seed, args.silent), np.random.default_rng(seed)
+
+        def draw() -> tuple[Tensor, Tensor, Tensor]:
+            """x float32 (N, 3, 64, 64), log-SNRs (N,), numbers of the texts."""
+            pictures, texts = zip(*draws(args.batch), strict=True)
+            u = rng.permutation((np.arange(args.batch) + rng.random()) / args.batch)
+            t = torch.from_numpy(np.interp(u, cdf, knots)).float()
+            return _pictures(list(pictures)), t, _numbers(texts, config.buckets)
+
+        return draw
+
+    drawn = batches(make, args, run.seed)
+
+    def loss() -> Tensor:
+        x, t, numbers = next(drawn)
+        z, v = diffuse(x.to(memory_format=torch.channels_last), t, torch.randn_like(x))
+        with low_precision(args.device):
+            return (forward(z, t, numbers).float() - v).square().mean()
+
+    run.loop(loss, held_out, {"log": held_out.columns})
+
+
+if __name__ == "__main__":
+    main()
