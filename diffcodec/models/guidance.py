@@ -42,11 +42,11 @@ class Guided(Denoiser):
         return self.told.latent_shape(shape)
 
     def to_latent(self, image: Tensor) -> Tensor:
-        """As of the model that was told."""
+        """x float32 (N, C, h, w) of pictures uint8 (N, 3, H, W), as of the model that was told."""
         return self.told.to_latent(image)
 
     def from_latent(self, x: Tensor) -> Tensor:
-        """As of the model that was told."""
+        """Pictures uint8 (N, 3, H', W') of x float32 (N, C, h, w), as of the model that was told."""
         return self.told.from_latent(x)
 
 
