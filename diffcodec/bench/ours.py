@@ -16,6 +16,7 @@ from .. import api
 from ..archive import memory as archive
 from ..runtime.errors import InputError
 from ..stream import parsed
+from ..stream.cascade import SHARE
 from ..stream.decode import Reconstruction, receiver_of
 from ..stream.encode import Sender
 from .point import Codec, Point, Points
@@ -165,8 +166,39 @@ def _shown(receiver: Any, network: Remembering, how: Reconstruction) -> tuple[np
     return image.repeat(3 // image.shape[2], 2), time.perf_counter() - start + network.saved
 
 
+# ---- a picture given in small
+
+
+#: by the names of codecs: how many times smaller the stages are, and what is shown
+_BASED = {
+    "diffc-base4": ((4,), Reconstruction.of()),
+    "diffc-base4-mean": ((4,), Reconstruction.of("mean")),
+    "diffc-base16-4": ((16, 4), Reconstruction.of()),
+}
+
+
+def _based(name: str, model: str | None = None, effort: int | None = None) -> Points:
+    """Of streams of one conditional ``model`` that are given the picture in small, the share of which is the usual."""
+    factors, how = _BASED[name]
+
+    def points(original: np.ndarray, rates: Sequence[float]) -> Iterator[Point]:
+        warm("diffc", None)
+        provider = Sender.of("diffc", model or api.CONDITIONAL).provider()
+        for rate in sorted(rates):
+            start = time.perf_counter()
+            base = api.base_of(original, factors, bpp=SHARE * rate, conditional=provider, effort=effort)
+            data = api.encode(original, "diffc", provider, given=base, bpp=rate, effort=effort)
+            middle = time.perf_counter()
+            image = np.asarray(api.decode(data, model=provider, realism=how.realism))
+            seconds = time.perf_counter() - middle
+            yield Point(len(data), image, middle - start, seconds, f"realism {how.realism:g}", rate)
+
+    return points
+
+
 CODECS = (
     Codec("ardm", True, _ardm(), varied=lambda model, _: _ardm(model)),
     Codec("vdm-archive", True, _archive(), archive=True, varied=lambda model, _: _archive(model)),
     *(Codec(name, False, _diffc(name), varied=functools.partial(_diffc, name), efforts=True) for name in _SHOWN),
+    *(Codec(name, False, _based(name), varied=functools.partial(_based, name), efforts=True) for name in _BASED),
 )

@@ -1,11 +1,16 @@
 """The named icons: pictures of 64x64 on white in two styles, and what each shows, by the list beside them.
 
+    python -m tools.training.icons_data ICONS.zip HELD.npz
+
+writes those that are held out, for `benchmarks.claims.captions`: pictures, names, styles and kinds.
+
 Held out are the names that the list says (``names``: never seen in either style), and STYLED drawings in the style
 HELD whose name is seen in the other (``drawings``).
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import zipfile
@@ -98,3 +103,19 @@ class Draws:
         y, x = rng.integers(0, len(wide) - size + 1, 2)
         part = Image.fromarray(wide[y : y + size, x : x + size])
         return np.asarray(part.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def main() -> None:
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("icons", type=Path)
+    ap.add_argument("out", type=Path)
+    args = ap.parse_args()
+    found = icons(args.icons)
+    held = [(kind, icon) for kind in ("drawings", "names") for icon in found[kind]]
+    pictures = np.stack([icon.picture for _, icon in held])
+    told = {"names": [icon.name for _, icon in held], "styles": [STYLES[icon.style] for _, icon in held]}
+    np.savez_compressed(args.out, pictures=pictures, kinds=[kind for kind, _ in held], **told)
+
+
+if __name__ == "__main__":
+    main()
