@@ -25,6 +25,7 @@ from conftest import White, needs_weights  # noqa: E402
 
 from diffcodec.bench import classical, codecs, features, metrics, ours, report  # noqa: E402
 from diffcodec.bench import run as suite  # noqa: E402
+from diffcodec.models.gaussian import WhiteInBoxes  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,19 @@ def test_diffc_has_a_file_of_its_own_at_every_rate(fake_codec: None) -> None:
             data = diffcodec.encode(image, "diffc", bpp=rate)
             assert point.size == len(data)
             assert np.array_equal(point.image, diffcodec.decode(data, reconstruction=kind))
+
+
+def test_a_picture_given_in_small_has_files_within_every_rate(
+    fake_codec: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ours.api, "CONDITIONAL", WhiteInBoxes())
+    rng = np.random.default_rng(0)
+    image = np.clip(rng.normal(127, 40, (12, 16, 3)).repeat(8, 0).repeat(8, 1), 0, 255).astype(np.uint8)
+    for name in ("diffc-base4", "diffc-base4-mean", "diffc-base16-4"):
+        points = list(codecs.BY_NAME[name].points(image, [1, 2]))
+        assert [p.target for p in points] == [1, 2] and all(8 * p.size <= p.target * 12288 for p in points)
+        assert all(p.image.shape == image.shape for p in points)
+        assert codecs.BY_NAME[name].usual is False
 
 
 def test_grey_pictures_in_colours_are_measured_as_such(fake_codec: None) -> None:

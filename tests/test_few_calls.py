@@ -15,7 +15,7 @@ from PIL import Image
 import diffcodec
 from diffcodec.codecs import budget as budgets
 from diffcodec.codecs.reconstruction import DEFAULT, MEAN, Decoder
-from diffcodec.diffusion.samplers import Multistep, flow, mean
+from diffcodec.diffusion.samplers import Multistep, flow, levels, mean, multistep
 from diffcodec.models import registry
 from diffcodec.models.gaussian import GaussianModel
 from diffcodec.models.protocols import Posed, Shortened
@@ -78,6 +78,26 @@ def test_two_steps_are_of_second_order() -> None:
     (coarse, coarse_euler), (fine, fine_euler) = errors
     assert coarse < coarse_euler and fine < fine_euler
     assert coarse / fine > 3.5
+
+
+def test_multistep_is_of_second_order() -> None:
+    """Halving all steps quarters the error; of curvature 0 it is Euler's method, whose error it halves."""
+    z = z_t()
+    exact = flow(MODEL.predict, z, 0.0, 4.0, 1000)
+    errors = {}
+    for curvature in (0.0, 1.0):
+        found = [multistep(MODEL.predict, z, levels(0.0, 4.0, n), curvature) for n in (40, 80)]
+        errors[curvature] = [float((one - exact).square().mean().sqrt()) for one in found]
+    assert errors[1.0][0] > 3.5 * errors[1.0][1] and 1.8 < errors[0.0][0] / errors[0.0][1] < 2.2
+    euler = flow(MODEL.predict, z, 0.0, 4.0, 40, order=1)
+    assert torch.allclose(multistep(MODEL.predict, z, levels(0.0, 4.0, 40), 0.0), euler, rtol=1e-9)
+
+
+def test_more_curvature_has_more_contrast() -> None:
+    """Of a network that is too sure of the mean."""
+    z, times = z_t(), levels(-2.0, 6.0, 7)
+    plain, more = (multistep(MODEL.predict, z, times, curvature) for curvature in (1.0, 2.0))
+    assert float(more.var()) > 1.01 * float(plain.var())
 
 
 def test_a_student_is_asked_once() -> None:

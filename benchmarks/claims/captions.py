@@ -89,7 +89,7 @@ def guided(model: ConditionalModel, every: list[Icon]) -> Iterator[dict[str, Any
         drawn = []
         for seed, icon in enumerate(every):
             one = Guided(model.given(Text(icon.name)), nothing, scale, threshold)
-            drawn.append(refine.drawn(one, icon.picture.shape[:2], seed, 16))
+            drawn.append(refine.drawn(one, icon.picture.shape[:2], seed, 16, curvature=1.0, start=-6.0))
         picture = np.concatenate(drawn)
         share = float(((picture == 0) | (picture == 255)).mean())
         found = metrics.measure(picture, truth)["swd"]

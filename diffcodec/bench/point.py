@@ -54,6 +54,7 @@ class Codec:
     modules:    that must be there; those that are plugins register with Pillow when imported.
     varied:     ``points`` of another of our models (None: the default one), at another effort (None: the default one).
     efforts:    whether it has any.
+    usual:      whether it is measured when nobody says which.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Codec:
     archive: bool = False
     varied: Callable[[str | None, int | None], Points] | None = None
     efforts: bool = False
+    usual: bool = True
 
     def missing(self) -> str:
         """Why this codec cannot run here; empty if it can."""

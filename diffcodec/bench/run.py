@@ -136,7 +136,8 @@ def _command() -> str:
 
 
 def _chosen(names: Sequence[str] | None) -> tuple[list[codecs.Codec], dict[str, str]]:
-    found = {name: codecs.find(name) for name in names or codecs.BY_NAME}
+    usual = (name for name, codec in codecs.BY_NAME.items() if codec.usual)
+    found = {name: codecs.find(name) for name in names or usual}
     unknown = [name for name, codec in found.items() if codec is None]
     if unknown:
         raise InputError(f"expected codecs among {', '.join(codecs.BY_NAME)}, found {', '.join(unknown)}")

@@ -17,7 +17,9 @@ from ..reconstruction import MEAN
 from .chain import Chain
 
 CALLS = 8  #: network calls of a draw, unless others are asked for
+START = -1.0  #: log-SNR of the second: what is less noisy is told by what was given, not by z
 END = 9.0  #: log-SNR at which x_hat is the picture, to half a level
+CURVATURE = 2.0  #: of the steps: the least distance of textures without more LPIPS (`benchmarks.studies.draws`)
 
 
 def expected(model: DiffusionModel, size: tuple[int, int], seed: int) -> np.ndarray:
@@ -29,11 +31,17 @@ def expected(model: DiffusionModel, size: tuple[int, int], seed: int) -> np.ndar
 
 
 def drawn(
-    model: DiffusionModel, size: tuple[int, int], seed: int, calls: int = CALLS, progress: Progress | None = None
+    model: DiffusionModel,
+    size: tuple[int, int],
+    seed: int,
+    calls: int = CALLS,
+    progress: Progress | None = None,
+    curvature: float = CURVATURE,
+    start: float = START,
 ) -> np.ndarray:
     """A picture uint8 (H, W, 3) of p(x | what the model was given): the same of the same seed, 0 to 2^64 - 1.
 
-    Raises InputError for less than one network call.
+    curvature: of `samplers.multistep`. start: log-SNR of the second call. Raises InputError for less than one call.
     """
     if calls < 1:
         raise InputError(f"expected 1 network call or more, found {calls}")
@@ -48,9 +56,9 @@ def drawn(
 
     if calls == 1:
         return _picture(model, chain.x_hat(), size)
-    end = min(END, model.logsnr_max)
-    x = samplers.flow(predict, chain.z, chain.logsnr, end, calls - 1, order=1)
-    return _picture(model, x, size)
+    way = start, min(END, model.logsnr_max)
+    times = [chain.logsnr, *(samplers.levels(*way, calls - 2) if calls > 2 else way[1:])]
+    return _picture(model, samplers.multistep(predict, chain.z, times, curvature), size)
 
 
 def between(least: np.ndarray, real: np.ndarray, realism: float) -> np.ndarray:
