@@ -54,7 +54,8 @@ def drawn(case: Case, model: Any, number: int, calls: int, curvature: float) -> 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--cases", nargs="+", choices=[one for one in CASES if one != "extend"], default=["enlarge4", "jpeg10", "fill", "colour"])
+    usual, choices = ["enlarge4", "jpeg10", "fill", "colour"], [one for one in CASES if one != "extend"]
+    parser.add_argument("--cases", nargs="+", choices=choices, default=usual)
     parser.add_argument("--curvatures", nargs="+", type=float, default=[1.0, 1.5, 2.0, 2.5])
     parser.add_argument("--calls", nargs="+", type=int, default=[8])
     parser.add_argument("--first", type=int, default=16)
