@@ -332,8 +332,8 @@ def unpacked(packed: bytes, most: int) -> bytes:
     return text
 
 
-def read_observed(data: bytes, header: dict[str, Any], limits: dict[str, int], level: dict[str, int]) -> dict[str, Any]:
-    """A nested stream, of the size of what the operator leaves of the picture."""
+def read_operator(data: bytes, header: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int], int]:
+    """Operator, augmentation, numbers; the size of what the operator leaves of the picture; where they end."""
     W, H = header["width"], header["height"]
     (number,), at = take(data, 0, 1)
     if number > 4:
@@ -355,13 +355,29 @@ def read_observed(data: bytes, header: dict[str, Any], limits: dict[str, int], l
         top, left, height, width = numbers
         if height == 0 or width == 0 or top + height > H or left + width > W:
             refuse("CorruptStream", "a part that no picture of this size has")
-    told: dict[str, Any] = {"kind": "stream", "operator": number, "augmentation": augmentation, "numbers": numbers}
-    if number == 3:
+    told = {"kind": "stream", "operator": number, "augmentation": augmentation, "numbers": numbers}
+    return told, (width, height), at
+
+
+def read_observed(data: bytes, header: dict[str, Any], limits: dict[str, int], level: dict[str, int]) -> dict[str, Any]:
+    """A nested stream, of the size of what the operator leaves of the picture."""
+    told, size, at = read_operator(data, header)
+    if told["operator"] == 3:
         length, at = take_varint(data, at, 32)
         mask, at = take(data, at, length)
-        told["mask"] = read_sized(mask, (W, H), limits, level)
-    told["stream"] = read_sized(data[at:], (width, height), limits, level)
+        told["mask"] = read_sized(mask, (header["width"], header["height"]), limits, level)
+    told["stream"] = read_sized(data[at:], size, limits, level)
     return told
+
+
+def read_of_file(data: bytes, header: dict[str, Any], limits: dict[str, int], level: dict[str, int]) -> dict[str, Any]:
+    """A file of what the operator leaves of the picture; of which size it is only its own reader sees."""
+    told, _, at = read_operator(data, header)
+    if told["operator"] == 3:
+        refuse("UnsupportedVersion", "a file of what a mask leaves")
+    if at == len(data):
+        refuse("CorruptStream", "a file without bytes")
+    return told | {"kind": "small file", "data": data[at:].hex()}
 
 
 def read_sized(data: bytes, size: tuple[int, int], limits: dict[str, int], level: dict[str, int]) -> dict[str, Any]:
@@ -399,7 +415,7 @@ def all_read(data: bytes, at: int) -> None:
         refuse("CorruptStream", "bytes follow the fields of what was given")
 
 
-GIVEN = {1: read_text, 2: read_observed, 3: read_file, 4: read_before, 5: read_outside}
+GIVEN = {1: read_text, 2: read_observed, 3: read_file, 4: read_before, 5: read_outside, 6: read_of_file}
 
 
 def parse(

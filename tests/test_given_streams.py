@@ -25,6 +25,7 @@ from diffcodec.runtime.errors import (
     ModelNotFound,
     Truncated,
 )
+from diffcodec.stream import cascade
 from diffcodec.stream.given import Base, File, Prompt
 from diffcodec.stream.given import Outside as FromOutside
 
@@ -245,6 +246,53 @@ def test_texts_files_and_what_lies_outside() -> None:
         diffcodec.decode(data, model=anything())
     with pytest.raises(InputError, match="digest"):
         diffcodec.decode(data, model=anything(), given={"the field": field + 1})
+
+
+@pytest.mark.parametrize("form", ["jpeg", "webp"])
+def test_a_small_file_is_what_the_picture_agrees_with(form: str) -> None:
+    """And it stands in the stream as it is, to be cut out."""
+    base = cascade.base_of(picture(), 4, bpp=8, form=form)
+    assert isinstance(base, File) and base.augmentation is not None
+    data = diffcodec.encode(picture(), "diffc", model(), psnr=26, given=base)
+    assert base.data in data
+    info = diffcodec.inspect(data)
+    assert info["format"] == "1.6"
+    (told,) = info["given"]
+    assert (told["kind"], told["operator"], told["numbers"]) == ("small file", "box", [4])
+    shown = diffcodec.decode(data, model=model(), reconstruction="mean")
+    assert psnr(shown, picture()) > 25.5
+    exact = File(base.data, Box(4))  # believed to the last level, which it need not deserve
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = diffcodec.encode(picture(), "diffc", model(), psnr=24, given=exact)
+    shown = diffcodec.decode(data, model=model(), reconstruction="mean")
+    small = np.asarray(Image.open(io.BytesIO(base.data)))
+    assert (Box(4).apply(shown) == small).mean() > 0.99
+
+
+def test_a_small_file_without_loss() -> None:
+    base = cascade.base_of(picture(), 4, form="webp")
+    assert isinstance(base, File) and base.augmentation is None
+    data = diffcodec.encode(picture(), "diffc", model(), psnr=26, given=base)
+    shown = diffcodec.decode(data, model=model(), reconstruction="mean")
+    assert (Box(4).apply(shown) == Box(4).apply(picture())).all()
+
+
+def test_small_files_that_cannot_be() -> None:
+    base = cascade.base_of(picture(), 4, bpp=8, form="jpeg")
+    assert isinstance(base, File)
+    with pytest.raises(InputError, match="JPEG base needs"):
+        cascade.base_of(picture(), 4, form="jpeg")
+    with pytest.raises(InputError, match="no webp file of"):
+        cascade.base_of(picture(), 4, bpp=0.01, form="webp")
+    with pytest.raises(InputError, match="no augmentation"):
+        diffcodec.encode(picture(), "diffc", anything(), psnr=24, given=File(base.data, augmentation=3))
+    known = np.ones(picture().shape[:2], bool)
+    with pytest.raises(InputError, match="a file of what mask leaves"):
+        diffcodec.encode(picture(), "diffc", anything(), psnr=24, given=File(base.data, Mask(known)))
+    for operator in (Box(3), Luma()):
+        with pytest.raises(InputError, match="where"):
+            diffcodec.encode(picture(), "diffc", anything(), psnr=24, given=File(base.data, operator))
 
 
 def test_a_file_that_is_none() -> None:

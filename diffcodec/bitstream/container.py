@@ -125,6 +125,9 @@ def _since(chunk: Chunk) -> tuple[int, int]:
                 return (1, 4)
             if header.statistics:
                 return _STATISTICS
+    if chunk.type == "G":
+        with contextlib.suppress(BitstreamError):
+            return given.since(chunk.payload)
     return SINCE.get(chunk.type, VERSION)
 
 

@@ -1,4 +1,4 @@
-"""Payload of the 'G' chunk (format 1.4): what the model was given, one part after another, each by its kind.
+"""Payload of the 'G' chunk (formats 1.4 and 1.6): what the model was given, one part after another, each by its kind.
 
 A part: kind (a byte), its length, its fields. Writing and reading of a kind stand side by side. A nested stream is read
 with what is left of the limits, and its size must be that of what the operator leaves of the picture: depth, pixels and
@@ -81,6 +81,29 @@ OPERATORS = {
     "crop": Seen(_part, 4),
 }
 _NAMES = tuple(OPERATORS)
+
+
+def _looked_at(operator: str, numbers: Sequence[int], augmentation: int | None) -> bytes:
+    """Operator, augmentation, numbers. Raises ValueError for an augmentation that does not fit."""
+    if augmentation is not None and abs(augmentation) > AUGMENTATIONS:
+        raise ValueError(f"an augmentation of {augmentation}, beyond ±{AUGMENTATIONS}")
+    signed = 0 if augmentation is None else 1 + _unsigned(augmentation)
+    return bytes([_NAMES.index(operator)]) + write_varint(signed) + b"".join(map(write_varint, numbers))
+
+
+def _looking(fields: Fields, within: Within) -> tuple[str, tuple[int, ...], int | None, Size]:
+    """Mirror of :func:`_looked_at`, and the size of what is left. Raises CorruptStream, UnsupportedVersion."""
+    number = fields.byte()
+    if number >= len(OPERATORS):
+        raise UnsupportedVersion(f"operator {number} of what was given is unknown here")
+    signed = fields.varint(20)
+    augmentation = _signed(signed - 1) if signed else None
+    seen = OPERATORS[_NAMES[number]]
+    numbers = tuple(fields.varint() for _ in range(seen.numbers))
+    size = seen.size(within.size, *numbers)
+    if size is None:
+        raise CorruptStream(f"{_NAMES[number]} {numbers} is not of this picture; the file is damaged")
+    return _NAMES[number], numbers, augmentation, size
 
 
 # ---- parts
@@ -199,32 +222,19 @@ class Stream:
 
     def write(self) -> bytes:
         """Operator, augmentation, numbers, mask, stream. Raises ValueError for an augmentation that does not fit."""
-        if self.augmentation is not None and abs(self.augmentation) > AUGMENTATIONS:
-            raise ValueError(f"an augmentation of {self.augmentation}, beyond ±{AUGMENTATIONS}")
-        signed = 0 if self.augmentation is None else 1 + _unsigned(self.augmentation)
-        front = bytes([_NAMES.index(self.operator)]) + write_varint(signed) + b"".join(map(write_varint, self.numbers))
         mask = write_varint(len(self.mask)) + self.mask if OPERATORS[self.operator].masked else b""
-        return front + mask + self.stream
+        return _looked_at(self.operator, self.numbers, self.augmentation) + mask + self.stream
 
     @classmethod
     def read(cls, fields: Fields, within: Within) -> Stream:
         """Mirror of :meth:`write`. Raises CorruptStream, LimitExceeded, UnsupportedVersion, ChecksumMismatch."""
-        number = fields.byte()
-        if number >= len(OPERATORS):
-            raise UnsupportedVersion(f"operator {number} of a stream that was given is unknown here")
-        signed = fields.varint(20)
-        augmentation = _signed(signed - 1) if signed else None
-        seen = OPERATORS[_NAMES[number]]
-        numbers = tuple(fields.varint() for _ in range(seen.numbers))
-        size = seen.size(within.size, *numbers)
-        if size is None:
-            raise CorruptStream(f"{_NAMES[number]} {numbers} is not of this picture; the file is damaged")
+        operator, numbers, augmentation, size = _looking(fields, within)
         mask, masks = b"", list["Container"]()
-        if seen.masked:
+        if OPERATORS[operator].masked:
             mask = fields.counted()
             masks.append(within.nested(mask, within.size))
         stream = fields.rest()
-        part = cls(_NAMES[number], numbers, augmentation, stream, mask, tuple(masks))
+        part = cls(operator, numbers, augmentation, stream, mask, tuple(masks))
         return replace(part, containers=(within.after(part).nested(stream, size), *masks))
 
 
@@ -249,6 +259,41 @@ class File:
         if not data:
             raise CorruptStream("a file that was given has no bytes; the file is damaged")
         return cls(data)
+
+
+@dataclass(frozen=True)
+class SmallFile:
+    """A foreign file, byte for byte, of what an operator without a mask leaves of the picture; as of `Stream`."""
+
+    operator: str
+    numbers: tuple[int, ...]
+    augmentation: int | None
+    data: bytes
+
+    kind: ClassVar[int] = 6
+    name: ClassVar[str] = "small file"
+    used: ClassVar[tuple[int, int]] = (0, 0)
+
+    def size(self, whole: Size) -> Size | None:
+        """(width, height) of the file's picture, of the size of the whole one."""
+        return OPERATORS[self.operator].size(whole, *self.numbers)
+
+    def write(self) -> bytes:
+        """Operator, augmentation, numbers, file. Raises ValueError for what does not fit."""
+        if OPERATORS[self.operator].masked:
+            raise ValueError(f"a file of what {self.operator} leaves")
+        return _looked_at(self.operator, self.numbers, self.augmentation) + self.data
+
+    @classmethod
+    def read(cls, fields: Fields, within: Within) -> SmallFile:
+        """Mirror of :meth:`write`. Raises CorruptStream, UnsupportedVersion."""
+        operator, numbers, augmentation, _ = _looking(fields, within)
+        if OPERATORS[operator].masked:
+            raise UnsupportedVersion(f"a file of what {operator} leaves was given, which is unknown here")
+        data = fields.rest()
+        if not data:
+            raise CorruptStream("a file that was given has no bytes; the file is damaged")
+        return cls(operator, numbers, augmentation, data)
 
 
 @dataclass(frozen=True)
@@ -298,8 +343,8 @@ class Outside:
         return cls(digest, name_in(fields, within.limits, "name of what was given from outside"))
 
 
-Given = Text | Stream | File | Before | Outside
-KINDS: dict[int, type[Given]] = {kind.kind: kind for kind in (Text, Stream, File, Before, Outside)}
+Given = Text | Stream | File | SmallFile | Before | Outside
+KINDS: dict[int, type[Given]] = {kind.kind: kind for kind in (Text, Stream, File, Before, Outside, SmallFile)}
 
 
 # ---- the chunk
@@ -334,6 +379,16 @@ def read(payload: bytes, within: Within) -> tuple[Given, ...]:
     if len(set(labels)) < len(labels):
         raise CorruptStream("two things were given from outside by one name; the file is damaged")
     return tuple(parts)
+
+
+def since(payload: bytes) -> tuple[int, int]:
+    """The first version that has all parts of a payload that :func:`write` made."""
+    fields, first = Fields(payload, "chunk 'G' ends"), (1, 4)
+    while not fields.ended:
+        kind = fields.byte()
+        fields.counted()
+        first = (1, 6) if kind == SmallFile.kind else first
+    return first
 
 
 # ---- texts and signed numbers

@@ -53,9 +53,15 @@ class Base:
 
 @dataclass(frozen=True)
 class File:
-    """A foreign file to be given, JPEG or WebP, of the size of the picture: it stays in the stream byte for byte."""
+    """A foreign file to be given, JPEG or WebP: it stays in the stream byte for byte, and opens everywhere.
+
+    Its picture is that of the stream or, with an ``operator`` without a mask, what that leaves of it; ``augmentation``
+    is then as of `Base`.
+    """
 
     data: bytes
+    operator: Operator | None = None
+    augmentation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -214,15 +220,20 @@ def _text_told(part: chunk.Text, streams: Sequence[Stream]) -> dict[str, Any]:
 _NUMBERS = {"box": ("k",), "luma": (), "chroma": ("k",), "mask": (), "crop": ("top", "left", "height", "width")}
 
 
-def _stream_part(gift: Base) -> chunk.Given:
+def _looked_at(gift: Base | File) -> tuple[str, tuple[int, ...], int | None]:
+    """The operator's name and numbers, and the augmentation. Raises InputError."""
     from ..models.operators import OPERATORS
 
     name = next((name for name, kind in OPERATORS.items() if isinstance(gift.operator, kind)), "")
     if name not in chunk.OPERATORS:
         raise InputError(f"expected an operator of {', '.join(chunk.OPERATORS)}, found {gift.operator!r}")
     numbers = tuple(number.index(getattr(gift.operator, one)) for one in _NUMBERS[name])
+    return name, numbers, None if gift.augmentation is None else number.index(gift.augmentation)
+
+
+def _stream_part(gift: Base) -> chunk.Given:
+    name, numbers, augmentation = _looked_at(gift)
     mask = _mask(gift.operator) if chunk.OPERATORS[name].masked else b""
-    augmentation = None if gift.augmentation is None else number.index(gift.augmentation)
     return chunk.Stream(name, numbers, augmentation, _bytes(gift.stream), mask)
 
 
@@ -267,25 +278,52 @@ _FORMATS = {"JPEG": b"\xff\xd8\xff", "WEBP": b"RIFF"}  #: that stand in a stream
 
 
 def _file_part(gift: File) -> chunk.Given:
+    if gift.operator is not None:
+        return chunk.SmallFile(*_looked_at(gift), _bytes(gift.data))
+    if gift.augmentation is not None:
+        raise InputError("a file of the picture itself has no augmentation")
     return chunk.File(_bytes(gift.data))
 
 
 def _file(part: chunk.File, streams: Sequence[Stream], receiving: Receiving) -> Condition:
     """The samples of a file of the picture's size, in as many channels. Raises CorruptStream, UnsupportedVersion."""
-    mode = {1: "L", 3: "RGB"}[receiving.channels]
+    return _read_file(part.data, receiving.size, receiving.channels)
+
+
+def _small_file(part: chunk.SmallFile, streams: Sequence[Stream], receiving: Receiving) -> Condition:
+    """What a file shows of the picture. Raises CorruptStream, UnsupportedVersion."""
+    from ..models.condition import Observed
+    from ..models.operators import OPERATORS
+
+    size = part.size(receiving.size)
+    channels = chunk.OPERATORS[part.operator].channels[receiving.channels > 1]
+    if size is None or not channels:
+        raise CorruptStream(f"a file of {part.operator} was given, which this picture has not; the file is damaged")
+    make: Callable[..., Operator] = OPERATORS[part.operator]
+    samples = _read_file(part.data, size, channels).samples
+    return Observed(samples, make(*part.numbers), part.augmentation)
+
+
+def _small_file_told(part: chunk.SmallFile, streams: Sequence[Stream]) -> dict[str, Any]:
+    return {"operator": part.operator, "numbers": list(part.numbers), "augmentation": part.augmentation}
+
+
+def _read_file(data: bytes, wanted_size: tuple[int, int], channels: int) -> FileGiven:
+    """A file of that size and so many channels. Raises CorruptStream, UnsupportedVersion."""
+    mode = {1: "L", 3: "RGB"}[channels]
 
     def check(size: tuple[int, int], found: str) -> None:
-        if size != receiving.size or found != mode:
+        if size != wanted_size or found != mode:
             has, wanted = (f"{width}×{height} pixels of mode {name}"
-                           for (width, height), name in ((size, found), (receiving.size, mode)))  # fmt: skip
-            raise CorruptStream(f"a file that was given has {has}, the picture {wanted}; the file is damaged")
+                           for (width, height), name in ((size, found), (wanted_size, mode)))  # fmt: skip
+            raise CorruptStream(f"a file that was given has {has} where {wanted} belong; the file is damaged")
 
     def damaged(told: str) -> CorruptStream:
         return CorruptStream(f"a file that was given does not decode ({told}); the file is damaged")
 
-    if not (formats := _formats(part.data)):
+    if not (formats := _formats(data)):
         raise UnsupportedVersion(f"a file that was given is none of {', '.join(_FORMATS)}; install a newer diffcodec")
-    return _file_condition(part.data, formats, check, damaged)
+    return _file_condition(data, formats, check, damaged)
 
 
 def file_condition(data: bytes, limits: Limits = DEFAULT_LIMITS) -> FileGiven:
@@ -382,6 +420,7 @@ _CONDITIONS: dict[type[chunk.Given], Callable[[Any, Sequence[Stream], Receiving]
     chunk.Text: _text,
     chunk.Stream: _stream,
     chunk.File: _file,
+    chunk.SmallFile: _small_file,
     chunk.Before: _before,
     chunk.Outside: _outside,
 }
@@ -389,6 +428,7 @@ _TOLD: dict[type[chunk.Given], Callable[[Any, Sequence[Stream]], dict[str, Any]]
     chunk.Text: _text_told,
     chunk.Stream: _stream_told,
     chunk.File: lambda part, streams: {},
+    chunk.SmallFile: _small_file_told,
     chunk.Before: lambda part, streams: {"frames": part.count},
     chunk.Outside: _outside_told,
 }

@@ -65,8 +65,8 @@ plain_gifts = st.one_of(
 
 
 @st.composite
-def observed(draw: st.DrawFn, size: tuple[int, int], depth: int) -> given.Stream:
-    """A nested stream of the size that an operator leaves of a picture of ``size`` (width, height)."""
+def observed(draw: st.DrawFn, size: tuple[int, int], depth: int) -> given.Given:
+    """A file, or a nested stream of the size that an operator leaves of a picture of ``size`` (width, height)."""
     width, height = size
     name = draw(st.sampled_from(list(given.OPERATORS)))
     numbers: tuple[int, ...] = ()
@@ -78,6 +78,8 @@ def observed(draw: st.DrawFn, size: tuple[int, int], depth: int) -> given.Stream
     left_of_it = given.OPERATORS[name].size(size, *numbers)
     assert left_of_it is not None
     augmentation = draw(st.none() | st.integers(-given.AUGMENTATIONS, given.AUGMENTATIONS))
+    if name != "mask" and draw(st.integers(0, 3)) == 0:
+        return given.SmallFile(name, numbers, augmentation, draw(st.binary(min_size=1, max_size=50)))
     mask = draw(sized_streams(size, 0)) if name == "mask" else b""
     return given.Stream(name, numbers, augmentation, draw(sized_streams(left_of_it, depth - 1)), mask)
 
@@ -185,10 +187,11 @@ def described(container: Container) -> dict[str, Any]:
 def described_part(part: given.Given) -> dict[str, Any]:
     """Something given, as the independent reader describes it."""
     found = {name: value for name, value in vars(part).items() if name not in ("containers", "packed")}
+    if isinstance(part, (given.Stream, given.SmallFile)):
+        found |= {"operator": list(given.OPERATORS).index(part.operator), "numbers": list(part.numbers)}
     if isinstance(part, given.Stream):
         stream, *masks = map(described, part.containers)
-        number, numbers = list(given.OPERATORS).index(part.operator), list(part.numbers)
-        found |= {"operator": number, "numbers": numbers, "stream": stream}
+        found["stream"] = stream
         found = {name: value for name, value in found.items() if name != "mask"}
         found |= {"mask": masks[0]} if masks else {}
     return {"kind": part.name} | {n: value.hex() if isinstance(value, bytes) else value for n, value in found.items()}
