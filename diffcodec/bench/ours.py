@@ -16,7 +16,6 @@ from .. import api
 from ..archive import memory as archive
 from ..runtime.errors import InputError
 from ..stream import parsed
-from ..stream.cascade import SHARE
 from ..stream.decode import Reconstruction, receiver_of
 from ..stream.encode import Sender
 from .point import Codec, Point, Points
@@ -186,7 +185,7 @@ def _based(name: str, model: str | None = None, effort: int | None = None) -> Po
         provider = Sender.of("diffc", model or api.CONDITIONAL).provider()
         for rate in sorted(rates):
             start = time.perf_counter()
-            base = api.base_of(original, factors, bpp=SHARE * rate, conditional=provider, effort=effort)
+            base = api.base_of(original, factors, bpp=api.SHARE * rate, conditional=provider, effort=effort)
             data = api.encode(original, "diffc", provider, given=base, bpp=rate, effort=effort)
             middle = time.perf_counter()
             image = np.asarray(api.decode(data, model=provider, realism=how.realism))
