@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import itertools
 import json
 import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import needs_weights
+from PIL import Image
 from safetensors import safe_open
 
 ROOT = Path(__file__).parents[1]
@@ -221,3 +225,41 @@ def test_a_student_learns_what_its_teacher_answers(data, tmp_path):
     first = torch.load(run / "state.pt", weights_only=True)["ema"]
     assert all(torch.isfinite(value).all() for value in student.values())
     assert any((student[name] != first[name].half().float()).any() for name in first)
+
+
+@needs_weights
+def test_a_conditional_network_trains(data, tmp_path):
+    common = ("-m", "tools.training.train_cond", data / "photos.npz", tmp_path / "run", "--batch", 2, *SMALL)
+    call(*common, "--steps", 2)
+    (row,) = rows(tmp_path / "run")
+    assert {"jpeg10", "box4", "fill", "nothing@4"} <= row.keys() and row["step"] == "2"
+
+
+@pytest.fixture
+def icons(tmp_path: Path) -> Path:
+    """Named drawings of noise, as the trainer's archive holds them."""
+    rng = np.random.default_rng(0)
+    lines = ["file,name,short_names,category,subcategory,split"]
+    with zipfile.ZipFile(tmp_path / "icons.zip", "w") as archive:
+        for number in range(220):
+            for style in ("fluent3d", "noto128"):
+                file, split = f"{style}/{number}.webp", "val" if number % 20 == 0 else "train"
+                lines.append(f"{file},thing {number},short,Objects,tool,{split}")
+                out = io.BytesIO()
+                Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(out, "WEBP", quality=5)
+                archive.writestr(file, out.getvalue())
+        archive.writestr("names.csv", "\n".join(lines))
+    return tmp_path / "icons.zip"
+
+
+def test_a_network_that_is_told_texts_trains(icons, tmp_path):
+    trained = ("-m", "tools.training.train_text", icons, tmp_path / "run", "--batch", 2, "--buckets", 40, *SMALL)
+    call(*trained, "--steps", 2, "--width", 8)
+    (row,) = rows(tmp_path / "run")
+    assert {"drawings right", "drawings none", "names wrong"} <= row.keys()
+    call("-m", "tools.training.icons_data", icons, tmp_path / "held.npz")
+    with np.load(tmp_path / "held.npz") as held:
+        kinds, names = held["kinds"].tolist(), held["names"].tolist()
+    assert kinds.count("drawings") == 200 and kinds.count("names") == 22
+    seen = {name for kind, name in zip(kinds, names, strict=True) if kind == "names"}
+    assert seen == {f"thing {number}" for number in range(0, 220, 20)}
