@@ -1,0 +1,229 @@
+"""Where pipelines come from: `diffusers:FOLDER`, `diffusers:OWNER/NAME@REVISION`, with options, and objects.
+
+Nothing is fetched unless it is asked for, only safetensors are loaded, and no code comes along.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import torch
+
+from ...runtime.errors import InputError, ModelMismatch, ModelNotFound
+from ...runtime.recorded import MOST_BYTES, recordable
+from ..architectures import fingerprint_of, first_line
+from ..network import fingerprint_of_weights
+from ..protocols import device_of
+from ..settings import outside_inference
+from .model import Identity, Opened, PipelineModel, row_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INDEX = "model_index.json"
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model")  #: what a pipeline is made of here: configurations, weights
+LIBRARIES = ("diffusers", "transformers")  #: whose classes a component may be of
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+# ---- options behind the name: diffusers:FOLDER?dtype=bfloat16&tiling=yes
+
+
+def _chosen(values: Mapping[str, Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        if text not in values:
+            raise InputError(f"expected {', '.join(values)}, found {text!r}")
+        return values[text]
+
+    return read
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise InputError(f"expected a number, found {text!r}")
+    return int(text)
+
+
+_YES = _chosen({"yes": True, "no": False})
+
+
+@dataclass(frozen=True)
+class Options:
+    """dtype: what networks multiply. tiling: the autoencoder works in tiles. offload: parts wait in main memory.
+
+    variant: of the files of weights, "fp16". label: a class of pictures. download: what is not here may be fetched.
+    """
+
+    dtype: torch.dtype = torch.float32
+    tiling: bool = False
+    offload: bool = False
+    variant: str | None = None
+    label: int | None = None
+    download: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Options:
+        """Of NAME=VALUE&…. Raises InputError."""
+        read: dict[str, Callable[[str], Any]] = {
+            "dtype": _chosen(DTYPES), "tiling": _YES, "offload": _YES, "variant": str, "label": _count, "download": _YES,
+        }  # fmt: skip
+        told = parse_qsl(text, keep_blank_values=True)
+        unknown = next((name for name, _ in told if name not in read), None)
+        if unknown is not None:
+            raise InputError(f"no option {unknown!r} of a pipeline: expected {', '.join(read)}")
+        return cls(**{name: read[name](value) for name, value in told})
+
+
+# ---- a folder, or a snapshot of the hub
+
+
+def load(text: str, device: str) -> PipelineModel:
+    """The provider of a folder of a saved pipeline, or of a hub id: OWNER/NAME[@REVISION], each with ?options.
+
+    A hub id means what is in the local cache, unless ``download=yes``; its name in streams has the revision.
+    Raises ModelNotFound, ModelMismatch, InputError.
+    """
+    place, options = (text, "") if Path(text).is_dir() else text.partition("?")[::2]
+    wanted = Options.of(options)
+    folder, name = _located(place, wanted)
+    return _model(folder, name, wanted, torch.device(device_of(device)))
+
+
+def _located(place: str, wanted: Options) -> tuple[Path, str]:
+    """(folder, name that a stream records)."""
+    if Path(place).is_dir():
+        return Path(place), recorded(Path(place).resolve().name)
+    owner, _, revision = place.partition("@")
+    if owner.count("/") != 1 or owner.startswith((".", "/", "~")):
+        raise ModelNotFound(f"no folder '{place}': expected one with a {INDEX}, or OWNER/NAME[@REVISION]")
+    folder = _snapshot(owner, revision or None, wanted.download)
+    return folder, recorded(f"{owner.replace('/', ':')}@{folder.name[:12]}")
+
+
+def _snapshot(owner: str, revision: str | None, download: bool) -> Path:
+    """The folder of a revision, by its commit's name."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = [*FILES, *(f"*/{one}" for one in FILES)]
+        return Path(
+            snapshot_download(owner, revision=revision, local_files_only=not download, allow_patterns=patterns)
+        )
+    except Exception as error:  # a library of networks fails in many ways
+        how = "" if download else "; nothing is fetched without ?download=yes"
+        raise ModelNotFound(f"no pipeline '{owner}' of revision {revision or 'main'} here{how}") from error
+
+
+def recorded(name: str) -> str:
+    """A name that a stream can record: itself, cut to what fits, or "pipeline"."""
+    cut = name.encode()[:MOST_BYTES].decode(errors="ignore")
+    return cut if recordable(cut) else "pipeline"
+
+
+def _model(folder: Path, name: str, wanted: Options, device: torch.device) -> PipelineModel:
+    index = _index(folder)
+    row = row_named(index.get("_class_name"))
+    parts = {part: told for part, told in index.items() if isinstance(told, list) and part not in row.unused}
+    for part, told in parts.items():
+        if told[0] is not None and told[0] not in LIBRARIES:
+            raise ModelMismatch(f"its {part} is of {told[0]}, and no code but that of {' and '.join(LIBRARIES)} is run")
+    files = {str(path.relative_to(folder).as_posix()): path for path in sorted(_files(folder, parts))}
+    told = {} if wanted.label is None else {"label": wanted.label}
+    identity = Identity(name, fingerprint_of(files, told))
+    pipe = _opened(folder, index, [part for part in row.unused if part in index], wanted, device)
+    return Opened.of(pipe, identity, device).model(wanted.label)
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+    except FileNotFoundError:
+        raise ModelNotFound(f"'{folder}' has no {INDEX}: it is no saved pipeline") from None
+    except (OSError, ValueError) as error:
+        raise ModelMismatch(f"the {INDEX} of '{folder}' cannot be read: {first_line(error)}") from error
+    if not isinstance(index, dict):
+        raise ModelMismatch(f"the {INDEX} of '{folder}' is no table")
+    return index
+
+
+def _files(folder: Path, parts: Mapping[str, Any]) -> Iterator[Path]:
+    """Every configuration, vocabulary and weight of what is loaded."""
+    yield folder / INDEX
+    for part in parts:
+        for pattern in FILES:
+            yield from (folder / part).rglob(pattern)
+
+
+def _opened(folder: Path, index: Mapping[str, Any], unused: list[str], wanted: Options, device: torch.device) -> Any:
+    import diffusers
+
+    kind = getattr(diffusers, index["_class_name"])
+    more = {"variant": wanted.variant} if wanted.variant else {}
+    checks = {"requires_safety_checker": False} if "safety_checker" in unused else {}
+    with outside_inference(), torch.device("cpu"):
+        pipe = kind.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, torch_dtype=wanted.dtype, **more, **checks,
+            **dict.fromkeys(unused),
+        )  # fmt: skip
+        pipe.set_progress_bar_config(disable=True)
+        _placed(pipe, wanted, device)
+    return pipe
+
+
+def _placed(pipe: Any, wanted: Options, device: torch.device) -> None:
+    row = row_named(type(pipe).__name__)
+    vae = None if row.autoencoder is None else getattr(pipe, row.autoencoder)
+    if vae is not None and wanted.dtype == torch.float16 and vae.config.get("force_upcast", False):
+        vae.to(torch.float32)  # whose sums leave the range of float16
+    if wanted.tiling and vae is not None:
+        vae.enable_tiling()
+    if wanted.offload and device.type != "cpu":
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+
+
+# ---- objects
+
+
+def provider(pipe: object, name: str | None = None, label: int | None = None) -> PipelineModel:
+    """The provider of a pipeline object of diffusers, where and as it is; weights and configurations are digested.
+
+    name: what streams record; None: its class's, or that of its folder. Raises ModelMismatch, InputError.
+    """
+    pipeline: Any = pipe
+    row = row_named(type(pipe).__name__)
+    network = getattr(pipeline, row.network)
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.eval()
+    told = Path(str(pipeline.config.get("_name_or_path") or "")).name
+    identity = Identity(recorded(name or told or type(pipe).__name__), _digest(pipeline, row.unused, label))
+    return Opened.of(pipeline, identity, network.device).model(label)
+
+
+def _digest(pipe: Any, unused: tuple[str, ...], label: int | None) -> bytes:
+    """SHA-256 over weights and configurations of every part, and the files that a tokenizer is saved as."""
+    files: dict[str, bytes | Path] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for part, component in sorted(pipe.components.items()):
+            if component is None or part in unused:
+                continue
+            if isinstance(component, torch.nn.Module):
+                files[part] = fingerprint_of_weights(component.state_dict(), {"config": _told(component.config)})
+            else:
+                component.save_pretrained(f"{folder}/{part}")
+                files |= {str(path.relative_to(folder)): path for path in Path(folder, part).rglob("*.*")}
+        return fingerprint_of(files, {"class": type(pipe).__name__, "label": label})
+
+
+def _told(config: Any) -> str:
+    """A configuration as text, but for where it came from."""
+    table = config if isinstance(config, Mapping) else config.to_dict()
+    return json.dumps({key: table[key] for key in sorted(table) if not key.startswith("_")}, default=str)
