@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 
 import torch
@@ -61,8 +60,8 @@ class NetworkDenoiser(Denoiser):
             raise InputError(f"expected a prediction of {', '.join(PREDICTIONS)}, found {predicts!r}")
         if isinstance(network, torch.nn.Module):
             network.eval()
-            told = {"predicts": str(predicts), "schedule": str(schedule)}
-            fingerprint = fingerprint_of_weights(network.state_dict(), told) if fingerprint is None else fingerprint
+            if fingerprint is None:
+                fingerprint = fingerprint_of_weights(network.state_dict(), _conventions(predicts, schedule))
             where = next(network.parameters(), torch.empty(0, device="cpu")).device if device is None else device
         else:
             where = device or "cpu"
@@ -120,14 +119,24 @@ def coefficients(predicts: Kind, logsnr: float) -> tuple[float, float]:
     return float(to_x(one, alpha, sigma, nothing)), float(to_x(nothing, alpha, sigma, one))
 
 
+def _conventions(predicts: Kind, schedule: Schedule) -> str:
+    """What a network is told and taken for, in numbers of a few digits, which are the same ones on any machine."""
+    low, high = schedule.logsnr_min, schedule.logsnr_max
+    told = (
+        (logsnr, schedule.time(logsnr), schedule.scale(logsnr), *coefficients(predicts, logsnr))
+        for logsnr in (low + (high - low) * k / 32 for k in range(33))
+    )
+    return " ".join(f"{number:.6g}" for numbers in told for number in numbers)
+
+
 def _less(left: float, sigma: float) -> float:
     """left / sigma, 0 where ``left`` is what doubles round off."""
     return 0.0 if abs(left) < 1e-14 else left / sigma
 
 
-def fingerprint_of_weights(state: Mapping[str, Tensor], told: Mapping[str, str]) -> bytes:
-    """SHA-256, 32 bytes, of tensors by name, one after another, and of what else is ``told``."""
-    total = hashlib.sha256(json.dumps(dict(told), sort_keys=True).encode())
+def fingerprint_of_weights(state: Mapping[str, Tensor], told: str) -> bytes:
+    """SHA-256, 32 bytes, of what else is ``told``, and of tensors in the order of their names, one after another."""
+    total = hashlib.sha256(f"{told};".encode())
     for name, tensor in sorted(state.items()):
         flat = tensor.detach().contiguous().cpu()
         total.update(f"{name} {flat.dtype} {tuple(flat.shape)};".encode())

@@ -5,12 +5,15 @@ Nothing is fetched unless it is asked for, only safetensors are loaded, and no c
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 import torch
@@ -22,9 +25,6 @@ from ..network import fingerprint_of_weights
 from ..protocols import device_of
 from ..settings import outside_inference
 from .model import Identity, Opened, PipelineModel, row_named
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 INDEX = "model_index.json"
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model")  #: what a pipeline is made of here: configurations, weights
@@ -136,7 +136,8 @@ def _model(folder: Path, name: str, wanted: Options, device: torch.device) -> Pi
     files = {str(path.relative_to(folder).as_posix()): path for path in sorted(_files(folder, parts))}
     told = {} if wanted.label is None else {"label": wanted.label}
     identity = Identity(name, fingerprint_of(files, told))
-    pipe = _opened(folder, index, [part for part in row.unused if part in index], wanted, device)
+    absent = [part for part, told in index.items() if part in row.unused or told == [None, None]]
+    pipe = _opened(folder, index, absent, wanted, device)
     return Opened.of(pipe, identity, device).model(wanted.label)
 
 
@@ -160,20 +161,35 @@ def _files(folder: Path, parts: Mapping[str, Any]) -> Iterator[Path]:
             yield from (folder / part).rglob(pattern)
 
 
-def _opened(folder: Path, index: Mapping[str, Any], unused: list[str], wanted: Options, device: torch.device) -> Any:
+def _opened(folder: Path, index: Mapping[str, Any], absent: list[str], wanted: Options, device: torch.device) -> Any:
     import diffusers
 
     kind = getattr(diffusers, index["_class_name"])
     more = {"variant": wanted.variant} if wanted.variant else {}
-    checks = {"requires_safety_checker": False} if "safety_checker" in unused else {}
-    with outside_inference(), torch.device("cpu"):
+    checks = {"requires_safety_checker": False} if "safety_checker" in absent else {}
+    with outside_inference(), torch.device("cpu"), _quiet():
         pipe = kind.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True, torch_dtype=wanted.dtype, **more, **checks,
-            **dict.fromkeys(unused),
+            **dict.fromkeys(absent),
         )  # fmt: skip
         pipe.set_progress_bar_config(disable=True)
         _placed(pipe, wanted, device)
     return pipe
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' own bars, and their notes on names of arguments that are to change."""
+    logs = [module.logging for module in (importlib.import_module(f"{name}.utils") for name in LIBRARIES)]
+    for log in logs:
+        log.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        for log in logs:
+            log.enable_progress_bar()
 
 
 def _placed(pipe: Any, wanted: Options, device: torch.device) -> None:
@@ -216,7 +232,7 @@ def _digest(pipe: Any, unused: tuple[str, ...], label: int | None) -> bytes:
             if component is None or part in unused:
                 continue
             if isinstance(component, torch.nn.Module):
-                files[part] = fingerprint_of_weights(component.state_dict(), {"config": _told(component.config)})
+                files[part] = fingerprint_of_weights(component.state_dict(), _told(component.config))
             else:
                 component.save_pretrained(f"{folder}/{part}")
                 files |= {str(path.relative_to(folder)): path for path in Path(folder, part).rglob("*.*")}
