@@ -127,7 +127,9 @@ def test_timesteps_are_met_and_lie_between() -> None:
     assert steps.time(middle) == pytest.approx(7.5)
 
 
-@pytest.mark.parametrize("alphas", [[0.5], [0.5, 0.6], [0.5, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, -0.1], [0.5, float("nan")]])
+@pytest.mark.parametrize(
+    "alphas", [[0.5], [0.5, 0.6], [0.5, 0.5], [1.0, 0.5], [0.5, 0.0], [0.5, -0.1], [0.5, float("nan")]]
+)
 def test_what_is_no_schedule_is_refused(alphas: list[float]) -> None:
     with pytest.raises(InputError, match="alpha"):
         Timesteps.of(alphas)

@@ -93,8 +93,8 @@ def clip(projection: int | None = None) -> Any:
 
 
 def t5_tokenizer() -> Any:
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((f"▁{word}", -3.0) for word in WORDS.split())]
-    return transformers.T5Tokenizer(vocab=pieces, extra_ids=0)
+    marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    return transformers.T5Tokenizer(vocab=[*marks, *((f"▁{word}", -3.0) for word in WORDS.split())], extra_ids=0)
 
 
 def t5() -> Any:
@@ -105,8 +105,8 @@ def t5() -> Any:
 
 def gemma_tokenizer() -> Any:
     letters = "▁abcdefghijklmnopqrstuvwxyz"
-    vocabulary = {piece: number for number, piece in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *letters])}
-    return transformers.GemmaTokenizer(vocab=vocabulary, merges=[])
+    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *letters]
+    return transformers.GemmaTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, merges=[])
 
 
 def gemma() -> Any:
@@ -125,7 +125,8 @@ def betas(**more: Any) -> dict[str, Any]:
     return {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"} | more
 
 
-CLIPPED = {"steps_offset": 1, "clip_sample": True, "clip_sample_range": 1.0}  #: for any weights x_hat is then as small as latents are
+#: for any weights x_hat is then as small as latents are
+CLIPPED = {"steps_offset": 1, "clip_sample": True, "clip_sample_range": 1.0}
 
 
 def stable_diffusion(scheduler: Any, **more: Any) -> Any:

@@ -8,6 +8,7 @@ doubles; times and scales are what the network takes at them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ class Timesteps:
         """
         told = [float(one) for one in alphas_cumprod]
         used = [one for one in told if one > NO_SIGNAL]
-        if len(used) < 2 or not 0 <= min(told) <= max(told) < 1 or any(b >= a for a, b in zip(told, told[1:])):  # noqa: B905
+        falls = all(a > b for a, b in itertools.pairwise(told))
+        if len(used) < 2 or not falls or not 0 <= told[-1] < told[0] < 1:
             raise InputError("expected alpha^2 of two timesteps or more, falling, between 0 and 1")
         return cls(tuple(math.log(one / (1 - one)) for one in used))
 
@@ -195,6 +197,7 @@ class Flow:
 
 
 # ---- what the network gives, where that is not of `process.PREDICTIONS`: coefficients of (z, output) in x_hat
+
 
 @dataclass(frozen=True)
 class Outputs:

@@ -163,7 +163,7 @@ COMPLETIONS: tuple[tuple[type, type, Callable[[Any], Model]], ...] = (
 
 
 def completed(model: object) -> object:
-    """The model itself, or one that has what it lacks of its kind. Raises ModelMismatch for a pipeline without a row."""
+    """The model itself, or one that has what it lacks of its kind. Raises ModelMismatch for an unknown pipeline."""
     for bare, whole, complete in COMPLETIONS:
         if isinstance(model, bare) and not isinstance(model, whole):
             return complete(model)

@@ -135,7 +135,7 @@ def _less(left: float, sigma: float) -> float:
 
 
 def fingerprint_of_weights(state: Mapping[str, Tensor], told: str) -> bytes:
-    """SHA-256, 32 bytes, of what else is ``told``, and of tensors in the order of their names, one after another."""
+    """SHA-256, 32 bytes, of what else is ``told``, and of tensors by name, any shapes and dtypes, in their order."""
     total = hashlib.sha256(f"{told};".encode())
     for name, tensor in sorted(state.items()):
         flat = tensor.detach().contiguous().cpu()

@@ -71,7 +71,7 @@ class Options:
     def of(cls, text: str) -> Options:
         """Of NAME=VALUE&…. Raises InputError."""
         read: dict[str, Callable[[str], Any]] = {
-            "dtype": _chosen(DTYPES), "tiling": _YES, "offload": _YES, "variant": str, "label": _count, "download": _YES,
+            "dtype": _chosen(DTYPES), "tiling": _YES, "offload": _YES, "download": _YES, "variant": str, "label": _count
         }  # fmt: skip
         told = parse_qsl(text, keep_blank_values=True)
         unknown = next((name for name, _ in told if name not in read), None)
@@ -112,9 +112,7 @@ def _snapshot(owner: str, revision: str | None, download: bool) -> Path:
 
     try:
         patterns = [*FILES, *(f"*/{one}" for one in FILES)]
-        return Path(
-            snapshot_download(owner, revision=revision, local_files_only=not download, allow_patterns=patterns)
-        )
+        return Path(snapshot_download(owner, revision=revision, local_files_only=not download, allow_patterns=patterns))
     except Exception as error:  # a library of networks fails in many ways
         how = "" if download else "; nothing is fetched without ?download=yes"
         raise ModelNotFound(f"no pipeline '{owner}' of revision {revision or 'main'} here{how}") from error
@@ -134,8 +132,8 @@ def _model(folder: Path, name: str, wanted: Options, device: torch.device) -> Pi
         if told[0] is not None and told[0] not in LIBRARIES:
             raise ModelMismatch(f"its {part} is of {told[0]}, and no code but that of {' and '.join(LIBRARIES)} is run")
     files = {str(path.relative_to(folder).as_posix()): path for path in sorted(_files(folder, parts))}
-    told = {} if wanted.label is None else {"label": wanted.label}
-    identity = Identity(name, fingerprint_of(files, told))
+    chosen = {} if wanted.label is None else {"label": wanted.label}
+    identity = Identity(name, fingerprint_of(files, chosen))
     absent = [part for part, told in index.items() if part in row.unused or told == [None, None]]
     pipe = _opened(folder, index, absent, wanted, device)
     return Opened.of(pipe, identity, device).model(wanted.label)
@@ -235,8 +233,20 @@ def _digest(pipe: Any, unused: tuple[str, ...], label: int | None) -> bytes:
                 files[part] = fingerprint_of_weights(component.state_dict(), _told(component.config))
             else:
                 component.save_pretrained(f"{folder}/{part}")
-                files |= {str(path.relative_to(folder)): path for path in Path(folder, part).rglob("*.*")}
+                saved = (path for path in Path(folder, part).rglob("*") if path.is_file())
+                files |= {path.relative_to(folder).as_posix(): _at_rest(path.read_bytes()) for path in saved}
         return fingerprint_of(files, {"class": type(pipe).__name__, "label": label})
+
+
+def _at_rest(file: bytes) -> bytes:
+    """Of a tokenizer, without how it was last asked to fill and to cut texts, which it is told again each time."""
+    try:
+        table = json.loads(file)
+    except ValueError:
+        return file
+    if isinstance(table, dict):
+        table = {key: table[key] for key in table if key not in ("padding", "truncation")}
+    return json.dumps(table, sort_keys=True).encode()
 
 
 def _told(config: Any) -> str:

@@ -66,7 +66,7 @@ class Coded:
 
 
 def _halvings(vae: Any) -> int:
-    return 2 ** (len(vae.config["block_out_channels"]) - 1)
+    return int(2 ** (len(vae.config["block_out_channels"]) - 1))
 
 
 AUTOENCODERS: dict[str, Coded] = {

@@ -160,7 +160,11 @@ def _transformer(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
 
 def _flux_reads(pipe: Any, text: str) -> Known:
     tokens, pooled, _ = _read(pipe, text, None)
-    return {"encoder_hidden_states": tokens, "pooled_projections": pooled, GUIDANCE: torch.ones(1, device=tokens.device)}
+    return {
+        "encoder_hidden_states": tokens,
+        "pooled_projections": pooled,
+        GUIDANCE: torch.ones(1, device=tokens.device),
+    }
 
 
 def _flux(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
