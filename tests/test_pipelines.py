@@ -87,8 +87,9 @@ def noisy(model: PipelineModel, logsnr: float, count: int = 1) -> tuple[Tensor, 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_laws(case: str, tiny: Tiny) -> None:
+def test_laws(case: str, tiny: Tiny, record_property: Callable[[str, object], None]) -> None:
     model = model_of(tiny(case))
+    record_property("class", type(model.opened.pipe).__name__)
     assert model.name == case
     (suite,) = suites_of(model)
     assert (suite.__name__ == "ConditionalLaws") is (case in TEXTS)
