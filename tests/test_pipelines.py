@@ -331,7 +331,7 @@ def test_an_object_without_a_row_is_refused(tiny: Tiny) -> None:
     with pytest.raises(ModelMismatch, match="no row for pipeline Mine"):
         registry.load(Mine(pipe.unet, pipe.scheduler), codec="diffc")
     grey = diffusers.DDPMPipeline(tiny_pipelines.unet(in_channels=1, out_channels=1), pipe.scheduler)
-    with pytest.raises(ModelMismatch, match="1 channels, where 3 are expected"):
+    with pytest.raises(ModelMismatch, match="takes 1 channels, where 3 are expected"):
         registry.load(grey, codec="diffc")
 
 
@@ -348,6 +348,35 @@ def test_halves_and_tiles(tiny: Tiny) -> None:
     data = diffcodec.encode(picture(), "diffc", whole, max_bytes=200, effort=1)
     a, b = (diffcodec.decode(data, model=one, reconstruction="mean").astype(int) for one in (whole, half))
     assert abs(a - b).max() < 12
+
+
+def test_a_network_that_wants_more_is_refused_when_it_is_opened(tiny: Tiny) -> None:
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(tiny("sd15"))
+    pipe.unet = tiny_pipelines.conditional_unet(in_channels=9)  # a mask and what is masked
+    with pytest.raises(ModelMismatch, match="takes 9 channels, where 4 are expected"):
+        source.provider(pipe)
+    pipe.unet = tiny_pipelines.conditional_unet(cross_attention_dim=24)
+    with pytest.raises(ModelMismatch, match="cannot be asked"):
+        source.provider(pipe)
+
+
+def test_pictures_beyond_the_places_of_a_network(tiny: Tiny) -> None:
+    model = model_of(tiny("sd3"))
+    assert model.latent_shape((128, 20)) == (4, 64, 10)
+    with pytest.raises(InputError, match="128 pixels a side"):
+        diffcodec.encode(picture(16, 130), "diffc", model, max_bytes=200)
+
+
+def test_labels_of_a_u_net(tiny: Tiny) -> None:
+    scheduler = diffusers.DDPMPipeline.from_pretrained(tiny("ddpm")).scheduler
+    pipe = diffusers.DDPMPipeline(tiny_pipelines.unet(num_class_embeds=3), scheduler)
+    models = [source.provider(pipe, label=label) for label in (0, 2)]
+    z, t = noisy(models[0], -2.0)
+    assert models[0].fingerprint != models[1].fingerprint
+    assert not torch.equal(*(model.predict(z, t) for model in models))
+    for label in (None, 3):
+        with pytest.raises(InputError, match="label of 0 to 2"):
+            source.provider(pipe, label=label)
 
 
 def test_a_label_is_another_model(tiny: Tiny) -> None:

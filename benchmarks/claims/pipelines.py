@@ -102,7 +102,8 @@ def overhead(options: argparse.Namespace) -> None:
         rows.append([found[k] for k in range(3)])
     count = sum(one.numel() for one in network.parameters())
     alone_ms = 1e3 * median(row[0] for row in rows)
-    print(f"\nU-Net of {count / 1e6:.1f} million parameters, 64×64 pixels, {alone_ms:.0f} ms, diffusers {diffusers.__version__}")
+    told = f"{count / 1e6:.1f} million parameters, 64×64 pixels, {alone_ms:.0f} ms, diffusers {diffusers.__version__}"
+    print(f"\nU-Net of {told}")
     for number, name in ((1, "predict"), (2, "x_hat")):
         print(f"{name} over the network alone, median of {len(rows)} pairs: "
               f"{100 * (median(row[number] / row[0] for row in rows) - 1):+.1f} %")  # fmt: skip

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...diffusion.samplers import Multistep
 from ...runtime.errors import InputError, ModelMismatch
+from ..architectures import first_line
 from ..condition import Condition, Text, check
 from ..network import Held, NetworkDenoiser, within
 from ..settings import outside_inference
@@ -61,16 +62,31 @@ class Opened:
         """The provider of all its pictures, or of a label's. Raises InputError for one that it has not."""
         kind = PipelineModel if self.row.words is None else TextPipelineModel
         with torch.no_grad(), outside_inference():
-            return kind(self, self.row.known(self.pipe, label))
+            return _tried(kind(self, self.row.known(self.pipe, label)))
 
 
 def _space(pipe: Any, row: Row, device: torch.device) -> Space:
-    if row.autoencoder is not None:
-        return Latents(getattr(pipe, row.autoencoder), device)
-    channels = getattr(pipe, row.network).config["in_channels"]
-    if channels != 3:
-        raise ModelMismatch(f"its pictures have {channels} channels, where 3 are expected")
-    return Pixels(device)
+    """Raises ModelMismatch where the network takes something else, grey pictures, or a mask beside latents."""
+    space = Pixels(device) if row.autoencoder is None else Latents(getattr(pipe, row.autoencoder), device)
+    found, wanted = getattr(pipe, row.network).config["in_channels"], space.channels * row.packed
+    if found != wanted:
+        raise ModelMismatch(f"its network takes {found} channels, where {wanted} are expected")
+    return space
+
+
+def _tried(model: PipelineModel) -> PipelineModel:
+    """The model, asked once about the smallest input: a network that wants to be told more says so here.
+
+    Raises ModelMismatch.
+    """
+    z = torch.zeros(1, model.channels, model.multiple, model.multiple, device=model.device)
+    try:
+        model.predict(z, torch.tensor(0.0, device="cpu"))
+    except MemoryError:
+        raise
+    except Exception as error:  # of another's program, whatever it is
+        raise ModelMismatch(f"the network of '{model.name}' cannot be asked: {first_line(error)}") from error
+    return model
 
 
 class PipelineModel(NetworkDenoiser):
@@ -99,8 +115,12 @@ class PipelineModel(NetworkDenoiser):
         return STUDENT if self.opened.trained.student else None
 
     def latent_shape(self, shape: tuple[int, int]) -> tuple[int, int, int]:
-        """Of the pipeline's latents, or its size."""
-        return self.opened.space.latent_shape(shape)
+        """Of the pipeline's latents, or its size. Raises InputError where its network has no places for it."""
+        latent, most = self.opened.space.latent_shape(shape), self.opened.row.most
+        longest = None if most is None else most(self.opened.pipe)
+        if longest is not None and max(latent[1:]) > longest:
+            raise InputError(f"'{self.name}' takes pictures of {longest * self.grid} pixels a side at most")
+        return latent
 
     def to_latent(self, image: Tensor) -> Tensor:
         """As `DiffusionModel.to_latent`: by the mode of an autoencoder, or the picture."""

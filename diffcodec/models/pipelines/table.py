@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ class Row:
     the sides of the input. autoencoder: the component between pictures and latents; None: x is the picture. words:
     (pipeline, text, negative) -> what the network is told of it; None: it knows no texts. plain: (pipeline, label) ->
     what it is told without any. labels: whether it knows labels. distilled: whether its network is told the guidance.
+    packed: channels of its input for one of x. most: the longest side of the input that it has places for; None: any.
     unused: components that are not loaded.
     """
 
@@ -39,6 +40,8 @@ class Row:
     plain: Callable[[Any, int | None], Known] | None = None
     labels: bool = False
     distilled: bool = False
+    packed: int = 1
+    most: Callable[[Any], int] | None = None
     unused: tuple[str, ...] = ()
 
     def known(self, pipe: Any, label: int | None) -> Known:
@@ -53,7 +56,7 @@ class Row:
         """The network that is told this."""
 
         def network(y: Tensor, time: Tensor) -> Tensor:
-            return self.ask(pipe, y, time, {name: one.expand(len(y), *one.shape[1:]) for name, one in known.items()})
+            return self.ask(pipe, y, time, _of_each(known, y))
 
         return network
 
@@ -64,19 +67,26 @@ class Row:
         """
         if self.distilled:
             return self.asking(pipe, known | {GUIDANCE: torch.full_like(known[GUIDANCE], scale)})
-        both = {name: torch.cat([without[name], one]) for name, one in known.items()}
 
         def network(y: Tensor, time: Tensor) -> Tensor:
-            each = {name: one.repeat_interleave(len(y), 0) for name, one in both.items()}
-            away, towards = self.ask(pipe, torch.cat([y, y]), torch.cat([time, time]), each).chunk(2)
-            return away + scale * (towards - away)
+            away, towards = (_of_each(told, y) for told in (without, known))
+            both = {name: torch.cat([away[name], towards[name]]) for name in towards}
+            first, second = self.ask(pipe, torch.cat([y, y]), torch.cat([time, time]), both).chunk(2)
+            return first + scale * (second - first)
 
         return network
 
 
-# ---- U-Nets
-
 GUIDANCE = "guidance"
+
+
+def _of_each(known: Known, y: Tensor) -> Known:
+    """What is known, for each of the inputs y, in their dtype."""
+    spread = {name: one.expand(len(y), *one.shape[1:]) for name, one in known.items()}
+    return {name: one.to(y.dtype) if one.is_floating_point() else one for name, one in spread.items()}
+
+
+# ---- U-Nets
 
 
 def _unet_multiple(pipe: Any) -> int:
@@ -91,9 +101,11 @@ def _unet(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
 def _label(pipe: Any, label: int | None) -> Known:
     """Of a U-Net with classes, if it has some. Raises InputError."""
     classes = pipe.unet.config["num_class_embeds"]
-    if classes is None and label is None:
-        return {}
-    return {"class_labels": _number(label, 0 if classes is None else classes, pipe)}
+    if classes is not None:
+        return {"class_labels": _number(label, classes, pipe)}
+    if label is not None:
+        raise InputError(f"this {type(pipe).__name__} takes no label")
+    return {}
 
 
 def _number(label: int | None, classes: int, pipe: Any) -> Tensor:
@@ -131,6 +143,10 @@ def _unet_xl(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
 
 def _patches(pipe: Any) -> int:
     return int(pipe.transformer.config["patch_size"])
+
+
+def _places(pipe: Any) -> int:
+    return int(pipe.transformer.config["pos_embed_max_size"]) * _patches(pipe)
 
 
 def _classes(pipe: Any, label: int | None) -> Known:
@@ -197,18 +213,22 @@ def _sana(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
 # ---- the rows
 
 _SAFETY = ("safety_checker", "feature_extractor", "image_encoder", "watermarker", "watermark")
-_PIXELS = Row("unet", _unet, _unet_multiple)
+_PIXELS = Row("unet", _unet, _unet_multiple, plain=_label, labels=True)
 PIPELINES: dict[str, Row] = {
     "DDPMPipeline": _PIXELS,
     "DDIMPipeline": _PIXELS,
     "PNDMPipeline": _PIXELS,
-    "ConsistencyModelPipeline": Row("unet", _unet, _unet_multiple, plain=_label, labels=True),
-    "LDMPipeline": Row("unet", _unet, _unet_multiple, "vqvae"),
+    "ConsistencyModelPipeline": _PIXELS,
+    "LDMPipeline": replace(_PIXELS, autoencoder="vqvae"),
     "DiTPipeline": Row("transformer", _dit, _patches, "vae", plain=_classes, labels=True),
     "StableDiffusionPipeline": Row("unet", _unet, _unet_multiple, "vae", _clip, unused=_SAFETY),
     "StableDiffusionXLPipeline": Row("unet", _unet_xl, _unet_multiple, "vae", _two_clips, unused=_SAFETY),
-    "StableDiffusion3Pipeline": Row("transformer", _transformer, _patches, "vae", _three_readers, unused=_SAFETY),
-    "FluxPipeline": Row("transformer", _flux, lambda pipe: 2, "vae", _flux_reads, distilled=True, unused=_SAFETY),
+    "StableDiffusion3Pipeline": Row(
+        "transformer", _transformer, _patches, "vae", _three_readers, most=_places, unused=_SAFETY
+    ),
+    "FluxPipeline": Row(
+        "transformer", _flux, lambda pipe: 2, "vae", _flux_reads, distilled=True, packed=4, unused=_SAFETY
+    ),
     "SanaPipeline": Row("transformer", _sana, _patches, "vae", _sana_reads),
     "IFPipeline": Row("unet", _unet, _unet_multiple, words=_clip, unused=_SAFETY),
 }
