@@ -34,6 +34,7 @@ from diffcodec.models.pipelines.table import PIPELINES
 from diffcodec.runtime.errors import InputError, ModelMismatch, ModelNotFound
 from diffcodec.runtime.recorded import recordable
 from diffcodec.testing import suites_of
+from diffcodec.testing.laws import nobody_drew
 
 diffusers = pytest.importorskip("diffusers", reason="pipelines need pip install 'diffcodec[diffusers]'")
 pytest.importorskip("transformers", reason="pipelines need pip install 'diffcodec[diffusers]'")
@@ -162,6 +163,69 @@ def test_what_is_shown_is_nearer_than_nothing(case: str, tiny: Tiny) -> None:
     assert error < 0.3 * float(sender.x.square().mean())
 
 
+# ---- against the pipelines' own sampling
+
+
+def expected(model: Any, z: Tensor, logsnr: float) -> Tensor:
+    """x_hat at a log-SNR that is no multiple of 1/1024."""
+    a2 = 1 / (1 + math.exp(-logsnr))
+    eps = model.predict(z, torch.tensor(logsnr)).double()
+    return ((z.double() - math.sqrt(1 - a2) * eps) / math.sqrt(a2)).float()
+
+
+@pytest.mark.parametrize("case", ["ddpm", "ddpm-v", "ddim", "euler", "edm", "edm-v", "ldm"])
+def test_x_hat_is_the_schedulers_own(case: str, tiny: Tiny) -> None:
+    """Asked as the pipeline's loop asks, at one of its timesteps."""
+    model = model_of(tiny(case))
+    pipe = model.opened.pipe
+    pipe.scheduler.set_timesteps(40)
+    t = pipe.scheduler.timesteps[20]
+    x, eps = (torch.from_numpy(np.random.default_rng(k).standard_normal((2, 3, 8, 8))).float() / 3 for k in range(2))
+    one, zero = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
+    a, b = (float(pipe.scheduler.add_noise(*pair, t[None])) for pair in ((one, zero), (zero, one)))
+    y = a * x + b * eps
+    with torch.no_grad():
+        out = pipe.unet(pipe.scheduler.scale_model_input(y, t), t, return_dict=False)[0]
+        if case == "edm-v":  # whose solver tells no x
+            want = pipe.scheduler.precondition_outputs(y, out, pipe.scheduler.sigmas[20])
+        else:
+            want = pipe.scheduler.step(out, t, y).pred_original_sample
+    found = expected(model, y / math.hypot(a, b), 2 * math.log(a / b))
+    assert torch.allclose(found, want.clamp(-1, 1) if model.pixels else want, atol=5e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+@pytest.mark.parametrize("case", ["sd15", "sd21-zero-snr", "sdxl", "sd3", "flux-dev", "flux-schnell", "sana"])
+def test_x_hat_is_what_the_pipeline_makes_in_one_step(case: str, scale: float, tiny: Tiny) -> None:
+    """The whole call of a pipeline with a prompt, guided or not, from latents of one timestep straight to none."""
+    model: Any = model_of(tiny(case))
+    pipe, side, more = model.opened.pipe, 8, {}
+    if case == "sana":  # its own solver starts at pure noise alone; the flow is the same
+        pipe.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+        side, more = 16, {"use_resolution_binning": False}
+    flow = isinstance(pipe.scheduler, diffusers.FlowMatchEulerDiscreteScheduler)
+    packed = case.startswith("flux")
+    negative = "" if packed or scale == 1 else "the blue dog"
+    more |= {"negative_prompt": negative} if negative else {}
+    y = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 4, side, side))).float()
+    made = pipe(
+        prompt="a red cat", height=2 * side, width=2 * side, num_inference_steps=1, guidance_scale=scale,
+        latents=pipe._pack_latents(y, 1, 4, side, side) if packed else y, output_type="latent",
+        **more, **({"sigmas": [0.5]} if flow else {}),
+    ).images  # fmt: skip
+    made = pipe._unpack_latents(made, 2 * side, 2 * side, 2) if packed else made
+    t = float(pipe.scheduler.timesteps[0])
+    if flow:
+        t /= 1000
+        logsnr, z = 2 * math.log(1 / t - 1), y / math.hypot(t, 1 - t)
+    else:
+        a2 = float(pipe.scheduler.alphas_cumprod[int(t)])
+        logsnr, start = math.log(a2 / (1 - a2)), float(pipe.scheduler.init_noise_sigma)
+        z = y * start * (math.sqrt(a2) if case == "sdxl" else 1)  # Euler's latents are x + s eps
+    led = model.given(Text("a red cat", negative, scale)).further
+    assert torch.allclose(expected(led, z, logsnr), made, atol=1e-3)
+
+
 # ---- files are what they were
 
 
@@ -215,6 +279,9 @@ def index_with(**more: Any) -> Callable[[bytes], bytes]:
 STRANGE: dict[str, tuple[str, str, Callable[[bytes], bytes], type[Exception], str]] = {
     "a class": ("ddpm", "model_index.json", index_with(_class_name="WanPipeline"), ModelMismatch, "WanPipeline"),
     "code": ("ddpm", "model_index.json", index_with(unet=["mine", "Net"]), ModelMismatch, "its unet is of mine"),
+    "a part elsewhere": (
+        "ddpm", "model_index.json", index_with(**{"../x": ["diffusers", "A"]}), ModelMismatch, "no folder",
+    ),
     "no table": ("ddpm", "model_index.json", lambda data: b"[]", ModelMismatch, "table"),
     "no JSON": ("ddpm", "model_index.json", lambda data: data[:9], ModelMismatch, "cannot be read"),
     "a scheduler": (
@@ -238,6 +305,17 @@ def test_what_is_not_understood_is_refused_by_name(what: str, tiny: Tiny, tmp_pa
     with pytest.raises(error, match=words) as found:
         model_of(folder)
     assert "\n" not in str(found.value)
+
+
+def test_without_the_libraries_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelNotFound, match=r"diffusers and transformers: pip install 'diffcodec\[diffusers\]'"):
+        registry.load("diffusers:anything", codec="diffc")
+
+
+def test_opening_draws_nothing(tiny: Tiny) -> None:
+    with nobody_drew():
+        model_of(tiny("sd15"))
 
 
 def test_pickles_are_not_opened(tiny: Tiny, tmp_path: Path) -> None:

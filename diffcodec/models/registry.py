@@ -135,8 +135,9 @@ def _pipeline(text: str, wanted: Wanted) -> object:
     """Of a saved pipeline of diffusers: a folder, or OWNER/NAME[@REVISION] of the hub's cache, each with ?options."""
     key = (f"diffusers:{text}", wanted.device, wanted.runtime)
     if key not in _loaded:
-        if importlib.util.find_spec("diffusers") is None:
-            raise ModelNotFound("pipelines need the library diffusers: pip install 'diffcodec[diffusers]'")
+        absent = [name for name in ("diffusers", "transformers") if importlib.util.find_spec(name) is None]
+        if absent:
+            raise ModelNotFound(f"pipelines need {' and '.join(absent)}: pip install 'diffcodec[diffusers]'")
         from .pipelines.source import load
 
         _loaded[key] = load(text, wanted.device)

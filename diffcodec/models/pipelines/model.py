@@ -164,7 +164,7 @@ class GivenText(PipelineModel):
         super().__init__(of, words(of.pipe, text.prompt))
         self.further: NetworkDenoiser = self
         if text.scale != 1:
-            away = words(of.pipe, text.negative) if text.negative else empty
+            away = (row.against or words)(of.pipe, text.negative) if text.negative else empty
             dynamic: Held = partial(threshold, share=of.trained.share, most=of.trained.most)
             network = row.guided(of.pipe, self.known, away, text.scale)
             self.further = self.asking(network, dynamic if self.pixels else self.held_to)

@@ -129,6 +129,8 @@ def _model(folder: Path, name: str, wanted: Options, device: torch.device) -> Pi
     row = row_named(index.get("_class_name"))
     parts = {part: told for part, told in index.items() if isinstance(told, list) and part not in row.unused}
     for part, told in parts.items():
+        if not part.isidentifier():
+            raise ModelMismatch(f"its {INDEX} names a part {part!r}, which is no folder of it")
         if told[0] is not None and told[0] not in LIBRARIES:
             raise ModelMismatch(f"its {part} is of {told[0]}, and no code but that of {' and '.join(LIBRARIES)} is run")
     files = {str(path.relative_to(folder).as_posix()): path for path in sorted(_files(folder, parts))}
@@ -160,12 +162,11 @@ def _files(folder: Path, parts: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _opened(folder: Path, index: Mapping[str, Any], absent: list[str], wanted: Options, device: torch.device) -> Any:
-    import diffusers
-
-    kind = getattr(diffusers, index["_class_name"])
+    kind = _class(index["_class_name"])
     more = {"variant": wanted.variant} if wanted.variant else {}
     checks = {"requires_safety_checker": False} if "safety_checker" in absent else {}
-    with outside_inference(), torch.device("cpu"), _quiet():
+    # without accelerate numbers are drawn for weights before the files' own take their place
+    with outside_inference(), torch.device("cpu"), torch.random.fork_rng(devices=[]), _quiet():
         pipe = kind.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True, torch_dtype=wanted.dtype, **more, **checks,
             **dict.fromkeys(absent),
@@ -173,6 +174,19 @@ def _opened(folder: Path, index: Mapping[str, Any], absent: list[str], wanted: O
         pipe.set_progress_bar_config(disable=True)
         _placed(pipe, wanted, device)
     return pipe
+
+
+def _class(name: str) -> Any:
+    """Of diffusers; its imports tell of parts that are not here, which nobody asked for."""
+    import diffusers
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        return getattr(diffusers, name)
+    finally:
+        logging.set_verbosity(before)
 
 
 @contextlib.contextmanager

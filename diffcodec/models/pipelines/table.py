@@ -26,10 +26,10 @@ class Row:
 
     network: the component that predicts. ask: (pipeline, input, time, known, each of N) -> prediction. multiple: of
     the sides of the input. autoencoder: the component between pictures and latents; None: x is the picture. words:
-    (pipeline, text, negative) -> what the network is told of it; None: it knows no texts. plain: (pipeline, label) ->
-    what it is told without any. labels: whether it knows labels. distilled: whether its network is told the guidance.
-    packed: channels of its input for one of x. most: the longest side of the input that it has places for; None: any.
-    unused: components that are not loaded.
+    (pipeline, text) -> what the network is told of it; None: it knows no texts. against: the same of a text to be led
+    away from; None: ``words``. plain: (pipeline, label or None) -> what it is told without texts; None: it knows no
+    labels. distilled: whether its network is told the guidance. packed: channels of its input for one of x. most: the
+    longest side of the input that it has places for; None: any. unused: components that are not loaded.
     """
 
     network: str
@@ -37,8 +37,8 @@ class Row:
     multiple: Callable[[Any], int]
     autoencoder: str | None = None
     words: Callable[[Any, str], Known] | None = None
+    against: Callable[[Any, str], Known] | None = None
     plain: Callable[[Any, int | None], Known] | None = None
-    labels: bool = False
     distilled: bool = False
     packed: int = 1
     most: Callable[[Any], int] | None = None
@@ -46,10 +46,10 @@ class Row:
 
     def known(self, pipe: Any, label: int | None) -> Known:
         """What the network is told where nothing is given, but a label. Raises InputError for one it has not."""
-        if label is not None and not self.labels:
-            raise InputError(f"{type(pipe).__name__} takes no label")
         if self.plain is not None:
             return self.plain(pipe, label)
+        if label is not None:
+            raise InputError(f"{type(pipe).__name__} takes no label")
         return {} if self.words is None else self.words(pipe, "")
 
     def asking(self, pipe: Any, known: Known) -> Network:
@@ -200,9 +200,14 @@ def _flux(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
 
 
 def _sana_reads(pipe: Any, text: str) -> Known:
-    """As the pipeline does, which puts its own instruction before a text."""
-    told = inspect.signature(pipe.__call__).parameters["complex_human_instruction"].default if text else None
-    tokens, mask, _, _ = _read(pipe, text, do_classifier_free_guidance=False, complex_human_instruction=told)
+    """As the pipeline does, which puts its own instruction before a text, but not before a negative one."""
+    told = inspect.signature(pipe.__call__).parameters["complex_human_instruction"].default
+    return _sana_against(pipe, text, told) if text else _sana_against(pipe, text)
+
+
+def _sana_against(pipe: Any, text: str, instruction: list[str] | None = None) -> Known:
+    options = {"do_classifier_free_guidance": False, "complex_human_instruction": instruction}
+    tokens, mask, _, _ = _read(pipe, text, **options)
     return {"encoder_hidden_states": tokens, "encoder_attention_mask": mask}
 
 
@@ -213,14 +218,14 @@ def _sana(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
 # ---- the rows
 
 _SAFETY = ("safety_checker", "feature_extractor", "image_encoder", "watermarker", "watermark")
-_PIXELS = Row("unet", _unet, _unet_multiple, plain=_label, labels=True)
+_PIXELS = Row("unet", _unet, _unet_multiple, plain=_label)
 PIPELINES: dict[str, Row] = {
     "DDPMPipeline": _PIXELS,
     "DDIMPipeline": _PIXELS,
     "PNDMPipeline": _PIXELS,
     "ConsistencyModelPipeline": _PIXELS,
     "LDMPipeline": replace(_PIXELS, autoencoder="vqvae"),
-    "DiTPipeline": Row("transformer", _dit, _patches, "vae", plain=_classes, labels=True),
+    "DiTPipeline": Row("transformer", _dit, _patches, "vae", plain=_classes),
     "StableDiffusionPipeline": Row("unet", _unet, _unet_multiple, "vae", _clip, unused=_SAFETY),
     "StableDiffusionXLPipeline": Row("unet", _unet_xl, _unet_multiple, "vae", _two_clips, unused=_SAFETY),
     "StableDiffusion3Pipeline": Row(
@@ -229,6 +234,6 @@ PIPELINES: dict[str, Row] = {
     "FluxPipeline": Row(
         "transformer", _flux, lambda pipe: 2, "vae", _flux_reads, distilled=True, packed=4, unused=_SAFETY
     ),
-    "SanaPipeline": Row("transformer", _sana, _patches, "vae", _sana_reads),
+    "SanaPipeline": Row("transformer", _sana, _patches, "vae", _sana_reads, _sana_against),
     "IFPipeline": Row("unet", _unet, _unet_multiple, words=_clip, unused=_SAFETY),
 }
