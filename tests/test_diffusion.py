@@ -45,19 +45,19 @@ def squared(x: torch.Tensor, y: torch.Tensor) -> float:
     return float((x - y).square().mean())
 
 
-@given(logsnrs, st.sampled_from(["x", "eps", "v"]))
+@given(logsnrs, st.sampled_from(["x", "eps", "v", "flow"]))
 def test_parameterisations_are_inverse(logsnr: float, kind: str) -> None:
     x, eps, t = f64(0.7), f64(-1.3), f64(logsnr)
     z = diffuse(x, t, eps)
-    want = {"x": x, "eps": eps, "v": alpha(t) * eps - sigma(t) * x}[kind]
+    want = {"x": x, "eps": eps, "v": alpha(t) * eps - sigma(t) * x, "flow": eps - x}[kind]
     assert torch.isclose(from_x(z, t, x, kind), want, rtol=1e-6, atol=1e-8)
     assert torch.isclose(to_x(z, t, want, kind), x, rtol=1e-6, atol=1e-8)
 
 
 def test_unknown_parameterisation_is_refused() -> None:
     for convert in (to_x, from_x):
-        with pytest.raises(ValueError, match="expected a prediction of x, eps or v"):
-            convert(f64(0), f64(0), f64(0), "flow")
+        with pytest.raises(ValueError, match="expected a prediction of x, eps, v, flow"):
+            convert(f64(0), f64(0), f64(0), "score")
 
 
 @given(logsnrs, st.floats(0.001, 20))

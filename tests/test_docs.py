@@ -30,7 +30,8 @@ PAGES = [
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 #: pages whose Python blocks run one after another, as one program
 RUN = [f"howto/{name}.md" for name in ("provider", "codec", "previews", "archive", "service")]
-RUN += ["reference/api.md", "media.md", "given.md"]
+RUN += ["reference/api.md", "media.md", "given.md", "howto/any-model.md"]
+NEEDS = {"howto/any-model.md": "diffusers"}  #: a library of an extra, by page
 
 
 def tool(name: str) -> ModuleType:
@@ -79,6 +80,7 @@ def test_pages_name_no_file_that_is_not_there() -> None:
 def test_python_of_the_pages_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from diffcodec.models import registry
 
+    pytest.importorskip(NEEDS.get(page, "diffcodec"), reason=f"{page} needs {NEEDS.get(page)}")
     monkeypatch.setattr(registry, "_registered", {})
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
-Model = Annotated[str | None, typer.Option(help="A bundled model's name, or a path to one.")]
+Model = Annotated[
+    str | None, typer.Option(help="A bundled model's name, a path to one, or diffusers:FOLDER of a saved pipeline.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads at most (default: the network's own number).")]

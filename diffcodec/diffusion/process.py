@@ -7,6 +7,7 @@ All functions take and give torch tensors; log-SNRs are tensors that broadcast a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -42,32 +43,59 @@ def diffuse(x: Tensor, logsnr: Tensor, eps: Tensor) -> Tensor:
     return alpha(logsnr) * x + sigma(logsnr) * eps
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What a network is asked for, between z, alpha, sigma of its log-SNR and x; all of the shape of z, or scalars.
+
+    to_x: (z, alpha, sigma, prediction) -> x_hat. from_x: (z, alpha, sigma, x) -> what it says when its x_hat is x.
+    """
+
+    to_x: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    from_x: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+#: by kind: x; eps; v = alpha eps - sigma x (Salimans & Ho 2022, §4); flow = eps - x, the velocity of y = (1 - t) x +
+#: t eps = z / (alpha + sigma) (rectified flow, arXiv 2209.03003, of which t = sigma / (alpha + sigma))
+PREDICTIONS: dict[str, Prediction] = {
+    "x": Prediction(
+        lambda z, alpha, sigma, x: x,
+        lambda z, alpha, sigma, x: x,
+    ),
+    "eps": Prediction(
+        lambda z, alpha, sigma, eps: (z - sigma * eps) / alpha,
+        lambda z, alpha, sigma, x: (z - alpha * x) / sigma,
+    ),
+    "v": Prediction(
+        lambda z, alpha, sigma, v: alpha * z - sigma * v,
+        lambda z, alpha, sigma, x: (alpha * z - x) / sigma,
+    ),
+    "flow": Prediction(
+        lambda z, alpha, sigma, u: (z - sigma * u) / (alpha + sigma),
+        lambda z, alpha, sigma, x: (z - (alpha + sigma) * x) / sigma,
+    ),
+}
+
+
 def to_x(z: Tensor, logsnr: Tensor, prediction: Tensor, kind: str) -> Tensor:
-    """x_hat from a network's prediction of ``kind`` "x", "eps" or "v", all of the shape of z (Salimans & Ho 2022, §4).
+    """x_hat from a network's prediction of a ``kind`` of PREDICTIONS, all of the shape of z.
 
     Raises ValueError for another kind.
     """
-    if kind == "x":
-        return prediction
-    if kind == "eps":
-        return (z - sigma(logsnr) * prediction) / alpha(logsnr)
-    if kind == "v":
-        return alpha(logsnr) * z - sigma(logsnr) * prediction
-    raise ValueError(f"expected a prediction of x, eps or v, found {kind!r}")
+    return _of(kind).to_x(z, alpha(logsnr), sigma(logsnr), prediction)
 
 
 def from_x(z: Tensor, logsnr: Tensor, x: Tensor, kind: str) -> Tensor:
-    """What a network of ``kind`` "x", "eps" or "v" predicts when its x_hat is ``x``; the mirror of :func:`to_x`.
+    """What a network of a ``kind`` of PREDICTIONS predicts when its x_hat is ``x``; the mirror of :func:`to_x`.
 
     Raises ValueError for another kind.
     """
-    if kind == "x":
-        return x
-    if kind == "eps":
-        return (z - alpha(logsnr) * x) / sigma(logsnr)
-    if kind == "v":
-        return (alpha(logsnr) * z - x) / sigma(logsnr)
-    raise ValueError(f"expected a prediction of x, eps or v, found {kind!r}")
+    return _of(kind).from_x(z, alpha(logsnr), sigma(logsnr), x)
+
+
+def _of(kind: str) -> Prediction:
+    if kind not in PREDICTIONS:
+        raise ValueError(f"expected a prediction of {', '.join(PREDICTIONS)}, found {kind!r}")
+    return PREDICTIONS[kind]
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ Importing this loads nothing heavy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .denoiser import Denoiser
-from .protocols import EXACT, DiffusionModel, PhaseModel
+from .protocols import EXACT, DiffusionModel, Model, PhaseModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,10 +128,43 @@ class CompletedPhases:
         self.halo, self.bias, self.strip = model.halo, model.bias, model.strip
 
 
+@runtime_checkable
+class Pipeline(Protocol):
+    """A pipeline of diffusers as an object: `pipelines.source.provider` makes a model of it."""
+
+    @property
+    def components(self) -> Mapping[str, object]:
+        """Its parts by name."""
+        ...
+
+    @property
+    def scheduler(self) -> object:
+        """How noise was added."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, object]:
+        """What it is made with."""
+        ...
+
+
+def _of_pipeline(model: Pipeline) -> Model:
+    from .pipelines.source import provider
+
+    return provider(model)
+
+
+#: (what an object has, what makes it one that needs no more, how it gets that)
+COMPLETIONS: tuple[tuple[type, type, Callable[[Any], Model]], ...] = (
+    (BareDiffusion, DiffusionModel, CompletedDiffusion),
+    (BarePhases, PhaseModel, CompletedPhases),
+    (Pipeline, Model, _of_pipeline),
+)
+
+
 def completed(model: object) -> object:
-    """The model itself, or one that has what it lacks of its kind."""
-    if isinstance(model, BareDiffusion) and not isinstance(model, DiffusionModel):
-        return CompletedDiffusion(model)
-    if isinstance(model, BarePhases) and not isinstance(model, PhaseModel):
-        return CompletedPhases(model)
+    """The model itself, or one that has what it lacks of its kind. Raises ModelMismatch for an unknown pipeline."""
+    for bare, whole, complete in COMPLETIONS:
+        if isinstance(model, bare) and not isinstance(model, whole):
+            return complete(model)
     return model

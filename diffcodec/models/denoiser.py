@@ -1,6 +1,7 @@
 """A base for providers of diffusions: what most of them have in common, so that their own part is `predict`.
 
-Importing this loads nothing heavy; a provider need not derive from it (`completion`).
+Importing this loads nothing heavy; a provider need not derive from it (`completion`). Of a network that predicts, in
+whatever form, `network.NetworkDenoiser` is one.
 """
 
 from __future__ import annotations

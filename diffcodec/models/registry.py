@@ -6,7 +6,7 @@ Importing this loads neither torch nor numpy.
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import inspect
 import json
 import operator
@@ -131,10 +131,23 @@ def _made(text: str, wanted: Wanted) -> object:
     return found
 
 
+def _pipeline(text: str, wanted: Wanted) -> object:
+    """Of a saved pipeline of diffusers: a folder, or OWNER/NAME[@REVISION] of the hub's cache, each with ?options."""
+    key = (f"diffusers:{text}", wanted.device, wanted.runtime)
+    if key not in _loaded:
+        absent = [name for name in ("diffusers", "transformers") if importlib.util.find_spec(name) is None]
+        if absent:
+            raise ModelNotFound(f"pipelines need {' and '.join(absent)}: pip install 'diffcodec[diffusers]'")
+        from .pipelines.source import load
+
+        _loaded[key] = load(text, wanted.device)
+    return _loaded[key]
+
+
 Source = Callable[[str, Wanted], object]  #: (what stands behind the scheme, how it is to run) -> provider
 #: places that models come from, by the scheme before a colon; a program of its own adds a row:
 #: ``SOURCES["hub"] = find`` lets ``model="hub:name"`` mean ``find("name", wanted)``
-SOURCES: dict[str, Source] = {"bundled": _bundled, "path": _weights, "module": _made}
+SOURCES: dict[str, Source] = {"bundled": _bundled, "path": _weights, "module": _made, "diffusers": _pipeline}
 
 
 def _is_bundled(name: str) -> bool:
