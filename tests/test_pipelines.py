@@ -27,9 +27,10 @@ from diffcodec.codecs.diffc.effort import Effort
 from diffcodec.codecs.diffc.rate import Sender
 from diffcodec.models import registry
 from diffcodec.models.condition import Observed, Text
+from diffcodec.models.guidance import thresholded
 from diffcodec.models.operators import Box
 from diffcodec.models.pipelines import source
-from diffcodec.models.pipelines.model import PipelineModel, threshold
+from diffcodec.models.pipelines.model import PipelineModel
 from diffcodec.models.pipelines.table import PIPELINES
 from diffcodec.runtime.errors import InputError, ModelMismatch, ModelNotFound
 from diffcodec.runtime.recorded import recordable
@@ -556,7 +557,7 @@ def test_texts_that_cannot_be_given(tiny: Tiny) -> None:
 @given(arrays(np.float32, (2, 3, 4, 5), elements=st.floats(-8, 8, width=32)), st.floats(0.5, 1.0), st.floats(1, 9))
 def test_thresholding_keeps_pictures_within_one(values: np.ndarray, share: float, most: float) -> None:
     x = torch.from_numpy(values)
-    y = threshold(x, share, most)
+    y = thresholded(x, share, most)
     assert float(y.abs().max()) <= 1
     for before, after in zip(x, y, strict=True):
         s = np.quantile(before.abs().numpy(), share, method="higher")
@@ -568,7 +569,7 @@ def test_thresholding_keeps_pictures_within_one(values: np.ndarray, share: float
 
 def test_thresholding_is_of_each_picture_and_less_saturated() -> None:
     bright = torch.linspace(-4, 4, 1000).reshape(1, 1, 10, 100)
-    both = threshold(torch.cat([bright, bright / 8]), 0.995)
+    both = thresholded(torch.cat([bright, bright / 8]), 0.995)
     assert torch.equal(both[1], bright[0] / 8)
     assert float((both[0].abs() == 1).float().mean()) < 0.02 < float((bright.clamp(-1, 1).abs() == 1).float().mean())
 
@@ -579,7 +580,7 @@ def test_the_schedulers_thresholding_is_taken(tiny: Tiny) -> None:
     guided = model.given(Text("a red cat", scale=8.0)).further
     z, _ = noisy(model, -4.0)
     free = guided.asking(guided.network, None)
-    x = threshold(free.x_hat(z, -4096).float(), 0.95, 1.5)
+    x = thresholded(free.x_hat(z, -4096).float(), 0.95, 1.5)
     assert torch.allclose(guided.x_hat(z, -4096).float(), x, atol=2e-3)
 
 

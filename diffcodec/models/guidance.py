@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from ..diffusion import samplers
@@ -50,8 +52,12 @@ class Guided(Denoiser):
         return self.told.from_latent(x)
 
 
-def thresholded(x: Tensor) -> Tensor:
-    """x (N, C, h, w), of each picture clamped to ±s and divided by s, s the PERCENTILE of its |x|, at least 1."""
+def thresholded(x: Tensor, share: float = PERCENTILE, most: float = math.inf) -> Tensor:
+    """x (N, C, h, w), of each picture clamped to ±s and divided by s, s the quantile ``share`` of its |x|.
+
+    s is at least 1, and ``most`` at most.
+    """
     sizes = x.abs().flatten(1)
-    s = sizes.kthvalue(round(PERCENTILE * sizes.shape[1]) or 1, 1).values.clamp_min(1)[:, None, None, None]
+    rank = min(sizes.shape[1] - 1, int(share * sizes.shape[1]))  # torch.quantile takes no more than 2^24 numbers
+    s = sizes.kthvalue(rank + 1, 1).values.clamp(1, most)[:, None, None, None]
     return x.clamp(-s, s) / s

@@ -13,6 +13,7 @@ from ...diffusion.samplers import Multistep
 from ...runtime.errors import InputError, ModelMismatch
 from ..architectures import first_line
 from ..condition import Condition, Text, check
+from ..guidance import thresholded
 from ..network import Held, NetworkDenoiser, within
 from ..settings import outside_inference
 from .schedulers import Trained, trained
@@ -28,17 +29,6 @@ class Identity:
 
     name: str
     fingerprint: bytes
-
-
-def threshold(x: Tensor, share: float, most: float = float("inf")) -> Tensor:
-    """x (N, …) of each picture clipped to ±s and divided by s: dynamic thresholding (Imagen, arXiv 2205.11487, §2.3).
-
-    s is the quantile ``share`` of |x|, at least 1, at most ``most``.
-    """
-    flat = x.abs().flatten(1)
-    rank = min(flat.shape[1] - 1, int(share * flat.shape[1]))  # torch.quantile takes no more than 2^24 numbers
-    s = flat.kthvalue(rank + 1, 1).values.clamp(1, most).reshape(-1, *[1] * (x.dim() - 1))
-    return x.clamp(-s, s) / s
 
 
 @dataclass(frozen=True)
@@ -165,7 +155,7 @@ class GivenText(PipelineModel):
         self.further: NetworkDenoiser = self
         if text.scale != 1:
             away = (row.against or words)(of.pipe, text.negative) if text.negative else empty
-            dynamic: Held = partial(threshold, share=of.trained.share, most=of.trained.most)
+            dynamic: Held = partial(thresholded, share=of.trained.share, most=of.trained.most)
             network = row.guided(of.pipe, self.known, away, text.scale)
             self.further = self.asking(network, dynamic if self.pixels else self.held_to)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...diffusion.schedules import Flow, Outputs, Preconditioned, Schedule, Timesteps
 from ...runtime.errors import ModelMismatch
+from ..guidance import PERCENTILE
 from ..network import Kind
 
 KINDS = {"epsilon": "eps", "sample": "x", "v_prediction": "v", "flow_prediction": "flow"}  #: of `prediction_type`
@@ -28,7 +29,7 @@ class Trained:
     predicts: Kind
     schedule: Schedule
     bound: float | None = None
-    share: float = 0.995
+    share: float = PERCENTILE
     most: float = float("inf")
     student: bool = False
 

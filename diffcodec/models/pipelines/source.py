@@ -182,7 +182,7 @@ def _class(name: str) -> Any:
     from transformers.utils import logging
 
     before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(ERROR)
     try:
         return getattr(diffusers, name)
     finally:
