@@ -27,6 +27,7 @@ from .group import digest_with_frames, encode_group, pixels_of
 from .names import refusal, shown
 from .plan import Plan, make_plan
 from .unpacking import Target
+from .walking import files_below, may_be_picture, size_of
 from .workers import Workers
 from .workers import check as check_workers
 
@@ -66,8 +67,8 @@ def pack(
     check_workers(jobs, model)
     part = f"{out}.part"
     left = _LeftOut()
-    names = _without(out, folder, _files(folder, os.path.realpath(part), left))
-    total = sum(_size(folder, name) for name in names)
+    names = _without(out, folder, files_below(folder, left.add, os.path.realpath(part)))
+    total = sum(size_of(_path(folder, name)) for name in names)
     groups = _Ahead(_read_groups(folder, names, group, left))
     first = groups.peek()
     if first is None:
@@ -222,36 +223,9 @@ class _Some:
         self.bytes = 0
 
 
-def _files(folder: str, besides: str, left: _LeftOut) -> list[str]:
-    """Relative paths with '/' of all files below, sorted. Folders that are links or cannot be read are left out."""
-
-    def name_of(path: str) -> str:
-        return os.path.relpath(path, folder).replace(os.sep, "/")
-
-    def unreadable(error: OSError) -> None:
-        left.add(name_of(os.fspath(error.filename)), error.strerror or type(error).__name__, True)
-
-    found = []
-    for parent, folders, files in os.walk(folder, onerror=unreadable):
-        for one in sorted(folders):
-            if os.path.islink(os.path.join(parent, one)):  # which os.walk lists and does not enter
-                left.add(name_of(os.path.join(parent, one)), "a link to a folder, which is not followed", False)
-        for one in sorted(files):
-            path = os.path.join(parent, one)
-            if os.path.realpath(path) == besides:
-                continue
-            if os.path.isfile(path):
-                found.append(name_of(path))
-            elif os.path.exists(path):
-                left.add(name_of(path), "no regular file", False)
-            else:
-                left.add(name_of(path), "a link that leads nowhere", _named_as_picture(path))
-    return sorted(found)
-
-
 def _without(out: str, folder: str, names: list[str]) -> list[str]:
     """The names but that of the archive itself. Raises InputError where ``out`` is another of them, however spelt."""
-    same = [name for name in names if output.same_file(os.path.join(folder, *name.split("/")), out)]
+    same = [name for name in names if output.same_file(_path(folder, name), out)]
     if same:
         with open(out, "rb") as file:
             if file.read(len(SIGNATURE)) != SIGNATURE:
@@ -259,49 +233,8 @@ def _without(out: str, folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name not in same]
 
 
-def _size(folder: str, name: str) -> int:
-    """Of a file, at least a byte; it may have gone meanwhile."""
-    try:
-        return max(1, os.stat(os.path.join(folder, *name.split("/"))).st_size)
-    except OSError:
-        return 1
-
-
-def _named_as_picture(path: str) -> bool:
-    from PIL import Image
-
-    from .. import files
-
-    Image.init()
-    if Image.EXTENSION.get(os.path.splitext(path)[1].lower()) in Image.OPEN:
-        return True
-    try:
-        files.format_of(path)
-    except InputError:
-        return False
-    return True
-
-
-def _may_be_picture(path: str) -> bool:
-    """Whether a file that cannot be read was meant to be a picture: by its extension, or else by its content."""
-    from PIL import Image, UnidentifiedImageError
-
-    from .. import files
-
-    if _named_as_picture(path):
-        return True
-    *own, _ = files.READERS  # the last reads whatever Pillow knows
-    try:
-        with open(path, "rb") as file:
-            start = file.read(4096)
-        if any(format.sniff(start) for format in own):
-            return True
-        Image.open(path).close()
-    except UnidentifiedImageError:
-        return False
-    except Exception:  # whatever a decoder says of a file that it takes for its own
-        return True
-    return True
+def _path(folder: str, name: str) -> str:
+    return os.path.join(folder, *name.split("/"))
 
 
 def _read_groups(folder: str, names: list[str], group: int, left: _LeftOut) -> Iterator[_Some]:
@@ -309,8 +242,8 @@ def _read_groups(folder: str, names: list[str], group: int, left: _LeftOut) -> I
 
     some, pixels = _Some(), 0
     for name in names:
-        path = os.path.join(folder, *name.split("/"))
-        size = _size(folder, name)
+        path = _path(folder, name)
+        size = size_of(path)
         try:
             if not valid_name(name):
                 raise InputError("an archive cannot hold this name")
@@ -320,7 +253,7 @@ def _read_groups(folder: str, names: list[str], group: int, left: _LeftOut) -> I
             picture = files.read_signal(path)
         except (DiffcodecError, OSError, UnicodeEncodeError) as error:
             reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
-            left.add(name, reason, isinstance(error, OSError) or _may_be_picture(path))
+            left.add(name, reason, isinstance(error, OSError) or may_be_picture(path))
             some.bytes += size
             continue
         count = pixels_of(picture)
