@@ -11,7 +11,7 @@ import typer
 
 from ..runtime.errors import DiffcodecError
 from ..runtime.version import __version__
-from . import archives, console, pictures, restoring, tools
+from . import archives, console, pictures, restoring, showing, tools
 
 app = typer.Typer(
     name="diffcodec",
@@ -25,7 +25,7 @@ app = typer.Typer(
 for _command in (
     pictures.encode,
     pictures.decode,
-    pictures.info,
+    showing.info,
     restoring.restore,
     archives.pack,
     archives.unpack,

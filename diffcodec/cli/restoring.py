@@ -11,7 +11,7 @@ import typer
 
 from .. import api
 from ..runtime.errors import InputError
-from . import console, pictures
+from . import console, pipes
 from .options import Device, Json, Model, Overwrite, allow_large_pictures
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def restore(
     """Restore a picture: larger, in colour, filled, extended, or without a JPEG's artefacts."""
     targets = _targets(target, samples)
     for one in targets:
-        pictures.check_target(one, overwrite, as_json, source)
-    data = pictures.read(source)
+        pipes.check_target(one, overwrite, as_json, source)
+    data = pipes.read(source)
     from .. import files
 
     format = "PNG" if target == "-" else files.format_of(target)
@@ -74,7 +74,7 @@ def restore(
         seconds = time.perf_counter() - start
         written = [files.write_signal(_like(signal, one), format) for one in made]
         for name, picture in zip(targets, written, strict=True):
-            pictures.write(name, picture, overwrite)
+            pipes.write(name, picture, overwrite)
     height, width = made[0].shape[:2]
     summary = {"task": task, "width": width, "height": height, "seconds": round(seconds, 4), "files": targets}
     if as_json:
