@@ -10,7 +10,7 @@ import typer
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
 Model = Annotated[str | None, typer.Option(help="A bundled model's name, or a path to one.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, one object a line.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads at most (default: the network's own number).")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes (one per core).")]
 FileJobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes, each with a model of its own.")]
