@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -22,18 +23,24 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (
-    pictures.encode,
-    pictures.decode,
-    showing.info,
-    restoring.restore,
-    archives.pack,
-    archives.unpack,
-    tools.bench,
-    tools.models,
-    tools.demo,
-):
-    app.command()(_command)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "encode": pictures.encode,
+    "decode": pictures.decode,
+    "info": showing.info,
+    "restore": restoring.restore,
+    "pack": archives.pack,
+    "append": archives.append,
+    "unpack": archives.unpack,
+    "extract": archives.extract,
+    "list": showing.listed,
+    "diff": showing.diff,
+    "test": showing.checked,
+    "bench": tools.bench,
+    "models": tools.models,
+    "demo": tools.demo,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
 
 
 @app.callback(invoke_without_command=True)

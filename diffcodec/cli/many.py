@@ -66,7 +66,10 @@ def run(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Code all, say a line for each, one for all together. Raises typer.Exit with status 1 where a file failed."""
+    """Code all, say a line for each, one for all together.
+
+    Raises typer.Exit with status 1 where a file failed, DiffcodecError where there is none, BadParameter.
+    """
     if pair is not None and "-" in pair:
         raise typer.BadParameter("- stands for one stream, without --skip-existing, --delete-source and --jobs")
     with console.bar("looking for files"):
