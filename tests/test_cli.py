@@ -25,6 +25,7 @@ from diffcodec.archive import folder as packing
 from diffcodec.bitstream import Chunk, StreamReader, given, write
 from diffcodec.cli import demo
 from diffcodec.files import png16
+from diffcodec.models import registry
 from diffcodec.runtime import atomic as output
 
 Run = Callable[..., tuple[int, bytes, str]]
@@ -457,6 +458,33 @@ def test_what_grows_is_told_once_it_is_written(run: Run, tmp_path: Path, rate: t
     assert err.splitlines()[0].endswith(f"ask for {wanted}")
     _, _, err = run("pack", tmp_path / "in", tmp_path / "x.dfca", "--jobs", 1, "--steps", 3)
     assert "warning: the archive takes " in err and "keep these" in err
+
+
+def test_models_are_a_table_and_one_is_a_card(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = {"codec": "ardm", "numerics": "exact", "bytes": 7, "description": "A model of pictures: in many words."}
+    monkeypatch.setattr(registry, "cards", lambda: [{"name": name, **card} for name in ("photo-ardm", "other")])
+    lines = run("models")[1].decode().splitlines()
+    assert len(lines) == 3 and lines[0].split()[:2] == ["name", "codec"]
+    assert lines[1].split() == ["photo-ardm", "ardm", "ardm", "exact", "7", "A", "model", "of", "pictures"]
+    assert lines[2].split()[:4] == ["other", "ardm", "exact", "7"]
+    assert "in many words" in run("models", "other")[1].decode()
+    assert json.loads(run("models", "other", "--json")[1])["bytes"] == 7
+    failed(run("models", "nothing"), "no model 'nothing' is bundled", "photo-ardm, other")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("diffcodec en", ["encode"]),
+        ("diffcodec encode --skip", ["--skip-existing"]),
+        ("diffcodec encode --model photo-a", ["photo-ardm"]),
+        ("diffcodec models photo-a", ["photo-ardm"]),
+    ],
+)
+def test_a_shell_completes(words: str, found: list[str]) -> None:
+    asked = {"_DIFFCODEC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run([sys.executable, "-m", "diffcodec"], capture_output=True, text=True, env=os.environ | asked)
+    assert done.returncode == 0 and done.stdout.split() == found
 
 
 def test_the_module_is_the_command(photo: Path) -> None:

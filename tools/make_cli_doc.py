@@ -26,7 +26,8 @@ that you can act on (one line on standard error); 2 for wrong usage; 130 after a
 and how to go on. A summary on standard error says bytes in, bytes out and the second in per cent of the first;
 `-q` leaves it out, `-v` says more. Two names are IN and OUT; one, more, a pattern, or `--out-dir` and `-r` are
 [many files](../howto/files.md), with a line, or with `--json` an object, for each.
-`python -m diffcodec` is the same command.
+`python -m diffcodec` is the same command. `diffcodec --install-completion` lets the shell (bash, zsh, fish, PowerShell)
+complete commands, options and names of models; `--show-completion` only prints what it would add.
 
 ```sh
 diffcodec encode photo.png photo.dfc          # or TIFF, JPEG, WebP, PNM, AVIF, .npy, ...
@@ -40,9 +41,11 @@ diffcodec encode icon.png icon.dfc --model cifar10-ardm      # 32×32 pictures; 
 diffcodec encode -r photos/ --out-dir coded/ --skip-existing -j 2     # photos/a/b.png -> coded/a/b.png.dfc
 diffcodec decode coded/*.dfc --out-dir back/  # patterns as well where the shell leaves them, as on Windows
 diffcodec info photo.dfc                      # geometry, model, bits per pass; needs no weights
-diffcodec models
+diffcodec models                              # a table; models photo-ardm: its card
 diffcodec pack pictures/ pictures.dfca        # one lossless archive; goes on where an interrupted run stopped
-diffcodec unpack pictures.dfca out/ --only 'holiday/*'
+diffcodec list pictures.dfca                  # as tar has it; extract, append, diff: howto/archive.md
+diffcodec extract pictures.dfca 'holiday/*' --out-dir out/
+diffcodec test photo.dfc pictures.dfca        # decodes all, writes nothing
 diffcodec bench pictures/ --out report        # extra "bench": codecs at equal rates, table, plots, page with a slider
 ```
 """

@@ -18,7 +18,6 @@ app = typer.Typer(
     name="diffcodec",
     help="Images to bits and back with neural models. Lossless .dfc files decode bit-exactly on any machine.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

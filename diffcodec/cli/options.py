@@ -7,8 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from .. import api
+
+
+def model_names(start: str) -> list[str]:
+    """Names of bundled models that begin so, for a shell to complete."""
+    return [card["name"] for card in api.list_models() if card["name"].startswith(start)]
+
+
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
-Model = Annotated[str | None, typer.Option(help="A bundled model's name, or a path to one.")]
+Model = Annotated[
+    str | None, typer.Option(help="A bundled model's name, or a path to one.", autocompletion=model_names)
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, one object a line.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads at most (default: the network's own number).")]
