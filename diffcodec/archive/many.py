@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -318,6 +317,8 @@ def _run(
 
 def _next(coded: Iterator[Made | DiffcodecError | OSError]) -> Made | DiffcodecError | OSError:
     """Raises InputError where a worker is gone."""
+    from concurrent.futures.process import BrokenProcessPool
+
     try:
         return next(coded)
     except BrokenProcessPool:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import multiprocessing.connection
 import os
 import queue
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..runtime import compiling
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.progress import Progress, end
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 Work = Callable[[Any, Progress | None], Any]
 
@@ -75,6 +75,9 @@ class Workers:
         errors: bool,
         done: _Done,
     ) -> Iterator[Any]:
+        import multiprocessing  # which commands that start at once do without
+        from concurrent.futures import ProcessPoolExecutor, wait
+
         context = multiprocessing.get_context("spawn")
         reports = context.Queue()
         self.pool = pool = ProcessPoolExecutor(jobs, context, _begin, (reports, jobs))
@@ -176,6 +179,8 @@ def _begin(reports: Any, jobs: int) -> None:
     An interrupt is the parent's to answer, who ends its workers.
     """
     global _reports
+    import multiprocessing
+
     _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     compiling.watch(lambda begins: reports.put((_COMPILES, float(begins))))
@@ -188,6 +193,8 @@ def _begin(reports: Any, jobs: int) -> None:
 
 
 def _end_with(sentinel: Any) -> None:
+    import multiprocessing.connection
+
     multiprocessing.connection.wait([sentinel])
     os._exit(1)
 
