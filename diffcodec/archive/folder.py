@@ -19,6 +19,7 @@ from ..runtime.errors import BitstreamError, DiffcodecError, InputError
 from ..runtime.hostile import guarded
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
+from ..runtime.stages import stage
 from . import memory as archive
 from .chain import further_metadata
 from .group import digest_with_frames, encode_group
@@ -69,7 +70,8 @@ def pack(
     names = without(out, folder, files_below(folder, left.add, os.path.realpath(part)))
     total = sum(size_of(path_of(folder, name)) for name in names)
     groups = Ahead(read_groups(folder, names, group, left))
-    first = groups.peek()
+    with stage("reading pictures"):
+        first = groups.peek()
     if first is None:
         raise InputError(f"expected pictures in {folder}, found none among {len(names)} files")
     with _locked(part) as file:

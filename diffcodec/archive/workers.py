@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import itertools
 import os
 import queue
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtime import compiling
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.progress import Progress, end
+from ..runtime.stages import stage
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -76,13 +79,18 @@ class Workers:
         done: _Done,
     ) -> Iterator[Any]:
         import multiprocessing  # which commands that start at once do without
-        from concurrent.futures import ProcessPoolExecutor, wait
+        from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 
         context = multiprocessing.get_context("spawn")
         reports = context.Queue()
         self.pool = pool = ProcessPoolExecutor(jobs, context, _begin, (reports, jobs))
         submitted = (pool.submit(_work, function, task, done.begin(weight)) for weight, task in tasks)
         waiting: deque[Future[Any]] = deque(itertools.islice(submitted, jobs + 1))
+        with stage(f"starting {jobs} processes"):
+            first: list[tuple[int, float]] = []
+            while not first and not wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED).done:
+                first = list(_drained(reports))
+        done.take(first)
         while waiting:
             finished: set[Future[Any]] = set()
             while not finished:
@@ -183,6 +191,7 @@ def _begin(reports: Any, jobs: int) -> None:
 
     _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    atexit.register(gc.freeze)  # or all of torch is looked through on leaving, for which the parent waits
     compiling.watch(lambda begins: reports.put((_COMPILES, float(begins))))
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..runtime import compiling
+from ..runtime import compiling, stages
 from ..runtime.errors import DiffcodecError
 
 if TYPE_CHECKING:
@@ -220,6 +220,8 @@ def _drawn(wheel: RenderableType, what: str, meter: Meter) -> RenderableType:
         told += ", finishing"
     if compiling.now():
         told += "  compiling kernels, which a first run does"
+    elif stages.now():
+        told += f"  {line(stages.now())}"
     row.add_row(
         wheel,
         Text(what, no_wrap=True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 import warnings
@@ -51,6 +53,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command and leave with status 0, 1 (an error the user can act on), 2 (usage) or 130 (interrupted)."""
+    atexit.register(gc.freeze)  # nothing is looked through on leaving, which takes a second where torch is loaded
     sys.exit(_run(sys.argv[1:] if argv is None else argv))
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, overload
 
 from ..runtime.errors import DiffcodecError, InputError, ModelMismatch, ModelNotFound
 from ..runtime.recorded import MOST_BYTES, Recorded, recordable
+from ..runtime.stages import stage
 from . import architectures
 from .architectures import fingerprint_of
 from .completion import completed
@@ -166,7 +167,8 @@ def _found(model: object, wanted: Wanted) -> object:
         )
     scheme, rest = _placed(model)
     try:
-        return SOURCES[scheme](rest, wanted)
+        with stage(f"loading {rest}"):
+            return SOURCES[scheme](rest, wanted)
     except (DiffcodecError, MemoryError):
         raise
     except Exception as error:  # whatever goes wrong in another's program, there is no model
