@@ -26,6 +26,7 @@ from ..runtime.threads import limited
 from ..stream.decode import Wanted, decode_all, decoder_of
 from ..stream.encode import Sender, encode, stripped
 from ..stream.told import told
+from ..stream.typed import Inspection, ReconstructionName
 from .walking import may_be_picture
 
 SUFFIX = ".dfc"
@@ -158,7 +159,7 @@ class Decoding:
     """How streams become files: as `diffcodec.decode` takes it."""
 
     upto_bytes: int | None = None
-    reconstruction: str | None = None
+    reconstruction: ReconstructionName | None = None
     realism: float | None = None
     decoder: Any = None
     model: Any = None
@@ -191,7 +192,7 @@ class Decoding:
         stem = name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
         return _fitting(stem, self._told(path)["mode"])
 
-    def _told(self, path: str) -> dict[str, Any]:
+    def _told(self, path: str) -> Inspection:
         with open(path, "rb") as file:
             front = file.read(_FRONT)
             file.seek(0, os.SEEK_END)
@@ -258,7 +259,7 @@ def _same(signal: Signal, other: Signal) -> bool:
 
 
 def _facts(stream: bytes, limits: Limits | None = None, partial: bool = False) -> dict[str, Any]:
-    found = told(stream, limits or Limits(), partial)
+    found = dict(told(stream, limits or Limits(), partial))
     return {key: found[key] for key in _FACTS}
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ..runtime import atomic as output
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.progress import Progress
+from ..stream.typed import CodecName, ReconstructionName
 from .coding import Coding, Decoding, Encoding, Made, made
 from .names import folded
 from .walking import files_below, size_of
@@ -84,7 +85,7 @@ def encode_files(
     delete_source: bool = False,
     dry_run: bool = False,
     jobs: int = 1,
-    codec: str | None = None,
+    codec: CodecName | None = None,
     model: Any = None,
     device: str = "auto",
     strip: Literal["all", "thumbnail"] | None = None,
@@ -125,7 +126,7 @@ def decode_files(
     jobs: int = 1,
     upto_bytes: int | None = None,
     realism: float | None = None,
-    reconstruction: str | None = None,
+    reconstruction: ReconstructionName | None = None,
     decoder: Any = None,
     model: Any = None,
     device: str = "auto",

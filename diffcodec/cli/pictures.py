@@ -132,7 +132,8 @@ def _encode_one(
     allow_large_pictures()
     with console.bar("reading"):
         signal = files.read_signal(data, first=coding.first)
-    codec, model, wishes, device = coding.codec, coding.model, coding.wishes, coding.device
+    model, wishes, device = coding.model, coding.wishes, coding.device
+    codec: Any = coding.codec  # vdm is refused there, which says what codes with it
     start = time.perf_counter()
     with nothing_kept(target):
         given = None
@@ -162,7 +163,7 @@ def _encode_one(
     lossy = any(wishes[rate] is not None for rate in ("bpp", "psnr", "max_bytes"))
     remedy = "keep that file, or ask for a lower rate" if lossy else "keep that file, or ask for a rate"
     warn_if_larger(".dfc", len(stream), kind, len(data), remedy)
-    summary = _summary(api.inspect(stream), seconds, device) | sizes(len(data), len(stream))
+    summary = _summary(dict(api.inspect(stream)), seconds, device) | sizes(len(data), len(stream))
     _report(summary, target, as_json, verbose)
 
 
@@ -236,7 +237,8 @@ def decode(
 
 def _decode_one(source: str, target: str, coding: Decoding, overwrite: bool, as_json: bool, verbose: bool) -> None:
     data = read(source)[: coding.upto_bytes]
-    header = api.inspect(data, partial=coding.upto_bytes is not None, max_pixels=coding.max_pixels)
+    partial = coding.upto_bytes is not None
+    header: dict[str, Any] = dict(api.inspect(data, partial=partial, max_pixels=coding.max_pixels))
     from .. import files
 
     format = "PNG" if target == "-" else files.format_of(target)

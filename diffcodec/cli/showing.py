@@ -45,14 +45,14 @@ def info(
 def _told(data: bytes, max_pixels: int | None) -> tuple[dict[str, Any], DiffcodecError | None]:
     """What there is, and what is wrong where it is cut or damaged but for its header. Raises BitstreamError."""
     if data.startswith(ARCHIVE):
-        found = archive.inspect_archive(data, max_pixels=max_pixels)
+        found: dict[str, Any] = dict(archive.inspect_archive(data, max_pixels=max_pixels))
         told = f"the archive is cut or damaged; whole groups: {len(found['groups'])}"
         return found, None if found["complete"] else Truncated(told)
     try:
-        return api.inspect(data, max_pixels=max_pixels), None
+        return dict(api.inspect(data, max_pixels=max_pixels)), None
     except (Truncated, ChecksumMismatch) as error:
         try:
-            return api.inspect(data, partial=True, max_pixels=max_pixels), error
+            return dict(api.inspect(data, partial=True, max_pixels=max_pixels)), error
         except BitstreamError:
             raise error from None
 

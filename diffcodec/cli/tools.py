@@ -53,7 +53,7 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the bundled models; of one, show its card."""
-    cards = api.list_models()
+    cards: list[dict[str, Any]] = [dict(card) for card in api.list_models()]
     if name is not None:
         _show_card(_card(cards, name), as_json)
     elif as_json:
