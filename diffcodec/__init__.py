@@ -26,6 +26,7 @@ from .api import (
     register_model,
     restore,
 )
+from .archive.many import FileResult, decode_files, encode_files
 from .archive.memory import decode_archive, encode_archive, inspect_archive
 from .runtime.errors import (
     BitstreamError,
@@ -60,6 +61,7 @@ __all__ = [
     "DecodeMismatch",
     "DiffcodecError",
     "File",
+    "FileResult",
     "InputError",
     "LimitExceeded",
     "ModelError",
@@ -80,11 +82,13 @@ __all__ = [
     "decode",
     "decode_archive",
     "decode_concealed",
+    "decode_files",
     "decode_progressive",
     "decode_sequence",
     "decode_signal",
     "encode",
     "encode_archive",
+    "encode_files",
     "inpaint",
     "inspect",
     "inspect_archive",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from .media.medium import Signal
 from .media.rows.clip import Colour as Colour
@@ -16,6 +16,7 @@ from .media.rows.tracks import Column as Column
 from .media.table import signal_of
 from .models import registry
 from .models.registry import CONDITIONAL as CONDITIONAL
+from .models.registry import Card as Card
 from .runtime.hostile import guarded
 from .runtime.limits import Limits
 from .runtime.progress import Progress, end
@@ -36,10 +37,13 @@ from .stream.inpainting import inpaint as inpaint
 from .stream.restoring import restore as restore
 from .stream.sources import Source
 from .stream.told import told
+from .stream.typed import CodecName, DecodeOptions, ReconstructionName
+from .stream.typed import Inspection as Inspection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from .media.clip import Clip as Clip
     from .media.picture import Picture as Picture
@@ -60,7 +64,7 @@ def __getattr__(name: str) -> object:
 
 def encode(
     image: Any,
-    codec: str | None = None,
+    codec: CodecName | None = None,
     model: Any = None,
     *,
     bpp: float | None = None,
@@ -123,7 +127,7 @@ def decode(
     *,
     upto_bytes: int | None = None,
     realism: float | None = None,
-    reconstruction: str | None = None,
+    reconstruction: ReconstructionName | None = None,
     decoder: Any = None,
     device: str = "auto",
     model: Any = None,
@@ -171,6 +175,36 @@ def decode(
     ).array
 
 
+@overload
+def decode_signal(
+    data: Source, *, medium: Literal["picture"], frames: bool = False, **options: Unpack[DecodeOptions]
+) -> Picture: ...
+
+
+@overload
+def decode_signal(
+    data: Source, *, medium: Literal["tokens"], frames: bool = False, **options: Unpack[DecodeOptions]
+) -> Tokens: ...
+
+
+@overload
+def decode_signal(
+    data: Source, *, medium: Literal["clip"], frames: bool = False, **options: Unpack[DecodeOptions]
+) -> Clip: ...
+
+
+@overload
+def decode_signal(
+    data: Source, *, medium: Literal["tracks"], frames: bool = False, **options: Unpack[DecodeOptions]
+) -> Tracks: ...
+
+
+@overload
+def decode_signal(
+    data: Source, *, medium: None = None, frames: bool = False, **options: Unpack[DecodeOptions]
+) -> Signal: ...
+
+
 @guarded
 def decode_signal(
     data: Source,
@@ -178,7 +212,7 @@ def decode_signal(
     medium: Literal["picture", "tokens", "clip", "tracks"] | None = None,
     upto_bytes: int | None = None,
     realism: float | None = None,
-    reconstruction: str | None = None,
+    reconstruction: ReconstructionName | None = None,
     decoder: Any = None,
     device: str = "auto",
     model: Any = None,
@@ -206,43 +240,9 @@ def decode_signal(
     return signal
 
 
-def decode_picture(
-    data: Source,
-    *,
-    upto_bytes: int | None = None,
-    realism: float | None = None,
-    reconstruction: str | None = None,
-    decoder: Any = None,
-    device: str = "auto",
-    model: Any = None,
-    max_pixels: int | None = None,
-    budget: float = 1.0,
-    threads: int | None = None,
-    frames: bool = False,
-    given: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-) -> Picture:
+def decode_picture(data: Source, *, frames: bool = False, **options: Unpack[DecodeOptions]) -> Picture:
     """As `decode_signal`, of a picture. Raises InputError for a stream that holds something else."""
-    from .media.picture import Picture
-
-    signal = decode_signal(
-        data,
-        medium="picture",
-        upto_bytes=upto_bytes,
-        realism=realism,
-        reconstruction=reconstruction,
-        decoder=decoder,
-        device=device,
-        model=model,
-        max_pixels=max_pixels,
-        budget=budget,
-        threads=threads,
-        frames=frames,
-        given=given,
-        progress=progress,
-    )
-    assert isinstance(signal, Picture)
-    return signal
+    return decode_signal(data, medium="picture", frames=frames, **options)
 
 
 @guarded
@@ -251,7 +251,7 @@ def decode_sequence(
     *,
     upto_bytes: int | None = None,
     realism: float | None = None,
-    reconstruction: str | None = None,
+    reconstruction: ReconstructionName | None = None,
     decoder: Any = None,
     device: str = "auto",
     model: Any = None,
@@ -333,7 +333,7 @@ def decode_progressive(
     source: Source | Iterable[bytes],
     *,
     realism: float | None = None,
-    reconstruction: str | None = None,
+    reconstruction: ReconstructionName | None = None,
     decoder: Any = None,
     device: str = "auto",
     model: Any = None,
@@ -360,7 +360,7 @@ def _preview(shown: decoding.Shown) -> Preview:
 
 
 @guarded
-def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = None) -> dict[str, Any]:
+def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = None) -> Inspection:
     """What a stream says about itself, checksums verified; needs no weights and decodes nothing.
 
     partial: accept a stream that was cut, and tell what it holds (its header must be whole).
@@ -383,10 +383,11 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
     return told(data, _limits(max_pixels), partial)
 
 
-def list_models() -> list[dict[str, Any]]:
+def list_models() -> list[Card]:
     """The cards of the bundled models: name, codec, data, training, held-out figures, licence, default_for (codecs)."""
     defaults = registry.DEFAULT.items()
-    return [{**card, "default_for": [c for c, name in defaults if name == card["name"]]} for card in registry.cards()]
+    told = ({**card, "default_for": [c for c, name in defaults if name == card["name"]]} for card in registry.cards())
+    return [cast(Card, card) for card in told]
 
 
 def register_model(name: str, model: Any) -> None:

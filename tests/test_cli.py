@@ -25,6 +25,7 @@ from diffcodec.archive import folder as packing
 from diffcodec.bitstream import Chunk, StreamReader, given, write
 from diffcodec.cli import demo
 from diffcodec.files import png16
+from diffcodec.models import registry
 from diffcodec.runtime import atomic as output
 
 Run = Callable[..., tuple[int, bytes, str]]
@@ -132,7 +133,8 @@ def test_previews(run: Run, stream: Path, tmp_path: Path) -> None:
     assert run("decode", tmp_path / "cut.dfc", tmp_path / "q.png", "--upto-bytes", 10**6)[0] == 0
     failed(run("decode", tmp_path / "cut.dfc", tmp_path / "r.png"), "fetch the whole file")
     failed(run("decode", stream, tmp_path / "r.png", "--upto-bytes", 3), "3 bytes")
-    failed(run("info", tmp_path / "cut.dfc"))
+    code, stdout, err = run("info", tmp_path / "cut.dfc")  # says what is there
+    assert code == 1 and err.startswith("error: ") and b"RGB" in stdout and b"complete         False" in stdout
     assert not (tmp_path / "r.png").exists()
 
 
@@ -282,7 +284,10 @@ def test_format_that_cannot_hold_the_pixels_is_refused_before_the_work(run: Run,
     [
         (),
         ("encode",),
-        ("encode", "a"),
+        ("encode", "-"),
+        ("encode", "a", "-o", "b", "--out-dir", "c"),
+        ("encode", "a", "b", "--base", "1/4", "--bpp", "1", "--skip-existing"),
+        ("decode", "a", "b", "c", "--conceal"),
         ("nonsense",),
         ("info",),
         ("info", "a", "b"),
@@ -453,6 +458,33 @@ def test_what_grows_is_told_once_it_is_written(run: Run, tmp_path: Path, rate: t
     assert err.splitlines()[0].endswith(f"ask for {wanted}")
     _, _, err = run("pack", tmp_path / "in", tmp_path / "x.dfca", "--jobs", 1, "--steps", 3)
     assert "warning: the archive takes " in err and "keep these" in err
+
+
+def test_models_are_a_table_and_one_is_a_card(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = {"codec": "ardm", "numerics": "exact", "bytes": 7, "description": "A model of pictures: in many words."}
+    monkeypatch.setattr(registry, "cards", lambda: [{"name": name, **card} for name in ("photo-ardm", "other")])
+    lines = run("models")[1].decode().splitlines()
+    assert len(lines) == 3 and lines[0].split()[:2] == ["name", "codec"]
+    assert lines[1].split() == ["photo-ardm", "ardm", "ardm", "exact", "7", "A", "model", "of", "pictures"]
+    assert lines[2].split()[:4] == ["other", "ardm", "exact", "7"]
+    assert "in many words" in run("models", "other")[1].decode()
+    assert json.loads(run("models", "other", "--json")[1])["bytes"] == 7
+    failed(run("models", "nothing"), "no model 'nothing' is bundled", "photo-ardm, other")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("diffcodec en", ["encode"]),
+        ("diffcodec encode --skip", ["--skip-existing"]),
+        ("diffcodec encode --model photo-a", ["photo-ardm"]),
+        ("diffcodec models photo-a", ["photo-ardm"]),
+    ],
+)
+def test_a_shell_completes(words: str, found: list[str]) -> None:
+    asked = {"_DIFFCODEC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run([sys.executable, "-m", "diffcodec"], capture_output=True, text=True, env=os.environ | asked)
+    assert done.returncode == 0 and done.stdout.split() == found
 
 
 def test_the_module_is_the_command(photo: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from diffcodec.cli import console
-from diffcodec.runtime import compiling
+from diffcodec.runtime import compiling, stages
 from diffcodec.runtime.errors import InputError
 
 
@@ -173,6 +173,39 @@ def test_compiling_is_said_only_while_it_happens(monkeypatch: pytest.MonkeyPatch
         at = len(drawn(terminal))
         while not any("compiling" not in line for line in drawn(terminal)[at + 1 :]):
             time.sleep(0.02)
+
+
+def test_a_bar_names_what_is_done_before_anything_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within another the inner one, and nothing when it is over, or has failed."""
+    terminal = on_terminal(monkeypatch)
+    monkeypatch.setattr(compiling, "LINGERS", 0.0)
+    with console.bar("encoding"):
+        with stages.stage("measuring"):
+            until(terminal, "encoding .* measuring$")
+            with contextlib.suppress(InputError), stages.stage("loading a\x1b[2Jmodel"):
+                until(terminal, r"encoding .* loading a\\x1b\[2Jmodel$")
+                raise InputError("gone")
+            assert stages.now() == "measuring"
+        assert stages.now() == ""
+
+
+def test_what_a_bar_is_of_may_change_and_quiet_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, count = on_terminal(monkeypatch), [1]
+    with console.bar(lambda: f"encoding {count[0]} of 2"):
+        until(terminal, "encoding 1 of 2 ")
+        count[0] = 2
+        until(terminal, "encoding 2 of 2 ")
+    console.hush(True)
+    try:
+        with console.bar("encoding") as progress:
+            assert progress is None
+        before = terminal.getvalue()
+        console.tell("done")
+        assert terminal.getvalue() == before
+        console.say("warning: something")
+        assert "warning" in terminal.getvalue()
+    finally:
+        console.hush(False)
 
 
 def test_no_bar_where_nobody_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:

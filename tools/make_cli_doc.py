@@ -23,8 +23,11 @@ Written by `tools/make_cli_doc.py` from the commands themselves; `diffcodec COMM
 
 `-` stands for standard input or output. Output files appear whole or not at all. Exit status: 0; 1 for an error
 that you can act on (one line on standard error); 2 for wrong usage; 130 after an interruption, which says what is kept
-and how to go on. A summary on standard error says bytes in, bytes out and the second in per cent of the first.
-`python -m diffcodec` is the same command.
+and how to go on. A summary on standard error says bytes in, bytes out and the second in per cent of the first;
+`-q` leaves it out, `-v` says more. Two names are IN and OUT; one, more, a pattern, or `--out-dir` and `-r` are
+[many files](../howto/files.md), with a line, or with `--json` an object, for each.
+`python -m diffcodec` is the same command. `diffcodec --install-completion` lets the shell (bash, zsh, fish, PowerShell)
+complete commands, options and names of models; `--show-completion` only prints what it would add.
 
 ```sh
 diffcodec encode photo.png photo.dfc          # or TIFF, JPEG, WebP, PNM, AVIF, .npy, ...
@@ -35,10 +38,14 @@ diffcodec decode small.dfc photo.png --realism 0        # least squared error; a
 diffcodec decode small.dfc photo.png --decoder teacher  # 17 network calls for its textures in place of 4
 diffcodec encode photo.png photo.dfc --tune   # fits the network to the photograph: smaller, slower to encode
 diffcodec encode icon.png icon.dfc --model cifar10-ardm      # 32×32 pictures; cifar10-oa: in any order, --calls 50
+diffcodec encode -r photos/ --out-dir coded/ --skip-existing -j 2     # photos/a/b.png -> coded/a/b.png.dfc
+diffcodec decode coded/*.dfc --out-dir back/  # patterns as well where the shell leaves them, as on Windows
 diffcodec info photo.dfc                      # geometry, model, bits per pass; needs no weights
-diffcodec models
+diffcodec models                              # a table; models photo-ardm: its card
 diffcodec pack pictures/ pictures.dfca        # one lossless archive; goes on where an interrupted run stopped
-diffcodec unpack pictures.dfca out/ --only 'holiday/*'
+diffcodec list pictures.dfca                  # as tar has it; extract, append, diff: howto/archive.md
+diffcodec extract pictures.dfca 'holiday/*' --out-dir out/
+diffcodec test photo.dfc pictures.dfca        # decodes all, writes nothing
 diffcodec bench pictures/ --out report        # extra "bench": codecs at equal rates, table, plots, page with a slider
 ```
 """

@@ -8,25 +8,26 @@ import fnmatch
 import itertools
 import os
 import stat
-import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..bitstream.archive import CHAINED, SIGNATURE, Group, Place, Reader, Writer, digest_of, valid_name
+from ..bitstream.archive import CHAINED, SIGNATURE, Place, Reader, Writer, digest_of
 from ..runtime import atomic as output
 from ..runtime.errors import BitstreamError, DiffcodecError, InputError
 from ..runtime.hostile import guarded
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
+from ..runtime.stages import stage
 from . import memory as archive
 from .chain import further_metadata
-from .group import digest_with_frames, encode_group, pixels_of
-from .names import refusal, shown
+from .group import digest_with_frames, encode_group
+from .grouping import Ahead, LeftOut, Stat, path_of, read_groups, stamped, without
+from .names import shown
 from .plan import Plan, make_plan
 from .unpacking import Target
+from .walking import files_below, size_of
 from .workers import Workers
 from .workers import check as check_workers
 
@@ -65,17 +66,18 @@ def pack(
     archive.check_settings(group, batch, jobs)
     check_workers(jobs, model)
     part = f"{out}.part"
-    left = _LeftOut()
-    names = _without(out, folder, _files(folder, os.path.realpath(part), left))
-    total = sum(_size(folder, name) for name in names)
-    groups = _Ahead(_read_groups(folder, names, group, left))
-    first = groups.peek()
+    left = LeftOut()
+    names = without(out, folder, files_below(folder, left.add, os.path.realpath(part)))
+    total = sum(size_of(path_of(folder, name)) for name in names)
+    groups = Ahead(read_groups(folder, names, group, left))
+    with stage("reading pictures"):
+        first = groups.peek()
     if first is None:
         raise InputError(f"expected pictures in {folder}, found none among {len(names)} files")
     with _locked(part) as file:
         planned = partial(make_plan, model, device, steps, batch, lambda: first.pictures)
         plan, writer, resumed = _resume(file, planned, groups, lambda: progress and progress(groups.bytes / total))
-        stats: deque[list[_Stat]] = deque()
+        stats: deque[list[Stat]] = deque()
 
         def tasks() -> Iterator[tuple[float, tuple[Plan, list[str], list[Signal]]]]:
             for some in groups:
@@ -86,7 +88,7 @@ def pack(
             done = groups.bytes
             rest = part_of(progress, done / total, 1 - done / total)
             for coded in workers.map(encode_group, tasks(), total - done, rest):
-                archive.add(writer, _stamped(coded, stats.popleft()))
+                archive.add(writer, stamped(coded, stats.popleft()))
                 _flush(file)
         pictures = sum(place.pictures or 0 for place in writer.places)
         writer.finish()
@@ -125,7 +127,7 @@ def unpack(
     source: str,
     folder: str,
     *,
-    only: str | None = None,
+    only: str | Sequence[str] | None = None,
     model: str | None = None,
     device: str = "auto",
     jobs: int = 1,
@@ -139,7 +141,8 @@ def unpack(
     Each keeps its name where that stands for a lossless format that holds it; else ".png" (or ".tif", ".npy") is added,
     and added again where another picture of the archive has that name; and its file's time of modification and
     permissions, where the archive tells them.
-    only: a pattern such as "holiday/*"; groups without such a name are not decoded. budget: as in `decode_archive`.
+    only: a pattern such as "holiday/*", or several; groups without such a name are not decoded.
+    budget: as in `decode_archive`.
     What is damaged, or has a name that cannot be written here, is reported, and the others are written.
 
     Returns pictures, groups, lost (pictures that are damaged), refused (pictures that could not be written), problems
@@ -155,9 +158,10 @@ def unpack(
         if not reader.complete:
             problems.append(f"{reader.problem}; whole groups: {len(reader.places)}")
         there = archive.all_places(reader)
-        places = [place for place in there if only is None or _has(reader, place, only)]
-        if only is not None and not places:
-            raise InputError(f"no picture of the archive has a name like {shown(only)}")
+        patterns = [only] if isinstance(only, str) else only
+        places = [place for place in there if patterns is None or _has(reader, place, patterns)]
+        if patterns is not None and not places:
+            raise InputError(f"no picture of the archive has a name like {shown(' or '.join(patterns))}")
         os.makedirs(folder, exist_ok=True)
         target = Target(folder, overwrite, source)
         starts = [0, *itertools.accumulate(place.pictures or 0 for place in there)]
@@ -167,7 +171,7 @@ def unpack(
             for number, (entry, picture) in enumerate(
                 zip(one.entries, one.pictures, strict=True), starts[one.place.number]
             ):
-                wanted = only is None or fnmatch.fnmatchcase(entry.name, only)
+                wanted = patterns is None or _like(entry.name, patterns)
                 if wanted and not isinstance(picture, DiffcodecError):
                     target.write(entry, picture, number)
     return {
@@ -181,192 +185,15 @@ def unpack(
     }
 
 
-def _has(reader: Reader, place: Place, only: str) -> bool:
+def _like(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _has(reader: Reader, place: Place, patterns: Sequence[str]) -> bool:
     try:
-        return any(fnmatch.fnmatchcase(entry.name, only) for entry in reader.group(place).entries)
+        return any(_like(entry.name, patterns) for entry in reader.group(place).entries)
     except BitstreamError:
         return True  # it may have held one: let its loss be reported
-
-
-# ---- reading a folder
-
-
-class _LeftOut:
-    """Names of what does not go into the archive, each with a warning; ``failed`` are those that should have."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.failed: list[str] = []
-
-    def add(self, name: str, reason: str, failed: bool) -> None:
-        warnings.warn(f"left out {shown(name)}: {reason}", stacklevel=4)
-        self.names.append(name)
-        if failed:
-            self.failed.append(name)
-
-
-@dataclass(frozen=True)
-class _Stat:
-    time: int
-    permissions: int
-    size: int
-
-
-class _Some:
-    """Neighbours that make a group; ``bytes`` of their files, and of those left out since the group before."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.pictures: list[Signal] = []
-        self.stats: list[_Stat] = []
-        self.bytes = 0
-
-
-def _files(folder: str, besides: str, left: _LeftOut) -> list[str]:
-    """Relative paths with '/' of all files below, sorted. Folders that are links or cannot be read are left out."""
-
-    def name_of(path: str) -> str:
-        return os.path.relpath(path, folder).replace(os.sep, "/")
-
-    def unreadable(error: OSError) -> None:
-        left.add(name_of(os.fspath(error.filename)), error.strerror or type(error).__name__, True)
-
-    found = []
-    for parent, folders, files in os.walk(folder, onerror=unreadable):
-        for one in sorted(folders):
-            if os.path.islink(os.path.join(parent, one)):  # which os.walk lists and does not enter
-                left.add(name_of(os.path.join(parent, one)), "a link to a folder, which is not followed", False)
-        for one in sorted(files):
-            path = os.path.join(parent, one)
-            if os.path.realpath(path) == besides:
-                continue
-            if os.path.isfile(path):
-                found.append(name_of(path))
-            elif os.path.exists(path):
-                left.add(name_of(path), "no regular file", False)
-            else:
-                left.add(name_of(path), "a link that leads nowhere", _named_as_picture(path))
-    return sorted(found)
-
-
-def _without(out: str, folder: str, names: list[str]) -> list[str]:
-    """The names but that of the archive itself. Raises InputError where ``out`` is another of them, however spelt."""
-    same = [name for name in names if output.same_file(os.path.join(folder, *name.split("/")), out)]
-    if same:
-        with open(out, "rb") as file:
-            if file.read(len(SIGNATURE)) != SIGNATURE:
-                raise InputError(f"{shown(out)} is one of the files to be packed: choose another name")
-    return [name for name in names if name not in same]
-
-
-def _size(folder: str, name: str) -> int:
-    """Of a file, at least a byte; it may have gone meanwhile."""
-    try:
-        return max(1, os.stat(os.path.join(folder, *name.split("/"))).st_size)
-    except OSError:
-        return 1
-
-
-def _named_as_picture(path: str) -> bool:
-    from PIL import Image
-
-    from .. import files
-
-    Image.init()
-    if Image.EXTENSION.get(os.path.splitext(path)[1].lower()) in Image.OPEN:
-        return True
-    try:
-        files.format_of(path)
-    except InputError:
-        return False
-    return True
-
-
-def _may_be_picture(path: str) -> bool:
-    """Whether a file that cannot be read was meant to be a picture: by its extension, or else by its content."""
-    from PIL import Image, UnidentifiedImageError
-
-    from .. import files
-
-    if _named_as_picture(path):
-        return True
-    *own, _ = files.READERS  # the last reads whatever Pillow knows
-    try:
-        with open(path, "rb") as file:
-            start = file.read(4096)
-        if any(format.sniff(start) for format in own):
-            return True
-        Image.open(path).close()
-    except UnidentifiedImageError:
-        return False
-    except Exception:  # whatever a decoder says of a file that it takes for its own
-        return True
-    return True
-
-
-def _read_groups(folder: str, names: list[str], group: int, left: _LeftOut) -> Iterator[_Some]:
-    from .. import files
-
-    some, pixels = _Some(), 0
-    for name in names:
-        path = os.path.join(folder, *name.split("/"))
-        size = _size(folder, name)
-        try:
-            if not valid_name(name):
-                raise InputError("an archive cannot hold this name")
-            if reason := refusal(name, windows=False):
-                raise InputError(f"it could not be unpacked: {reason}")
-            told = os.stat(path)
-            picture = files.read_signal(path)
-        except (DiffcodecError, OSError, UnicodeEncodeError) as error:
-            reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
-            left.add(name, reason, isinstance(error, OSError) or _may_be_picture(path))
-            some.bytes += size
-            continue
-        count = pixels_of(picture)
-        if some.names and (len(some.names) == group or pixels + count > archive.GROUP_PIXELS):
-            yield some
-            some, pixels = _Some(), 0
-        some.bytes += size
-        some.names.append(name)
-        some.pictures.append(picture)
-        some.stats.append(_Stat(told.st_mtime_ns, stat.S_IMODE(told.st_mode) & 0o777, told.st_size))
-        pixels += count
-    if some.names:
-        yield some
-
-
-def _stamped(group: Group, stats: list[_Stat]) -> Group:
-    pairs = zip(group.entries, stats, strict=True)
-    return replace(group, entries=tuple(replace(e, time=s.time, permissions=s.permissions) for e, s in pairs))
-
-
-class _Ahead:
-    """The groups of a folder, with a look at the next one."""
-
-    def __init__(self, groups: Iterator[_Some]):
-        self._groups = groups
-        self._next: _Some | None = None
-        # of the groups taken: their samples, and bytes of their files, with and without those left out
-        self.samples, self.bytes, self.source_bytes = 0, 0, 0
-
-    def peek(self) -> _Some | None:
-        if self._next is None:
-            self._next = next(self._groups, None)
-        return self._next
-
-    def __iter__(self) -> _Ahead:
-        return self
-
-    def __next__(self) -> _Some:
-        found = self.peek()
-        if found is None:
-            raise StopIteration
-        self._next = None
-        self.samples += sum(int(one.array.size) for p in found.pictures for one in (p, *p.following))
-        self.bytes += found.bytes
-        self.source_bytes += sum(one.size for one in found.stats)
-        return found
 
 
 # ---- the unfinished file
@@ -413,7 +240,7 @@ def _opened(part: str) -> BinaryIO:
 
 
 def _resume(
-    file: BinaryIO, planned: Callable[[bytes], Plan], groups: _Ahead, compared: Callable[[], object]
+    file: BinaryIO, planned: Callable[[bytes], Plan], groups: Ahead, compared: Callable[[], object]
 ) -> tuple[Plan, Writer, int]:
     """(plan, writer behind what is there, groups found done).
 
@@ -433,7 +260,7 @@ def _resume(
                     break
                 if digest_of([digest_with_frames(picture) for picture in ahead.pictures]) != group.digest:
                     break
-                if _stamped(group, ahead.stats) != group:
+                if stamped(group, ahead.stats) != group:
                     break  # touched meanwhile
                 if any(
                     entry.kind == CHAINED

@@ -14,7 +14,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, overload
 
 from ..bitstream.archive import (
     CHAINED,
@@ -53,6 +53,7 @@ from .workers import check as check_workers
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from ..media.medium import Signal
     from ..runtime.progress import Progress
@@ -105,6 +106,30 @@ def encode_archive(
     return out.getvalue()
 
 
+class DecodeArchive(TypedDict, total=False):
+    """Options of `decode_archive`, but for what becomes of damage."""
+
+    model: Any
+    groups: Sequence[int] | None
+    device: str
+    jobs: int
+    max_pixels: int | None
+    budget: float
+    progress: Progress | None
+
+
+@overload
+def decode_archive(
+    data: Any, *, damaged: Literal["raise"] = "raise", **options: Unpack[DecodeArchive]
+) -> list[Samples]: ...
+
+
+@overload
+def decode_archive(
+    data: Any, *, damaged: Literal["skip"], **options: Unpack[DecodeArchive]
+) -> list[Samples | None]: ...
+
+
 @guarded
 def decode_archive(
     data: Any,
@@ -113,11 +138,11 @@ def decode_archive(
     groups: Sequence[int] | None = None,
     device: str = "auto",
     jobs: int = 1,
-    damaged: str = "raise",
+    damaged: Literal["raise", "skip"] = "raise",
     max_pixels: int | None = None,
     budget: float = 1.0,
     progress: Progress | None = None,
-) -> list[Samples | None]:
+) -> list[Samples] | list[Samples | None]:
     """The pictures of an archive (bytes or a path), arrays as from `decode` (the first frame), in their order.
 
     groups:  numbers of the groups to read, None for all; the others are not looked at.
@@ -148,8 +173,38 @@ def decode_archive(
     return out
 
 
+class GroupTold(TypedDict):
+    """A group: its number, its pictures and how many are chained, streams of their own or copies, its bytes."""
+
+    number: int
+    pictures: int
+    chained: int
+    streams: int
+    copies: int
+    bytes: int
+
+
+class ArchiveInspection(TypedDict):
+    """What `inspect_archive` tells."""
+
+    complete: bool
+    format: str
+    codec: str
+    lossless: bool
+    numerics: str
+    model: str | None
+    fingerprint: str
+    steps: int | None
+    environment: str | None
+    bytes: int
+    pictures: int
+    bpd: float | None
+    groups: list[GroupTold]
+    names: list[str]
+
+
 @guarded
-def inspect_archive(data: Any, *, max_pixels: int | None = None) -> dict[str, Any]:
+def inspect_archive(data: Any, *, max_pixels: int | None = None) -> ArchiveInspection:
     """What an archive says about itself, its checksums verified; needs no weights.
 
     Keys: complete, format, codec, lossless, numerics, model, fingerprint, steps, environment, bytes, pictures, bpd
@@ -157,7 +212,9 @@ def inspect_archive(data: Any, *, max_pixels: int | None = None) -> dict[str, An
     """
     with open_archive(data, max_pixels) as reader:
         schedule, environment = Plan(None, "cpu", reader.header.params).schedule()
-        groups, names, samples = [], [], 0
+        groups: list[GroupTold] = []
+        names: list[str] = []
+        samples = 0
         for place in reader.places:
             group = reader.group(place)
             kinds = [entry.kind for entry in group.entries]

@@ -12,6 +12,7 @@ from ..media.medium import Signal
 from ..models import registry
 from ..models.protocols import DiffusionModel, Model
 from ..runtime.errors import InputError
+from ..runtime.stages import stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +97,8 @@ def make_plan(
         import numpy as np
 
         parts = [np.zeros((32, 32, 3), np.uint8)]
-    schedule = vdm.measure(parts, provider, steps)
+    with stage("measuring the schedule"):
+        schedule = vdm.measure(parts, provider, steps)
     return Plan(model, device, schedule.to_bytes() + environment.encode(), batch)
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import itertools
-import multiprocessing
-import multiprocessing.connection
 import os
 import queue
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..runtime import compiling
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.progress import Progress, end
+from ..runtime.stages import stage
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 Work = Callable[[Any, Progress | None], Any]
 
@@ -75,11 +78,19 @@ class Workers:
         errors: bool,
         done: _Done,
     ) -> Iterator[Any]:
+        import multiprocessing  # which commands that start at once do without
+        from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+
         context = multiprocessing.get_context("spawn")
         reports = context.Queue()
         self.pool = pool = ProcessPoolExecutor(jobs, context, _begin, (reports, jobs))
         submitted = (pool.submit(_work, function, task, done.begin(weight)) for weight, task in tasks)
         waiting: deque[Future[Any]] = deque(itertools.islice(submitted, jobs + 1))
+        with stage(f"starting {jobs} processes"):
+            first: list[tuple[int, float]] = []
+            while not first and not wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED).done:
+                first = list(_drained(reports))
+        done.take(first)
         while waiting:
             finished: set[Future[Any]] = set()
             while not finished:
@@ -176,8 +187,11 @@ def _begin(reports: Any, jobs: int) -> None:
     An interrupt is the parent's to answer, who ends its workers.
     """
     global _reports
+    import multiprocessing
+
     _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    atexit.register(gc.freeze)  # or all of torch is looked through on leaving, for which the parent waits
     compiling.watch(lambda begins: reports.put((_COMPILES, float(begins))))
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -188,6 +202,8 @@ def _begin(reports: Any, jobs: int) -> None:
 
 
 def _end_with(sentinel: Any) -> None:
+    import multiprocessing.connection
+
     multiprocessing.connection.wait([sentinel])
     os._exit(1)
 

@@ -18,11 +18,12 @@ from ..runtime.errors import InputError
 from ..stream import parsed
 from ..stream.decode import Reconstruction, receiver_of
 from ..stream.encode import Sender
+from ..stream.typed import CodecName
 from .point import Codec, Point, Points
 
 
 @functools.cache
-def warm(codec: str, model: str | None) -> None:
+def warm(codec: CodecName, model: str | None) -> None:
     """Compile the kernels and load the weights, so that no picture's seconds hold that."""
     noise = np.random.default_rng(0).integers(0, 64, (64, 64, 3), np.uint8)
     picture = noise + np.arange(64, dtype=np.uint8)[:, None, None]

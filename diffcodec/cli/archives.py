@@ -1,8 +1,9 @@
-"""pack, unpack: a folder of pictures and its archive."""
+"""pack, append, unpack, extract: a folder of pictures and its archive."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from ..runtime.errors import DiffcodecError
 from . import console
-from .options import Device, Jobs, Json, MaxPixels, Model, Overwrite, allow_large_pictures, cores
+from .options import Budget, Device, Jobs, Json, MaxPixels, Model, Overwrite, Quiet, allow_large_pictures, cores
 from .sizes import sizes, told, warn_if_larger
 
 
@@ -25,6 +26,7 @@ def pack(
     jobs: Jobs = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Pack a folder of pictures into one lossless archive; goes on where an interrupted run stopped."""
@@ -37,6 +39,7 @@ def pack(
         held = f"{groups} finished group{'s' * (groups > 1)} of {pictures} picture{'s' * (pictures > 1)}"
         return f"{held} are kept in {target}.part: the same command goes on from there"
 
+    console.hush(quiet)
     allow_large_pictures()
     start = time.perf_counter()
     with console.interruptible(kept), console.bar("packing") as progress:
@@ -58,11 +61,9 @@ def pack(
     if as_json:
         print(json.dumps(done))
     else:
-        console.say(
-            console.line(
-                f"{target}: {done['pictures']} pictures, {told(done)}, {done['bpd']:.3f} bits per sample, "
-                f"{done['seconds']:.1f} s, left out: {len(done['left_out'])}"
-            )
+        console.tell(
+            f"{target}: {done['pictures']} pictures, {told(done)}, {done['bpd']:.3f} bits per sample, "
+            f"{done['seconds']:.1f} s, left out: {len(done['left_out'])}"
         )
     _require_all_packed(done)
 
@@ -79,6 +80,44 @@ def _some(lines: list[str], most: int = 20) -> str:
     return "; ".join(lines[:most]) + more
 
 
+def append(
+    target: Annotated[str, typer.Argument(metavar="IN.dfca", help="The archive, replaced when all is done.")],
+    source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of pictures, with its subfolders.")],
+    *,
+    model: Model = None,
+    group: Annotated[int, typer.Option(min=1, help="Pictures coded, and readable, together.")] = 256,
+    batch: Annotated[int | None, typer.Option(min=1, help="Pictures in a network call at most (by size).")] = None,
+    jobs: Jobs = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Add pictures of new names to an archive; those that are in it stay as they are."""
+    from ..archive import appending
+
+    console.hush(quiet)
+    allow_large_pictures()
+    before, start = os.path.getsize(target), time.perf_counter()
+    with console.interruptible(lambda: f"{target} is as it was: begin again"), console.bar("appending") as progress:
+        how: dict[str, Any] = {"model": model, "batch": batch, "group": group, "device": device}
+        done = appending.append(target, source, jobs=jobs or cores(), progress=progress, **how)
+    done |= sizes(done.pop("source_bytes"), done["bytes"] - before)
+    done["seconds"] = round(time.perf_counter() - start, 3)
+    if as_json:
+        print(json.dumps(done))
+    else:
+        console.tell(
+            f"{target}: {done['pictures']} pictures more, {told(done)}, {done['seconds']:.1f} s, "
+            f"there already: {done['already']}, left out: {len(done['left_out'])}"
+        )
+    _require_all_added(done)
+
+
+def _require_all_added(done: dict[str, Any]) -> None:
+    if done["failed"]:
+        raise DiffcodecError(f"could not add {_some([ascii(name)[1:-1] for name in done['failed']])}")
+
+
 def unpack(
     source: Annotated[str, typer.Argument(metavar="IN.dfca", help="An archive.")],
     target: Annotated[str, typer.Argument(metavar="DIR", help="The folder to write to; made if it is not there.")],
@@ -90,9 +129,38 @@ def unpack(
     max_pixels: MaxPixels = None,
     budget: Annotated[float, typer.Option(help="Work allowed, times what an honest file's bytes take.")] = 1.0,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Unpack an archive; every picture is checked, and a damaged group costs only its own."""
+    console.hush(quiet)
+    how = {"model": model, "device": device, "max_pixels": max_pixels, "budget": budget, "overwrite": overwrite}
+    _unpack(source, target, None if only is None else [only], jobs, as_json, how)
+
+
+def extract(
+    source: Annotated[str, typer.Argument(metavar="IN.dfca", help="An archive.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of pictures, or patterns ('holiday/*').")],
+    *,
+    out_dir: Annotated[str, typer.Option(metavar="DIR", help="The folder to write to; made if it is not there.")] = ".",
+    model: Model = None,
+    jobs: Jobs = None,
+    device: Device = "auto",
+    max_pixels: MaxPixels = None,
+    budget: Budget = 1.0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Extract some pictures of an archive; only their groups are decoded."""
+    console.hush(quiet)
+    how = {"model": model, "device": device, "max_pixels": max_pixels, "budget": budget, "overwrite": overwrite}
+    _unpack(source, out_dir, names, jobs, as_json, how)
+
+
+def _unpack(
+    source: str, target: str, only: list[str] | None, jobs: int | None, as_json: bool, how: dict[str, Any]
+) -> None:
     from ..archive import folder as packing
 
     def kept() -> str:
@@ -100,24 +168,13 @@ def unpack(
 
     start = time.perf_counter()
     with console.interruptible(kept), console.bar("unpacking") as progress:
-        done = packing.unpack(
-            source,
-            target,
-            only=only,
-            model=model,
-            device=device,
-            jobs=jobs or cores(),
-            overwrite=overwrite,
-            max_pixels=max_pixels,
-            budget=budget,
-            progress=progress,
-        )
+        done = packing.unpack(source, target, only=only, jobs=jobs or cores(), progress=progress, **how)
     done |= sizes(done.pop("bytes_read"), done.pop("bytes_written"))
     done["seconds"] = round(time.perf_counter() - start, 3)
     if as_json:
         print(json.dumps(done))
     else:
-        console.say(console.line(f"{target}: {done['pictures']} pictures, {told(done)}, {done['seconds']:.1f} s"))
+        console.tell(f"{target}: {done['pictures']} pictures, {told(done)}, {done['seconds']:.1f} s")
     _require_all_written(done)
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..runtime import compiling
+from ..runtime import compiling, stages
 from ..runtime.errors import DiffcodecError
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _REMEMBERED = 64  # reports that a rate is read from
 _SETTLED = 4  # of them tell a rate without the beginning
 _BAR = 32  # columns
+
+
+_hushed = False  # whether only warnings and errors are said
 
 
 class Interrupted(Exception):
@@ -60,6 +63,7 @@ class _Closed(io.RawIOBase):
 
 def prepare() -> None:
     """To be called before anything is opened."""
+    hush(False)
     if None in (sys.stdin, sys.stdout, sys.stderr):
         # so that no file opened later gets the number of a standard stream, and with it what libraries print
         while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -74,6 +78,18 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def hush(quiet: bool) -> None:
+    """From now on neither `tell` nor draw bars, if ``quiet``."""
+    global _hushed
+    _hushed = quiet
+
+
+def tell(text: object) -> None:
+    """What went well, as one line on standard error, unless that is not wanted."""
+    if not _hushed:
+        say(line(text))
 
 
 def say(text: str) -> None:
@@ -166,13 +182,15 @@ class Meter:
 
 
 @contextlib.contextmanager
-def bar(what: str) -> Iterator[Progress | None]:
+def bar(what: str | Callable[[], str]) -> Iterator[Progress | None]:
     """A bar on standard error while something is done, gone when it is; None where no terminal shows it.
+
+    what: is done, asked each time where it changes.
 
     It is drawn ten times a second by a thread of its own, with a wheel and the seconds that have passed: the work may
     say nothing for long. While kernels are compiled, it says so.
     """
-    if not sys.stderr.isatty():
+    if _hushed or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -181,7 +199,11 @@ def bar(what: str) -> Iterator[Progress | None]:
 
     meter, shown = Meter(), Console(stderr=True)
     wheel = Spinner("dots" if shown.encoding.startswith("utf") else "line")
-    with Live(get_renderable=lambda: _drawn(wheel, what, meter), console=shown, transient=True, refresh_per_second=10):
+
+    def drawn() -> RenderableType:
+        return _drawn(wheel, what if isinstance(what, str) else what(), meter)
+
+    with Live(get_renderable=drawn, console=shown, transient=True, refresh_per_second=10):
         yield meter.report
 
 
@@ -198,6 +220,8 @@ def _drawn(wheel: RenderableType, what: str, meter: Meter) -> RenderableType:
         told += ", finishing"
     if compiling.now():
         told += "  compiling kernels, which a first run does"
+    elif stages.now():
+        told += f"  {line(stages.now())}"
     row.add_row(
         wheel,
         Text(what, no_wrap=True),

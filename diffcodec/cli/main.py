@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from ..runtime.errors import DiffcodecError
 from ..runtime.version import __version__
-from . import archives, console, pictures, restoring, tools
+from . import archives, console, pictures, restoring, showing, tools
 
 app = typer.Typer(
     name="diffcodec",
     help="Images to bits and back with neural models. Lossless .dfc files decode bit-exactly on any machine.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (
-    pictures.encode,
-    pictures.decode,
-    pictures.info,
-    restoring.restore,
-    archives.pack,
-    archives.unpack,
-    tools.bench,
-    tools.models,
-    tools.demo,
-):
-    app.command()(_command)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "encode": pictures.encode,
+    "decode": pictures.decode,
+    "info": showing.info,
+    "restore": restoring.restore,
+    "pack": archives.pack,
+    "append": archives.append,
+    "unpack": archives.unpack,
+    "extract": archives.extract,
+    "list": showing.listed,
+    "diff": showing.diff,
+    "test": showing.checked,
+    "bench": tools.bench,
+    "models": tools.models,
+    "demo": tools.demo,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
 
 
 @app.callback(invoke_without_command=True)
@@ -45,6 +53,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command and leave with status 0, 1 (an error the user can act on), 2 (usage) or 130 (interrupted)."""
+    atexit.register(gc.freeze)  # nothing is looked through on leaving, which takes a second where torch is loaded
     sys.exit(_run(sys.argv[1:] if argv is None else argv))
 
 

@@ -7,14 +7,34 @@ from typing import Annotated, Literal
 
 import typer
 
+from .. import api
+
+
+def model_names(start: str) -> list[str]:
+    """Names of bundled models that begin so, for a shell to complete."""
+    return [card["name"] for card in api.list_models() if card["name"].startswith(start)]
+
+
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
 Model = Annotated[
-    str | None, typer.Option(help="A bundled model's name, a path to one, or diffusers:FOLDER of a saved pipeline.")
+    str | None,
+    typer.Option(
+        help="A bundled model's name, a path to one, or diffusers:FOLDER of a saved pipeline.",
+        autocompletion=model_names,
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, one object a line.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads at most (default: the network's own number).")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Processes (one per core).")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes (one per core).")]
+FileJobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes, each with a model of its own.")]
+Out = Annotated[str | None, typer.Option("--out", "-o", metavar="OUT", help="The file to write, of one IN.")]
+OutDir = Annotated[str | None, typer.Option(metavar="DIR", help="A folder to write to; else beside each IN.")]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Take folders, with their structure.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave files that are written already.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be written, and write nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more of each file.")]
 Budget = Annotated[
     float, typer.Option(help="Times the usual work to allow: 0.1 for strangers' files, inf for your own.")
 ]

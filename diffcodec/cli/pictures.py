@@ -1,32 +1,65 @@
-"""encode, decode, info: one picture and its stream."""
+"""encode, decode: pictures and their streams."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
 
 from .. import api
-from ..archive import memory as archive
-from ..runtime import atomic as output
-from ..runtime.errors import InputError
-from . import console
-from .options import Budget, Device, Json, MaxPixels, Model, Overwrite, Threads, allow_large_pictures
+from ..archive.coding import Decoding, Encoding
+from ..archive.many import Placing
+from . import console, many
+from .options import (
+    Budget,
+    Device,
+    DryRun,
+    FileJobs,
+    Json,
+    MaxPixels,
+    Model,
+    Out,
+    OutDir,
+    Overwrite,
+    Quiet,
+    Recursive,
+    SkipExisting,
+    Threads,
+    Verbose,
+    allow_large_pictures,
+)
+from .pipes import check_suffix, check_target, nothing_kept, read, write
 from .sizes import sizes, told, warn_if_larger
 
 CONCEALED = 3  #: exit status where something was filled in that a stream has lost
+_STRIP: dict[tuple[bool, bool], Literal["all", "thumbnail"] | None] = {
+    (False, False): None,
+    (False, True): "thumbnail",
+    (True, False): "all",
+    (True, True): "all",
+}
 
 
 def encode(
-    source: Annotated[str, typer.Argument(metavar="IN", help="A picture file, or - for standard input.")],
-    target: Annotated[str, typer.Argument(metavar="OUT.dfc", help="The file to write, or - for standard output.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE", help="IN OUT.dfc, - for a pipe; or many: pictures, patterns, folders (-r), each its .dfc."
+        ),
+    ],
     *,
+    out: Out = None,
+    out_dir: OutDir = None,
+    recursive: Recursive = False,
+    jobs: FileJobs = 1,
+    skip_existing: SkipExisting = False,
+    delete_source: Annotated[
+        bool, typer.Option("--delete-source", help="Delete each IN once what was written decodes to all of it.")
+    ] = False,
+    dry_run: DryRun = False,
     codec: Annotated[
         Literal["ardm", "vdm", "diffc"] | None,
         typer.Option(help="ardm: lossless (the default); diffc: lossy (the default when a rate is asked for)."),
@@ -60,28 +93,56 @@ def encode(
     first: Annotated[bool, typer.Option("--first", help="Only the first frame or page.")] = False,
     threads: Threads = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Encode a picture, with its metadata and all frames or pages; of a .npy file also tokens or a clip."""
-    rates = [value for value in (bpp, psnr, max_bytes) if value is not None]
-    if len(rates) > 1:
+    """Encode pictures, each with its metadata and all frames or pages; of a .npy file also tokens or a clip."""
+    if sum(value is not None for value in (bpp, psnr, max_bytes)) > 1:
         raise typer.BadParameter("give one of --bpp, --psnr and --max-bytes")
     if base is None and base_bpp is not None:
         raise typer.BadParameter("--base-bpp is of a base: give --base as well")
+    console.hush(quiet)
+    rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
+    wishes = {**rates, "prompt": prompt, "calls": calls, "effort": effort, "seed": seed, "tune": tune}
+    coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
+    placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
+    pair = many.pair_of(files, out, out_dir, recursive)
+    if pair is None or many.wanted(placing, jobs):
+        many.refuse(base=base)
+        many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
+        return
+    _encode_one(*pair, coding, None if base is None else (base, base_bpp), overwrite, as_json, verbose)
+
+
+def _encode_one(
+    source: str,
+    target: str,
+    coding: Encoding,
+    base: tuple[str, str | None] | None,
+    overwrite: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
     check_target(target, overwrite, as_json, source)
+    check_suffix(target)
     data = read(source)
     from .. import files
 
     allow_large_pictures()
-    signal = files.read_signal(data, first=first)
+    with console.bar("reading"):
+        signal = files.read_signal(data, first=coding.first)
+    model, wishes, device = coding.model, coding.wishes, coding.device
+    codec: Any = coding.codec  # vdm is refused there, which says what codes with it
     start = time.perf_counter()
-    with _nothing_kept(target):
+    with nothing_kept(target):
         given = None
         if base is not None:
             with console.bar("encoding the base") as progress:
-                rate = _base_rate(base_bpp, bpp, max_bytes, signal.units)
+                rate = _base_rate(base[1], wishes["bpp"], wishes["max_bytes"], signal.units)
+                common = {"effort": wishes["effort"], "seed": wishes["seed"]}
                 given = api.base_of(
-                    signal, _factors(base), bpp=rate, effort=effort, device=device, seed=seed, progress=progress
+                    signal, _factors(base[0]), bpp=rate, device=device, progress=progress, **common
                 )
             codec, model = "diffc", model or api.CONDITIONAL
         with console.bar("encoding") as progress:
@@ -90,33 +151,41 @@ def encode(
                 codec,
                 model,
                 given=given,
-                bpp=bpp,
-                psnr=psnr,
-                max_bytes=max_bytes,
-                prompt=prompt,
                 device=device,
-                calls=calls,
-                effort=effort,
-                seed=seed,
-                tune=tune,
-                threads=threads,
-                strip="all" if strip else "thumbnail" if strip_thumbnail else None,
+                threads=coding.threads,
+                strip=coding.strip,
                 progress=progress,
+                **wishes,
             )
         seconds = time.perf_counter() - start
         write(target, stream, overwrite)
     kind = "JPEG file" if data.startswith(b"\xff\xd8\xff") else "file"
-    remedy = "keep that file, or ask for a lower rate" if rates else "keep that file, or ask for a rate"
+    lossy = any(wishes[rate] is not None for rate in ("bpp", "psnr", "max_bytes"))
+    remedy = "keep that file, or ask for a lower rate" if lossy else "keep that file, or ask for a rate"
     warn_if_larger(".dfc", len(stream), kind, len(data), remedy)
-    _report(_summary(api.inspect(stream), seconds, device) | sizes(len(data), len(stream)), target, as_json)
+    summary = _summary(dict(api.inspect(stream)), seconds, device) | sizes(len(data), len(stream))
+    _report(summary, target, as_json, verbose)
 
 
 def decode(
-    source: Annotated[str, typer.Argument(metavar="IN.dfc", help="A .dfc file, or - for standard input.")],
-    target: Annotated[
-        str, typer.Argument(metavar="OUT.png", help="PNG, TIFF, WebP, BMP, PPM or npy by its name; - writes PNG.")
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="IN.dfc OUT, PNG, TIFF, WebP, BMP, PPM or npy by its name, - for a pipe (PNG); "
+            "or many: .dfc files, patterns, folders (-r).",
+        ),
     ],
     *,
+    out: Out = None,
+    out_dir: OutDir = None,
+    recursive: Recursive = False,
+    jobs: FileJobs = 1,
+    skip_existing: SkipExisting = False,
+    delete_source: Annotated[
+        bool, typer.Option("--delete-source", help="Delete each IN once what was written reads back as all of it.")
+    ] = False,
+    dry_run: DryRun = False,
     upto_bytes: Annotated[int | None, typer.Option(min=1, help="Decode a preview from this many bytes.")] = None,
     realism: Annotated[
         float | None,
@@ -142,42 +211,53 @@ def decode(
     budget: Budget = 1.0,
     threads: Threads = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Decode a stream; a lossless one is checked against the digest of its pixels."""
-    check_target(target, overwrite, as_json, source)
-    if conceal:
-        if reconstruction is not None or decoder is not None:
-            raise typer.BadParameter("--conceal takes --realism, neither --reconstruction nor --decoder")
-        _conceal(
-            source, target, mask, overwrite, as_json,
-            upto_bytes=upto_bytes, realism=realism, device=device, model=model, max_pixels=max_pixels, budget=budget,
-            threads=threads,
-        )  # fmt: skip
-        return
-    if mask is not None:
+    """Decode streams; a lossless one is checked against the digest of its pixels."""
+    if conceal and (reconstruction is not None or decoder is not None):
+        raise typer.BadParameter("--conceal takes --realism, neither --reconstruction nor --decoder")
+    if mask is not None and not conceal:
         raise typer.BadParameter("--mask is of --conceal: give that as well")
-    data = read(source)[:upto_bytes]
-    header = api.inspect(data, partial=upto_bytes is not None, max_pixels=max_pixels)
+    console.hush(quiet)
+    coding = Decoding(upto_bytes, reconstruction, realism, decoder, model, device, max_pixels, budget, threads)
+    placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
+    pair = many.pair_of(files, out, out_dir, recursive)
+    if pair is None or many.wanted(placing, jobs):
+        many.refuse(conceal=conceal)
+        many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
+        return
+    check_target(pair[1], overwrite, as_json, pair[0])
+    if conceal:
+        _conceal(*pair, mask, coding, overwrite, as_json)
+    else:
+        _decode_one(*pair, coding, overwrite, as_json, verbose)
+
+
+def _decode_one(source: str, target: str, coding: Decoding, overwrite: bool, as_json: bool, verbose: bool) -> None:
+    data = read(source)[: coding.upto_bytes]
+    partial = coding.upto_bytes is not None
+    header: dict[str, Any] = dict(api.inspect(data, partial=partial, max_pixels=coding.max_pixels))
     from .. import files
 
     format = "PNG" if target == "-" else files.format_of(target)
     files.check(header["mode"], format)
     start = time.perf_counter()
-    with _nothing_kept(target):
+    with nothing_kept(target):
         with console.bar("decoding") as progress:
             signal = api.decode_signal(
                 data,
-                upto_bytes=upto_bytes,
-                realism=realism,
-                reconstruction=reconstruction,
-                decoder=decoder,
-                device=device,
-                model=model,
-                max_pixels=max_pixels,
+                upto_bytes=coding.upto_bytes,
+                realism=coding.realism,
+                reconstruction=coding.reconstruction,
+                decoder=coding.decoder,
+                device=coding.device,
+                model=coding.model,
+                max_pixels=coding.max_pixels,
                 frames=True,
-                budget=budget,
-                threads=threads,
+                budget=coding.budget,
+                threads=coding.threads,
                 progress=progress,
             )
         seconds = time.perf_counter() - start
@@ -185,12 +265,11 @@ def decode(
             written = files.write_signal(signal, format)
         write(target, written, overwrite)
     found = {key: header[key] for key in ("width", "height", "mode", "complete")}
-    _report(_summary(header, seconds, device) | sizes(len(data), len(written)) | found, target, as_json)
+    summary = _summary(header, seconds, coding.device) | sizes(len(data), len(written)) | found
+    _report(summary, target, as_json, verbose)
 
 
-def _conceal(
-    source: str, target: str, mask: str | None, overwrite: bool, as_json: bool, **wanted: Any
-) -> None:
+def _conceal(source: str, target: str, mask: str | None, coding: Decoding, overwrite: bool, as_json: bool) -> None:
     """Write what is left of a stream, say what is lost, and leave with status 3 if anything is. Raises typer.Exit."""
     if mask is not None:
         check_target(mask, overwrite, False, source)
@@ -198,8 +277,18 @@ def _conceal(
     from .. import files
 
     format = "PNG" if target == "-" else files.format_of(target)
-    with _nothing_kept(target), console.bar("decoding") as progress:
-        left = api.decode_concealed(data, progress=progress, **wanted)
+    with nothing_kept(target), console.bar("decoding") as progress:
+        left = api.decode_concealed(
+            data,
+            upto_bytes=coding.upto_bytes,
+            realism=coding.realism,
+            device=coding.device,
+            model=coding.model,
+            max_pixels=coding.max_pixels,
+            budget=coding.budget,
+            threads=coding.threads,
+            progress=progress,
+        )
         files.check(left.signal.mode, format)
         write(target, files.write_signal(left.signal, format), overwrite)
         if mask is not None:
@@ -210,77 +299,11 @@ def _conceal(
         print(json.dumps(found))
     elif left.lost:
         told = f"{left.lost}; {left.passes} passes were there, {100 * share:.3g} % of the pixels are exact"
-        console.say(console.line(f"{target}: filled in: {told}"))
+        console.tell(f"{target}: filled in: {told}")
     else:
-        console.say(console.line(f"{target}: nothing is lost"))
+        console.tell(f"{target}: nothing is lost")
     if left.lost:
         raise typer.Exit(CONCEALED)
-
-
-def info(
-    source: Annotated[str, typer.Argument(metavar="IN.dfc", help="A .dfc file, or - for standard input.")],
-    *,
-    max_pixels: MaxPixels = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a stream or an archive holds; needs no weights."""
-    data = read(source)
-    is_archive = data.startswith(b"\x8bDFA")
-    found = (archive.inspect_archive if is_archive else api.inspect)(data, max_pixels=max_pixels)
-    if as_json:
-        print(json.dumps(found))
-        return
-    passes, groups, given = found.pop("passes", None), found.pop("groups", None), found.pop("given", ())
-    _print_facts(found)
-    _print_given(given)
-    if groups is not None:
-        print(f"\n{'group':>6} {'pictures':>9} {'chained':>9} {'bytes':>12}")
-        for one in groups:
-            print(f"{one['number']:6} {one['pictures']:9} {one['chained']:9} {one['bytes']:12}")
-        return
-    print(f"{'passes':16} {len(passes)}\n\n{'pass':>6} {'bytes':>12} {'bits/pixel':>12} {'decodes from byte':>18}")
-    for number, one in enumerate(passes):
-        print(f"{number:6} {one['bytes']:12} {one['bpp']:12.4f} {one['end']:18}")
-
-
-def _print_facts(found: dict[str, Any]) -> None:
-    """A line for each fact but the names, those of the cost of decoding with the others."""
-    facts: dict[str, Any] = {}
-    for key, value in found.items():
-        if key == "decode_cost":
-            for what, cost in value.items():
-                facts |= {f"allowed_{k}": v for k, v in cost.items()} if what == "allowed" else {f"decode_{what}": cost}
-        elif key == "metadata":
-            facts[key] = ", ".join(f"{kind} {size}" for kind, size in value.items()) or None
-        elif key != "names":
-            facts[key] = value
-    for key, value in facts.items():
-        if value is not None:
-            print(f"{key.replace('_', ' '):16} {f'{value:.4f}' if isinstance(value, float) else console.line(value)}")
-
-
-def _print_given(parts: Sequence[Mapping[str, Any]], depth: int = 0) -> None:
-    """A line for each thing that the model was given, what a nested stream was given in turn further in."""
-    for part in parts:
-        words = console.line(_GIVEN[part["kind"]](part))
-        print(f"{'' if depth else 'given':16} {'  ' * depth}{words}, {part['bytes']} bytes")
-        _print_given(part.get("given", ()), depth + 1)
-
-
-def _stream_words(part: Mapping[str, Any]) -> str:
-    numbers = "".join(f" {number}" for number in part["numbers"])
-    believed = "" if part["augmentation"] is None else f", augmentation {part['augmentation']}"
-    return f"{part['operator']}{numbers}: {part['codec']}, {part['width']}×{part['height']} {part['mode']}{believed}"
-
-
-_SHOWN = 60  #: characters of a text that `info` shows
-_GIVEN: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "text": lambda part: f"text {part['prompt'][:_SHOWN]!r}, scale {part['scale']:g}",
-    "stream": _stream_words,
-    "file": lambda part: "file",
-    "before": lambda part: f"before: {part['frames']} frames",
-    "outside": lambda part: f"outside: {part['label']!r}, SHA-256 {part['digest'][:16]}…",
-}
 
 
 # ---- a base
@@ -312,52 +335,7 @@ def _base_rate(base_bpp: str | None, bpp: float | None, max_bytes: int | None, u
         raise typer.BadParameter(f"expected --base-bpp of a number, or lossless, found {base_bpp}") from None
 
 
-# ---- one file in, one file out
-
-
-def _nothing_kept(target: str) -> contextlib.AbstractContextManager[None]:
-    name = "standard output" if target == "-" else target
-    return console.interruptible(lambda: f"nothing is written to {name}, and nothing is kept: begin again")
-
-
-def check_target(target: str, overwrite: bool, as_json: bool, source: str) -> None:
-    """Raise InputError, or BadParameter, for what cannot or must not be written to; before the work."""
-    if target != "-":
-        output.check(target, overwrite)
-        if output.same_file(_descriptor_of_input() if source == "-" else source, target):
-            given = "standard input" if source == "-" else source
-            raise InputError(f"{given} and {target} are the same file: choose another name")
-    elif as_json:
-        raise typer.BadParameter("--json prints on standard output, and so does OUT -: name a file")
-    elif sys.stdout.isatty():
-        raise typer.BadParameter("OUT - writes bytes, and standard output is a terminal: redirect it")
-
-
-def _descriptor_of_input() -> int:
-    """Of standard input; -1, which is no file, where it has none."""
-    try:
-        return sys.stdin.fileno()
-    except (OSError, ValueError):
-        return -1
-
-
-def read(source: str) -> bytes:
-    """The bytes of a file, or of standard input for -. Raises InputError for a directory, OSError."""
-    if source == "-":
-        return sys.stdin.buffer.read()
-    if os.path.isdir(source):
-        raise InputError(f"expected an input file, found the directory {source}")
-    with open(source, "rb") as file:
-        return file.read()
-
-
-def write(target: str, data: bytes, overwrite: bool) -> None:
-    """A file at once or not at all, or standard output for -. Raises InputError, OSError."""
-    if target != "-":
-        output.write(target, data, overwrite)
-        return
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+# ---- what is said of it
 
 
 def _summary(found: dict[str, Any], seconds: float, device: str) -> dict[str, Any]:
@@ -368,14 +346,13 @@ def _summary(found: dict[str, Any], seconds: float, device: str) -> dict[str, An
     return {**{key: found[key] for key in keys}, "seconds": round(seconds, 4), "device": device}
 
 
-def _report(summary: dict[str, Any], target: str, as_json: bool) -> None:
+def _report(summary: dict[str, Any], target: str, as_json: bool, verbose: bool) -> None:
     if as_json:
         print(json.dumps(summary))
         return
     part = "" if summary.get("complete", True) else " (a preview)"
-    console.say(
-        console.line(
-            f"{'standard output' if target == '-' else target}{part}: {told(summary)}, "
-            f"{summary['bpp']:.3f} bits per pixel, {summary['seconds']:.2f} s on {summary['device']}"
-        )
+    by = f", {summary['codec']}{' by ' * bool(summary['model'])}{summary['model'] or ''}" if verbose else ""
+    console.tell(
+        f"{'standard output' if target == '-' else target}{part}: {told(summary)}, "
+        f"{summary['bpp']:.3f} bits per pixel, {summary['seconds']:.2f} s on {summary['device']}{by}"
     )

@@ -11,8 +11,9 @@ import typer
 
 from .. import api
 from ..runtime.errors import InputError
-from . import console, pictures
-from .options import Device, Json, Model, Overwrite, allow_large_pictures
+from . import console, pipes
+from .options import Device, Json, Model, Overwrite, Quiet, allow_large_pictures
+from .sizes import sizes, told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,18 +41,21 @@ def restore(
     model: Model = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Restore a picture: larger, in colour, filled, extended, or without a JPEG's artefacts."""
+    console.hush(quiet)
     targets = _targets(target, samples)
     for one in targets:
-        pictures.check_target(one, overwrite, as_json, source)
-    data = pictures.read(source)
+        pipes.check_target(one, overwrite, as_json, source)
+    data = pipes.read(source)
     from .. import files
 
     format = "PNG" if target == "-" else files.format_of(target)
     allow_large_pictures()
-    signal = files.read_signal(data, first=True)
+    with console.bar("reading"):
+        signal = files.read_signal(data, first=True)
     known = None if mask is None else ~_mask(mask)
     given: Any = data if task == "jpeg" else signal
     start = time.perf_counter()
@@ -74,14 +78,15 @@ def restore(
         seconds = time.perf_counter() - start
         written = [files.write_signal(_like(signal, one), format) for one in made]
         for name, picture in zip(targets, written, strict=True):
-            pictures.write(name, picture, overwrite)
+            pipes.write(name, picture, overwrite)
     height, width = made[0].shape[:2]
-    summary = {"task": task, "width": width, "height": height, "seconds": round(seconds, 4), "files": targets}
+    summary: dict[str, Any] = {"task": task, "width": width, "height": height, "seconds": round(seconds, 4)}
+    summary |= sizes(len(data), sum(map(len, written))) | {"files": targets}
     if as_json:
         print(json.dumps(summary))
         return
     names = ", ".join("standard output" if one == "-" else one for one in targets)
-    console.say(console.line(f"{names}: {width}×{height} pixels, {seconds:.2f} s"))
+    console.tell(f"{names}: {told(summary)}, {width}×{height} pixels, {seconds:.2f} s")
 
 
 def _targets(target: str, samples: int) -> list[str]:

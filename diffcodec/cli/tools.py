@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated
+import re
+import textwrap
+from typing import Annotated, Any
 
 import typer
 
 from .. import api
+from ..runtime.errors import ModelNotFound
 from . import console
-from .options import Device, Json, Model, allow_large_pictures
+from .options import Device, Json, Model, allow_large_pictures, model_names
 
 
 def bench(
@@ -42,18 +45,51 @@ def bench(
     console.say(console.line(f"{done['report']}: {done['rows']} files of {done['images']} pictures"))
 
 
-def models(*, as_json: Json = False) -> None:
-    """List the bundled models."""
-    cards = api.list_models()
-    if as_json:
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A model, to see its card.", autocompletion=model_names)
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List the bundled models; of one, show its card."""
+    cards: list[dict[str, Any]] = [dict(card) for card in api.list_models()]
+    if name is not None:
+        _show_card(_card(cards, name), as_json)
+    elif as_json:
         defaults = {codec: card["name"] for card in cards for codec in card["default_for"]}
         print(json.dumps({"models": cards, "default": defaults}))
+    else:
+        print(f"{'name':16} {'codec':6} {'default of':11} {'numerics':9} {'bytes':>9}  what")
+        for card in cards:
+            what, default = _short(card["description"]), ", ".join(card["default_for"])
+            codec, numerics = card["codec"], card["numerics"]
+            print(f"{card['name']:16} {codec:6} {default:11} {numerics:9} {card['bytes']:9}  {what}")
+
+
+def _card(cards: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Raises ModelNotFound."""
+    found = next((card for card in cards if card["name"] == name), None)
+    if found is None:
+        names = ", ".join(card["name"] for card in cards)
+        raise ModelNotFound(f"no model '{name}' is bundled: expected one of {names}")
+    return found
+
+
+def _show_card(card: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(card))
         return
-    for card in cards:
-        print(card["name"])
-        for key, value in card.items():
-            if key != "name":
-                print(f"  {key.replace('_', ' '):18} {value if isinstance(value, str) else json.dumps(value)}")
+    for key, value in card.items():
+        print(f"{key.replace('_', ' '):18} {value if isinstance(value, str) else json.dumps(value)}")
+
+
+_WORDS = 64  #: characters of a description in the table
+
+
+def _short(description: str) -> str:
+    """What a model is, up to where its description goes into detail."""
+    return textwrap.shorten(re.split(r"[:;(.]\s?", description)[0], _WORDS, placeholder=" …")
 
 
 def demo(

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import cache
 
 import numba
-import torch
 
 from .protocols import EXACT, Model, bfloat16_serves
 
@@ -18,6 +17,8 @@ def environment(device: str) -> str:
 
     ``device``: "cpu", "cuda" or a numbered one of that kind.
     """
+    import torch  # which streams that no network codes do without
+
     device, _, number = device.partition(":")
     if device == "cuda" and torch.cuda.is_available():
         kind = torch.cuda.get_device_name(int(number or torch.cuda.current_device()))
@@ -39,9 +40,13 @@ def made_on(made: str) -> str:
 @contextlib.contextmanager
 def numerics_of(model: Model) -> Iterator[None]:
     """A float network runs on one thread within: its sums come out the same however many cores there are."""
+    if model.numerics == EXACT:
+        yield
+        return
+    import torch
+
     before = torch.get_num_threads()
-    if model.numerics != EXACT:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -14,16 +14,29 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, overload
 
 from ..runtime.errors import DiffcodecError, InputError, ModelMismatch, ModelNotFound
 from ..runtime.recorded import MOST_BYTES, Recorded, recordable
+from ..runtime.stages import stage
 from . import architectures
 from .architectures import fingerprint_of
 from .completion import completed
 from .protocols import DiffusionModel, MaskedModel, Model, PhaseModel
 
-__all__ = ["DEFAULT", "FOLDER", "KINDS", "SOURCES", "Wanted", "cards", "fingerprint_of", "load", "name_of", "register"]
+__all__ = [
+    "DEFAULT",
+    "FOLDER",
+    "KINDS",
+    "SOURCES",
+    "Card",
+    "Wanted",
+    "cards",
+    "fingerprint_of",
+    "load",
+    "name_of",
+    "register",
+]
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-octaves", "vdm": "photo-vdm-exact"}
@@ -40,6 +53,28 @@ _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")  #
 
 
 # ---- what is there
+
+
+class _Further(TypedDict, total=False):
+    held_out: dict[str, Any]
+    poses: int
+    flow: dict[str, Any]
+
+
+class Card(_Further):
+    """Of a bundled model, and for which codecs it is the default."""
+
+    name: str
+    codec: str
+    numerics: str
+    config: dict[str, Any]
+    fingerprint: str
+    bytes: int
+    training: dict[str, Any]
+    description: str
+    data: str
+    licence: str
+    default_for: list[str]
 
 
 def cards() -> list[dict[str, Any]]:
@@ -179,7 +214,8 @@ def _found(model: object, wanted: Wanted) -> object:
         )
     scheme, rest = _placed(model)
     try:
-        return SOURCES[scheme](rest, wanted)
+        with stage(f"loading {rest}"):
+            return SOURCES[scheme](rest, wanted)
     except (DiffcodecError, MemoryError):
         raise
     except Exception as error:  # whatever goes wrong in another's program, there is no model

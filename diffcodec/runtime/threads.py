@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
@@ -73,6 +72,8 @@ def each(
     count = min(wanted if most is None else min(wanted, most), len(items))
     if count <= 1:
         return [function(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
     share = None if most is None else max(1, most // count)
 
     def one(item: T) -> R:

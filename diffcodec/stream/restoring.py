@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..models import registry
 from ..models.protocols import DiffusionModel, MaskedModel
@@ -15,10 +15,12 @@ from ..runtime.errors import InputError
 from ..runtime.progress import Progress
 from .inpainting import inpaint
 from .sources import read_all
+from .typed import RestoreOptions, TaskName
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from ..models.condition import FileGiven, Observed
 
@@ -50,9 +52,17 @@ class Task:
     known: Any = None
 
 
+@overload
+def restore(image: Any, task: TaskName, *, samples: None = None, **options: Unpack[RestoreOptions]) -> Samples: ...
+
+
+@overload
+def restore(image: Any, task: TaskName, *, samples: int, **options: Unpack[RestoreOptions]) -> list[Samples]: ...
+
+
 def restore(
     image: Any,
-    task: str,
+    task: TaskName,
     *,
     scale: int = 4,
     known: Any = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from ..codecs import budget as budgets
 from ..media.metadata import NAMES
@@ -11,9 +11,10 @@ from .decode import model_name
 from .given import described
 from .parsed import read
 from .sources import Source, read_all
+from .typed import Inspection
 
 
-def told(source: Source, limits: Limits, partial: bool = False) -> dict[str, Any]:
+def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
     """The fields of `diffcodec.inspect`, of a stream, or with ``partial`` of what there is of one.
 
     Raises InputError for what is no source of bytes, and as `parsed.read`.
@@ -27,7 +28,7 @@ def told(source: Source, limits: Limits, partial: bool = False) -> dict[str, Any
         {"bytes": len(payload), "bpp": 8 * len(payload) / form.units, "end": end}
         for payload, end in zip(container.passes, container.ends, strict=True)
     ]
-    return {
+    found = {
         "complete": container.complete,
         "format": ".".join(map(str, container.version)),
         "codec": head.codec,
@@ -55,3 +56,4 @@ def told(source: Source, limits: Limits, partial: bool = False) -> dict[str, Any
         "decode_cost": budgets.decode_cost([prefix for one in stream.all for prefix in one.prefixes], size),
         "passes": passes,
     }
+    return cast(Inspection, found)  # a medium tells fields of its own

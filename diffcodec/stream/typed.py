@@ -1,0 +1,102 @@
+"""Types of what callers say and are told, for a type checker: names of choices, options of calls, dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from ..codecs.budget import DecodeCost
+from ..runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Margins = float | Sequence[int]
+    Known = NDArray[np.bool_]
+
+CodecName = Literal["ardm", "diffc"]
+ReconstructionName = Literal["mean", "flow", "ancestral"]
+TaskName = Literal["enlarge", "colour", "fill", "extend", "jpeg"]
+
+
+class DecodeOptions(TypedDict, total=False):
+    """Of `diffcodec.decode`."""
+
+    upto_bytes: int | None
+    realism: float | None
+    reconstruction: ReconstructionName | None
+    decoder: Any
+    device: str
+    model: Any
+    max_pixels: int | None
+    budget: float
+    threads: int | None
+    given: Mapping[str, Any] | None
+    progress: Progress | None
+
+
+class RestoreOptions(TypedDict, total=False):
+    """Of `diffcodec.restore`, but for the number of samples."""
+
+    scale: int
+    known: Known | None
+    margins: Margins
+    realism: float
+    calls: int | None
+    seed: int
+    model: Any
+    device: str
+    progress: Progress | None
+
+
+class PassTold(TypedDict):
+    """A pass: its bytes, bits per pixel, and the bytes from the front that decode with it."""
+
+    bytes: int
+    bpp: float
+    end: int
+
+
+class _OfMedia(TypedDict, total=False):
+    rate: str | None
+    colour: Any
+    agents: int
+    names: list[str]
+    teams: list[str]
+    columns: list[dict[str, str]]
+
+
+class Inspection(_OfMedia):
+    """What `diffcodec.inspect` tells of a stream; of clips and tracks more."""
+
+    complete: bool
+    format: str
+    codec: str
+    lossless: bool
+    numerics: str
+    model: str | None
+    fingerprint: str | None
+    medium: str
+    width: int
+    height: int
+    frames: int
+    palette_colours: int | None
+    mode: str
+    dtype: str
+    channels: int
+    seed: int
+    bytes: int
+    bpp: float
+    bpd: float
+    adjustment_bytes: int
+    statistics: list[str]
+    icc_bytes: int
+    exif_bytes: int
+    metadata: dict[str, int]
+    given: list[dict[str, Any]]
+    digest: str | None
+    decode_cost: DecodeCost
+    passes: list[PassTold]
