@@ -36,6 +36,7 @@ from .stream.given import Prompt as Prompt
 from .stream.inpainting import inpaint as inpaint
 from .stream.restoring import restore as restore
 from .stream.sources import Source
+from .stream.told import given_files as files_given
 from .stream.told import told
 from .stream.typed import CodecName, DecodeOptions, ReconstructionName
 from .stream.typed import Inspection as Inspection
@@ -381,6 +382,14 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
     Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream.
     """
     return told(data, _limits(max_pixels), partial)
+
+
+def given_files(data: Source, *, max_pixels: int | None = None) -> list[bytes]:
+    """Bytes of what a stream, or the beginning of one, was given that is a file of its own: a `.dfc`, JPEG or WebP.
+
+    Raises as :func:`inspect`.
+    """
+    return files_given(data, _limits(max_pixels))
 
 
 def list_models() -> list[Card]:

@@ -254,7 +254,8 @@ def test_a_small_file_is_what_the_picture_agrees_with(form: str) -> None:
     base = cascade.base_of(picture(), 4, bpp=8, form=form)
     assert isinstance(base, File) and base.augmentation is not None
     data = diffcodec.encode(picture(), "diffc", model(), psnr=26, given=base)
-    assert base.data in data
+    assert base.data in data and diffcodec.given_files(data) == [base.data]
+    assert diffcodec.given_files(data[: data.index(base.data) + len(base.data) + 4]) == [base.data]
     info = diffcodec.inspect(data)
     assert info["format"] == "1.6"
     (told,) = info["given"]

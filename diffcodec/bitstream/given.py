@@ -153,6 +153,11 @@ class Part(Protocol):
         """What it takes of the limits: pixels, and bytes that count as metadata."""
         ...
 
+    @property
+    def file(self) -> bytes:
+        """What of it is a file of its own; empty where nothing is."""
+        ...
+
 
 @dataclass(frozen=True)
 class Text:
@@ -170,6 +175,7 @@ class Text:
 
     kind: ClassVar[int] = 1
     name: ClassVar[str] = "text"
+    file: ClassVar[bytes] = b""
 
     @property
     def used(self) -> tuple[int, int]:
@@ -216,6 +222,11 @@ class Stream:
     name: ClassVar[str] = "stream"
 
     @property
+    def file(self) -> bytes:
+        """The stream."""
+        return self.stream
+
+    @property
     def used(self) -> tuple[int, int]:
         """Pixels and metadata of its pictures, and of all that they were given."""
         return sum(one.pixels for one in self.containers), sum(one.metadata for one in self.containers)
@@ -248,6 +259,11 @@ class File:
     name: ClassVar[str] = "file"
     used: ClassVar[tuple[int, int]] = (0, 0)
 
+    @property
+    def file(self) -> bytes:
+        """As it is."""
+        return self.data
+
     def write(self) -> bytes:
         """The file."""
         return self.data
@@ -273,6 +289,11 @@ class SmallFile:
     kind: ClassVar[int] = 6
     name: ClassVar[str] = "small file"
     used: ClassVar[tuple[int, int]] = (0, 0)
+
+    @property
+    def file(self) -> bytes:
+        """As it is."""
+        return self.data
 
     def size(self, whole: Size) -> Size | None:
         """(width, height) of the file's picture, of the size of the whole one."""
@@ -304,6 +325,7 @@ class Before:
 
     kind: ClassVar[int] = 4
     name: ClassVar[str] = "before"
+    file: ClassVar[bytes] = b""
     used: ClassVar[tuple[int, int]] = (0, 0)
 
     def write(self) -> bytes:
@@ -328,6 +350,7 @@ class Outside:
 
     kind: ClassVar[int] = 5
     name: ClassVar[str] = "outside"
+    file: ClassVar[bytes] = b""
     used: ClassVar[tuple[int, int]] = (0, 0)
 
     def write(self) -> bytes:

@@ -12,6 +12,7 @@ import typer
 from .. import api
 from ..archive.coding import Decoding, Encoding
 from ..archive.many import Placing
+from ..runtime.errors import DiffcodecError
 from . import console, many
 from .options import (
     Budget,
@@ -35,6 +36,7 @@ from .pipes import check_suffix, check_target, nothing_kept, read, write
 from .sizes import sizes, told, warn_if_larger
 
 CONCEALED = 3  #: exit status where something was filled in that a stream has lost
+Form = Literal["dfc", "jpeg", "webp"]
 _STRIP: dict[tuple[bool, bool], Literal["all", "thumbnail"] | None] = {
     (False, False): None,
     (False, True): "thumbnail",
@@ -75,6 +77,9 @@ def encode(
     base_bpp: Annotated[
         str | None, typer.Option(help="Of the base: bits per pixel of the picture, or lossless (4/10 of the rate).")
     ] = None,
+    base_form: Annotated[
+        Form | None, typer.Option(help="Of the base: dfc, or jpeg or webp, a file that opens everywhere (dfc).")
+    ] = None,
     device: Device = "auto",
     effort: Annotated[
         int | None, typer.Option(min=1, max=9, help="diffc: 1 is the fastest, 9 gives the smallest file (5).")
@@ -100,8 +105,8 @@ def encode(
     """Encode pictures, each with its metadata and all frames or pages; of a .npy file also tokens or a clip."""
     if sum(value is not None for value in (bpp, psnr, max_bytes)) > 1:
         raise typer.BadParameter("give one of --bpp, --psnr and --max-bytes")
-    if base is None and base_bpp is not None:
-        raise typer.BadParameter("--base-bpp is of a base: give --base as well")
+    if base is None and (base_bpp is not None or base_form is not None):
+        raise typer.BadParameter("--base-bpp and --base-form are of a base: give --base as well")
     console.hush(quiet)
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
     wishes = {**rates, "prompt": prompt, "calls": calls, "effort": effort, "seed": seed, "tune": tune}
@@ -112,14 +117,14 @@ def encode(
         many.refuse(base=base)
         many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
         return
-    _encode_one(*pair, coding, None if base is None else (base, base_bpp), overwrite, as_json, verbose)
+    _encode_one(*pair, coding, None if base is None else (base, base_bpp, base_form), overwrite, as_json, verbose)
 
 
 def _encode_one(
     source: str,
     target: str,
     coding: Encoding,
-    base: tuple[str, str | None] | None,
+    base: tuple[str, str | None, Form | None] | None,
     overwrite: bool,
     as_json: bool,
     verbose: bool,
@@ -140,10 +145,9 @@ def _encode_one(
         if base is not None:
             with console.bar("encoding the base") as progress:
                 rate = _base_rate(base[1], wishes["bpp"], wishes["max_bytes"], signal.units)
-                common = {"effort": wishes["effort"], "seed": wishes["seed"]}
-                given = api.base_of(
-                    signal, _factors(base[0]), bpp=rate, device=device, progress=progress, **common
-                )
+                common: dict[str, Any] = {"effort": wishes["effort"], "seed": wishes["seed"]}
+                common |= {"form": base[2] or "dfc", "device": device, "progress": progress}
+                given = api.base_of(signal, _factors(base[0]), bpp=rate, **common)
             codec, model = "diffc", model or api.CONDITIONAL
         with console.bar("encoding") as progress:
             stream = api.encode(
@@ -199,6 +203,9 @@ def decode(
         str | None,
         typer.Option(help="Makes the flow: a model's name or path; teacher: the stream's own, in 17 network calls."),
     ] = None,
+    base: Annotated[
+        bool, typer.Option("--base", help="Write the first file that the stream was given, as it is: OUT.jpg, OUT.dfc.")
+    ] = False,
     conceal: Annotated[
         bool, typer.Option("--conceal", help="Of a damaged stream what is left, the rest filled in: exit status 3.")
     ] = False,
@@ -225,11 +232,13 @@ def decode(
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)
     if pair is None or many.wanted(placing, jobs):
-        many.refuse(conceal=conceal)
+        many.refuse(conceal=conceal, base=base)
         many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
         return
     check_target(pair[1], overwrite, as_json, pair[0])
-    if conceal:
+    if base:
+        _cut_out(*pair, overwrite, max_pixels)
+    elif conceal:
         _conceal(*pair, mask, coding, overwrite, as_json)
     else:
         _decode_one(*pair, coding, overwrite, as_json, verbose)
@@ -267,6 +276,15 @@ def _decode_one(source: str, target: str, coding: Decoding, overwrite: bool, as_
     found = {key: header[key] for key in ("width", "height", "mode", "complete")}
     summary = _summary(header, seconds, coding.device) | sizes(len(data), len(written)) | found
     _report(summary, target, as_json, verbose)
+
+
+def _cut_out(source: str, target: str, overwrite: bool, max_pixels: int | None) -> None:
+    """Write what a stream was given. Raises DiffcodecError where that is no file."""
+    found = api.given_files(read(source), max_pixels=max_pixels)
+    if not found:
+        raise DiffcodecError(f"{source} was given no file")
+    write(target, found[0], overwrite)
+    console.tell(f"{target}: {len(found[0])} bytes, as they stand in {source}")
 
 
 def _conceal(source: str, target: str, mask: str | None, coding: Decoding, overwrite: bool, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import io
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..media.table import signal_of
 from ..models import registry
@@ -31,6 +31,38 @@ Form = Literal["dfc", "jpeg", "webp"]  #: of the smallest stage
 
 SHARE = 0.4  #: of a stage's bytes, what the stages inside it take
 SMALLEST, LARGEST = 2, 64  #: how much smaller a stage may be than the picture
+
+
+@overload
+def base_of(
+    image: Any,
+    factors: int | Sequence[int] = 4,
+    *,
+    bpp: float | None = None,
+    model: Any = None,
+    conditional: Any = registry.CONDITIONAL,
+    effort: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    form: Literal["dfc"] = "dfc",
+    progress: Progress | None = None,
+) -> Base: ...
+
+
+@overload
+def base_of(
+    image: Any,
+    factors: int | Sequence[int] = 4,
+    *,
+    bpp: float | None = None,
+    model: Any = None,
+    conditional: Any = registry.CONDITIONAL,
+    effort: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    form: Form,
+    progress: Progress | None = None,
+) -> Base | File: ...
 
 
 def base_of(

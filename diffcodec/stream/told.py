@@ -57,3 +57,12 @@ def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
         "passes": passes,
     }
     return cast(Inspection, found)  # a medium tells fields of its own
+
+
+def given_files(source: Source, limits: Limits) -> list[bytes]:
+    """What a stream, or the beginning of one, was given that is a file of its own: nested streams, foreign files.
+
+    Raises as :func:`told`.
+    """
+    stream = read(read_all(source), limits=limits, partial=True)
+    return [data for part in stream.container.given if (data := part.file)]
