@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -182,7 +183,7 @@ def _class(name: str) -> Any:
     from transformers.utils import logging
 
     before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(ERROR)
     try:
         return getattr(diffusers, name)
     finally:
