@@ -162,6 +162,9 @@ def test_sides_are_continued_where_the_network_wants_multiples() -> None:
     z = torch.zeros(2, 3, 9, 16)
     assert model.predict(z, torch.tensor(0.0)).shape == z.shape
     assert seen == [(2, 3, 16, 16)] and model.grid == 1
+    model = NetworkDenoiser(network, "v", LogSNRs(), fingerprint=bytes(32), multiple=8, least=2)
+    assert model.predict(z[..., :1, :1], torch.tensor(0.0)).shape == (2, 3, 1, 1)
+    assert seen[1:] == [(2, 3, 16, 16)]
 
 
 def test_a_module_of_five_lines_codes() -> None:

@@ -446,6 +446,15 @@ def test_pictures_beyond_the_places_of_a_network(tiny: Tiny) -> None:
         diffcodec.encode(picture(16, 130), "diffc", model, max_bytes=200)
 
 
+def test_pictures_of_a_pixel(tiny: Tiny) -> None:
+    """Of a network that normalises every channel by itself, which it cannot of one point."""
+    scheduler = diffusers.DDPMPipeline.from_pretrained(tiny("ddpm")).scheduler
+    network = tiny_pipelines.unet(norm_num_groups=8, block_out_channels=(8, 8))
+    model = source.provider(diffusers.DDPMPipeline(network, scheduler))
+    data = diffcodec.encode(picture(1, 1), "diffc", model, max_bytes=120, effort=1)
+    assert diffcodec.decode(data, model=model, reconstruction="mean").shape == (1, 1, 3)
+
+
 def test_labels_of_a_u_net(tiny: Tiny) -> None:
     scheduler = diffusers.DDPMPipeline.from_pretrained(tiny("ddpm")).scheduler
     pipe = diffusers.DDPMPipeline(tiny_pipelines.unet(num_class_embeds=3), scheduler)

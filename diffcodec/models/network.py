@@ -35,7 +35,8 @@ class NetworkDenoiser(Denoiser):
     predicts: "eps", "x", "v" or "flow" (`diffusion.process.PREDICTIONS`), or `diffusion.schedules.Outputs`.
     schedule: `LogSNRs`, `Timesteps`, `Sigmas`, `Preconditioned`, `Flow` of `diffusion.schedules`, or one's own.
     name: what streams record. fingerprint: 32 bytes; None is that of a module's weights and of what is told here.
-    multiple: sides of the input are continued to multiples of it, which costs no bits. held_to: `within(1)` or such.
+    multiple: sides of the input are continued to multiples of it, and to ``least`` of these, which costs no bits.
+    held_to: `within(1)` or such, None: x_hat is as it is.
 
     Raises InputError for another kind of prediction, and for a callable without weights or a fingerprint.
     """
@@ -52,6 +53,7 @@ class NetworkDenoiser(Denoiser):
         fingerprint: bytes | None = None,
         channels: int = 3,
         multiple: int = 1,
+        least: int = 1,
         held_to: Held | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
@@ -69,7 +71,8 @@ class NetworkDenoiser(Denoiser):
             raise InputError("what is no torch module needs a fingerprint: 32 bytes of all that changes what it says")
         self.network, self.predicts, self.schedule = network, predicts, schedule
         self.name, self.fingerprint, self.channels = name, fingerprint, channels
-        self.multiple, self.held_to, self.dtype, self.device = multiple, held_to, dtype, torch.device(where)
+        self.multiple, self.least, self.held_to, self.dtype = multiple, least, held_to, dtype
+        self.device = torch.device(where)
         self.logsnr_min, self.logsnr_max = schedule.logsnr_min, schedule.logsnr_max
 
     @property
@@ -101,10 +104,11 @@ class NetworkDenoiser(Denoiser):
     def _asked(self, z: Tensor, logsnr: float) -> Tensor:
         """What the network says, float32, of the shape of z."""
         (H, W), m = z.shape[2:], self.multiple
+        below, beside = (max(-(-side // m), self.least) * m - side for side in (H, W))
         time = torch.full((len(z),), self.schedule.time(logsnr), dtype=torch.float32, device=self.device)
         y = self.schedule.scale(logsnr) * z
-        if H % m or W % m:
-            y = F.pad(y, (0, -W % m, 0, -H % m), mode="replicate")
+        if below or beside:
+            y = F.pad(y, (0, beside, 0, below), mode="replicate")
         out = self.network(y.to(self.dtype), time)
         return out[:, : z.shape[1], :H, :W].float()
 

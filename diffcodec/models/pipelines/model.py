@@ -93,6 +93,7 @@ class PipelineModel(NetworkDenoiser):
             fingerprint=opened.identity.fingerprint,
             channels=space.channels,
             multiple=opened.row.multiple(opened.pipe),
+            least=2,  # networks that normalise cannot do so of one point
             held_to=None if bound is None else within(bound),
             dtype=getattr(opened.pipe, opened.row.network).dtype,
             device=opened.device,
