@@ -245,7 +245,7 @@ def test_another_machine_is_named_and_returns_nothing(fake_codec: None, monkeypa
         diffcodec.decode_archive(data, model=Shaky())
     made = diffcodec.inspect_archive(data)["environment"]
     emulated = "without bfloat16" in made  # a fact more, of processors that would only emulate it
-    assert made == plans.environment_of(White()) and len(made.split(", ")) == 6 + emulated
+    assert made == plans.environment_of(White()) and len(made.split(", ")) == 7 + emulated
     elsewhere = f"torch 9, {made.split(', ', 1)[1].rpartition(', ')[0]}"
     monkeypatch.setattr(environments, "environment", lambda device: elsewhere)
     fact = re.escape(f"made with torch {torch.__version__} (here torch 9)")

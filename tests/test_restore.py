@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from conftest import needs_weights
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -263,3 +264,19 @@ def test_stages_that_are_none_are_refused(picture, factors):
 def test_several_stages_need_a_rate(picture):
     with pytest.raises(InputError, match="bits per pixel"):
         diffcodec.base_of(picture, (8, 4))
+
+
+@needs_weights
+def test_the_command_gives_a_base_that_opens_everywhere_and_cuts_it_out(picture, tmp_path, run):
+    source, stream, small = tmp_path / "a.png", tmp_path / "a.dfc", tmp_path / "small.webp"
+    Image.fromarray(picture).save(source)
+    base = ("--bpp", 4, "--base", "1/4", "--base-form", "webp", "--base-bpp", "lossless", "--effort", 1)
+    code, _, err = run("encode", source, stream, *base)
+    assert code == 0, err
+    code, _, err = run("decode", stream, small, "--base")
+    assert code == 0 and "as they stand in" in err
+    assert (np.asarray(Image.open(small)) == Box(4).apply(picture)).all()
+    assert run("encode", source, stream, "--base-form", "webp", "--overwrite")[0] == 2
+    assert run("encode", source, stream, "--overwrite")[0] == 0
+    code, _, err = run("decode", stream, small, "--base", "--overwrite")
+    assert code == 1 and "was given no file" in err

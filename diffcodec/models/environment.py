@@ -11,6 +11,8 @@ import numba
 
 from .protocols import EXACT, Model, bfloat16_serves
 
+ARITHMETIC = 2  #: of this package's own operations on floats: 2 since asinh is made of others
+
 
 def environment(device: str) -> str:
     """What the last bits of a float network depend on, recorded in a pinned stream: facts, parted by ", ".
@@ -26,7 +28,7 @@ def environment(device: str) -> str:
         kind = f"{torch.backends.cpu.get_cpu_capability()} {_processor()}" if device == "cpu" else "not here"
     kind = kind.replace(",", "")
     made_by = f"torch {torch.__version__}, {device}, numba {numba.__version__}"
-    facts = f"{made_by}, {platform.machine()} {kind}, {torch.get_num_threads()} threads"
+    facts = f"{made_by}, {platform.machine()} {kind}, {torch.get_num_threads()} threads, arithmetic {ARITHMETIC}"
     emulated = torch.ops.mkldnn._is_mkldnn_bf16_supported() and not bfloat16_serves(device)  # noqa: SLF001
     return f"{facts}, without bfloat16" if emulated else facts  # which versions before this one emulated there
 

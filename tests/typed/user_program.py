@@ -23,7 +23,9 @@ def streams(picture: NDArray[np.uint8], path: Path) -> Samples:
     diffcodec.encode(Image.fromarray(picture), "diffc", bpp=0.5, effort=5, device="cpu", strip="all")
     diffcodec.encode(picture, given=diffcodec.Prompt("a house"), prompt=None, threads=1, seed=3)
     base: diffcodec.Base = diffcodec.base_of(picture, 4, bpp=0.2)
-    diffcodec.encode(picture, "diffc", given=[base, diffcodec.Outside(picture, "depth")])
+    small: diffcodec.Base | diffcodec.File = diffcodec.base_of(picture, 4, bpp=0.2, form="webp")
+    files: list[bytes] = diffcodec.given_files(diffcodec.encode(picture, "diffc", given=small))
+    diffcodec.encode(picture, "diffc", given=[base, diffcodec.File(files[0]), diffcodec.Outside(picture, "depth")])
     back: Samples = diffcodec.decode(data, upto_bytes=100, realism=0.5, progress=progress)
     diffcodec.decode(path, reconstruction="mean")
     with path.open("rb") as file:
