@@ -37,6 +37,7 @@ from diffcodec.models.gaussian import WhiteInBoxes, WhitePictures
 from diffcodec.models.lattice.geometry import TARGETS, UNKNOWN, level_count
 from diffcodec.models.lattice.phases import phase_input, side_information
 from diffcodec.models.lattice.walk import Walk
+from diffcodec.models.operators import Box
 from diffcodec.stream.written import stream_of
 from tools import given_vectors
 
@@ -45,6 +46,8 @@ sys.path.append(str(SPEC))
 from dfc_decoder import Models, octaves_of, vdm  # noqa: E402
 from dfc_decoder.ans import Stack  # noqa: E402
 from dfc_decoder.archive import Fields  # noqa: E402
+from dfc_decoder.conditional import GivenUNet  # noqa: E402
+from dfc_decoder.given import Observed  # noqa: E402
 from dfc_decoder.ordered import Masked  # noqa: E402
 from dfc_decoder.unet import FloatUNet, IntegerUNet, signal  # noqa: E402
 
@@ -230,6 +233,9 @@ def lossy() -> Iterator[tuple[str, bytes]]:
     yield "diffc_wide_photo_vdm", diffcodec.encode(photograph(30, 36), "diffc", "photo-vdm", bpp=2.0)
     octaves = diffcodec.encode(photograph(64, 64)[..., 0], "diffc", "photo-octaves", max_bytes=110, effort=1)
     yield "diffc_wide_photo_octaves", octaves
+    told = diffcodec.Base(diffcodec.encode(Box(4).apply(photograph(32, 36))), Box(4))
+    given = diffcodec.encode(photograph(32, 36), "diffc", "photo-cond", psnr=25, effort=1, given=told)
+    yield "diffc_wide_photo_cond", given
     yield from given_vectors.decodable(photo, drawing(20, 24)[..., :1])
 
 
@@ -246,7 +252,7 @@ def numbers(chained: bytes) -> dict[str, Any]:
     """Known answers in the middle: vectors/README.md tells what each is. ``chained``: the archive of that name."""
     return {
         "noise": _noise(), "trellis": _trellis(), "polar": _polar(), "remainder": _remainder(), "lattice": _lattice(),
-        "unet": _unet(), "octaves": _octaves(), "unet_exact": _unet_exact(), "masked": _masked(),
+        "unet": _unet(), "octaves": _octaves(), "given": _given(), "unet_exact": _unet_exact(), "masked": _masked(),
         "chain": _chain(chained),
     }  # fmt: skip
 
@@ -340,6 +346,22 @@ def _octaves() -> list[dict[str, Any]]:
         eps = model.eps(_latent(3, height, width).astype(np.float64), at)
         out.append({"logsnr": at, "height": height, "width": width, "eps": eps[:, 5, 6].tolist()})
     return out
+
+
+def _given() -> dict[str, Any]:
+    """eps_hat of photo-cond in double, of noise, given nothing, boxes and a mask: at row 5, column 6 of each plane."""
+    config, tensors = MODELS.find(registry.load("photo-cond", codec="diffc").fingerprint)
+    photo, out = photograph(20, 28), []
+    known = np.indices(photo.shape[:2]).sum(0) % 3 > 0
+    gifts = [None, Observed("box", [4], None, Box(4).apply(photo)), Observed("mask", [], None, photo, known)]
+    for observed in gifts:
+        for at in (-6.0, 0.5):
+            net = GivenUNet(tensors, config)
+            net = net if observed is None else net.given(observed)
+            eps = net.eps(_latent(3, 20, 28).astype(np.float64), at)
+            kind = "nothing" if observed is None else observed.operator
+            out.append({"given": kind, "logsnr": at, "eps": eps[:, 5, 6].tolist()})
+    return {"samples": photo.tolist(), "answers": out}
 
 
 def _unet_exact() -> list[dict[str, Any]]:

@@ -29,7 +29,9 @@ from diffcodec.entropy import gaussian, logistic
 from diffcodec.entropy.context import coder as context
 from diffcodec.media.table import MEDIA
 from diffcodec.models import registry
+from diffcodec.models.condition import ConditionalModel, Observed
 from diffcodec.models.gaussian import WhiteInBoxes
+from diffcodec.models.operators import Box, Mask
 from diffcodec.models.registry import FOLDER
 from diffcodec.runtime.errors import CorruptStream, DiffcodecError
 
@@ -223,6 +225,19 @@ def test_a_network_at_several_sizes() -> None:
         z = torch.from_numpy(channel.normals(1, 0, 0, math.prod(shape)).reshape(shape).astype(np.float32))
         eps = model.predict(z, torch.tensor(known["logsnr"]))[0, :, 5, 6].numpy()
         assert np.abs(eps - known["eps"]).max() < 0.05
+
+
+def test_a_network_that_is_given_something() -> None:
+    model = registry.load("photo-cond", device="cpu", codec="diffc")
+    assert isinstance(model, ConditionalModel)
+    photo = np.array(NUMBERS["given"]["samples"], np.uint8)
+    known = np.indices(photo.shape[:2]).sum(0) % 3 > 0
+    gifts = {"box": Observed.of(photo, Box(4)), "mask": Observed.of(photo, Mask(known))}
+    for row in NUMBERS["given"]["answers"]:
+        told = model if row["given"] == "nothing" else model.given(gifts[row["given"]])
+        z = torch.from_numpy(latent().astype(np.float32))[None]
+        eps = told.predict(z, torch.tensor(row["logsnr"]))[0, :, 5, 6].numpy()
+        assert np.abs(eps - row["eps"]).max() < 0.05
 
 
 def test_integer_network() -> None:

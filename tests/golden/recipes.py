@@ -7,6 +7,7 @@ files a set lacks.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +26,7 @@ from diffcodec.media.rows.tracks import Column
 from diffcodec.media.table import signal_of
 from diffcodec.media.tokens import Tokens
 from diffcodec.media.tracks import Tracks
+from diffcodec.models.operators import Box
 
 FOLDER = Path(__file__).parent
 TEXT = FOLDER.parent / "data" / "text-ardm"
@@ -260,6 +262,29 @@ def mixture() -> list[Picture]:
     return [*colours, *others, colours[1], others[0]]
 
 
+def small_of(photo: np.ndarray) -> diffcodec.Base:
+    """Averages of 4×4, without loss."""
+    return diffcodec.Base(diffcodec.encode(Box(4).apply(photo)), Box(4))
+
+
+def jpeg_of(photo: np.ndarray, k: int = 0) -> diffcodec.File:
+    """A JPEG of the picture, or of averages of k×k."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(Box(k).apply(photo) if k else photo).save(out, "JPEG", quality=60)
+    return diffcodec.File(out.getvalue(), *((Box(k), 5000) if k else ()))
+
+
+def given(what: Callable[[np.ndarray], diffcodec.Base | diffcodec.File], **options: Any) -> Recipe:
+    """A stream of photo-cond that is given that of the photograph."""
+
+    def encode(image: np.ndarray) -> bytes:
+        return diffcodec.encode(image, "diffc", "photo-cond", given=what(image), device="cpu", **options)
+
+    return Recipe(LOSSY, lambda: photograph(64, 56), encode)
+
+
 NAMES = [
     "a.png",
     "b.png",
@@ -363,6 +388,11 @@ def _recipes() -> dict[str, Recipe]:
         "clip-yuv444.dfc": stream(EXACT, lambda: clip("YUV444", 2, 6, 8, 303)),
         "tracks.dfc": stream(EXACT, lambda: tracks(20, 5, 304)),
         "tracks-empty.dfc": stream(EXACT, lambda: tracks(0, 2, 306)),
+    }
+    out |= {
+        "given-small.dfc": given(small_of, psnr=27.0),
+        "given-jpeg.dfc": given(jpeg_of, psnr=31.0),
+        "given-small-file.dfc": given(lambda photo: jpeg_of(photo, 4), psnr=26.0),
     }
     for mode in MODES:
         name = mode.name.replace("[", "x").replace("]", "").replace(";", "-")
