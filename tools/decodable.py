@@ -233,8 +233,8 @@ def lossy() -> Iterator[tuple[str, bytes]]:
     yield "diffc_wide_photo_vdm", diffcodec.encode(photograph(30, 36), "diffc", "photo-vdm", bpp=2.0)
     octaves = diffcodec.encode(photograph(64, 64)[..., 0], "diffc", "photo-octaves", max_bytes=110, effort=1)
     yield "diffc_wide_photo_octaves", octaves
-    told = diffcodec.Base(diffcodec.encode(Box(4).apply(photograph(32, 36))), Box(4))
-    given = diffcodec.encode(photograph(32, 36), "diffc", "photo-cond", psnr=25, effort=1, given=told)
+    told = diffcodec.Base(diffcodec.encode(Box(4).apply(photograph(16, 20))), Box(4))
+    given = diffcodec.encode(photograph(16, 20), "diffc", "photo-cond", psnr=25, effort=1, given=told)
     yield "diffc_wide_photo_cond", given
     yield from given_vectors.decodable(photo, drawing(20, 24)[..., :1])
 
@@ -351,14 +351,14 @@ def _octaves() -> list[dict[str, Any]]:
 def _given() -> dict[str, Any]:
     """eps_hat of photo-cond in double, of noise, given nothing, boxes and a mask: at row 5, column 6 of each plane."""
     config, tensors = MODELS.find(registry.load("photo-cond", codec="diffc").fingerprint)
-    photo, out = photograph(20, 28), []
+    photo, out = photograph(8, 12), []
     known = np.indices(photo.shape[:2]).sum(0) % 3 > 0
     gifts = [None, Observed("box", [4], None, Box(4).apply(photo)), Observed("mask", [], None, photo, known)]
     for observed in gifts:
         for at in (-6.0, 0.5):
             net = GivenUNet(tensors, config)
             net = net if observed is None else net.given(observed)
-            eps = net.eps(_latent(3, 20, 28).astype(np.float64), at)
+            eps = net.eps(_latent(3, 8, 12).astype(np.float64), at)
             kind = "nothing" if observed is None else observed.operator
             out.append({"given": kind, "logsnr": at, "eps": eps[:, 5, 6].tolist()})
     return {"samples": photo.tolist(), "answers": out}
