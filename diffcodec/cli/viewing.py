@@ -128,7 +128,7 @@ def _temporary(files: list[str]) -> str:
     import tempfile
 
     name = "diffcodec" if len(files) > 1 or files[0] == "-" else os.path.basename(os.path.normpath(files[0]))
-    return os.path.join(tempfile.mkdtemp(prefix="diffcodec-"), f"{name[:80]}.html")
+    return os.path.join(tempfile.mkdtemp(prefix="diffcodec-"), f"{name[:60]}.html")
 
 
 def _open(path: str, no_open: bool, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ...files.pictures import WHITE
+from ...media.modes import BY_NAME
 from ...media.picture import Picture
 
 if TYPE_CHECKING:
@@ -63,20 +65,23 @@ def _orientation(exif: bytes | None) -> int:
         return 1
     found = Image.Exif()
     try:
-        found.load(exif)
-        return int(found.get(_ORIENTATION, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found.load(exif)
+            return int(found.get(_ORIENTATION, 1))
     except Exception:  # a stranger's directory fails in every way, and the picture is shown as it lies
         return 1
 
 
 def visible(samples: Samples, mode: str, white: int = 65535) -> Image.Image:
     """Samples (H, W) or (H, W, C) of a picture's mode as an image RGB, or RGBA where it has alpha."""
-    if samples.ndim == 3 and samples.shape[2] == 1:
-        samples, mode = samples[..., 0], "L"
-    if samples.dtype == np.uint8:
+    info = BY_NAME[mode]
+    if samples.dtype == np.uint8 and info.pillow is not None and info.sample != "bit":
         image: Image.Image = Picture(np.ascontiguousarray(samples), mode).to_pillow()
     else:
-        image = Picture.from_any(_eight_bits(samples, white)).to_pillow()
+        if samples.ndim == 3 and info.alpha is None:  # no more than three of them are colours
+            samples = samples[..., :3] if samples.shape[2] >= 3 else samples[..., 0]
+        image = Picture.from_any(samples if samples.dtype == np.uint8 else _eight_bits(samples, white)).to_pillow()
     if image.mode == "La":
         image = image.convert("LA")
     try:
