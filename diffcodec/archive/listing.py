@@ -155,11 +155,12 @@ def contents(
                 continue
             items = _items_of(group, place.number, number, max_pixels)
             number += len(items)
-            held: Sequence[bytes | Signal | DiffcodecError] = _streams_alone(group)
+            held: Sequence[bytes | Signal | DiffcodecError]
             if _chained(group):
                 (one,) = archive.decoded(reader, [place], model, device, 1, None, budget)
-                lost = one.error or CorruptStream("the group does not hold")
-                held = one.pictures or [lost] * len(items)
+                held = one.pictures or [one.error or CorruptStream("the group does not hold")] * len(items)
+            else:
+                held = _streams_alone(group)
             yield from zip(items[: most - given], held, strict=False)
             given += len(items)
 
