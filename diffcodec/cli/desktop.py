@@ -50,8 +50,7 @@ def desktop(
     as_json: Json = False,
 ) -> None:
     """Let a Linux desktop know .dfc and .dfca files, and show small pictures of them in its file manager."""
-    if platform.system() in ("Windows", "Darwin"):
-        raise InputError(f"desktop is for Linux desktops, and this is {platform.system()}")
+    _require_linux()
     home = _data_home()
     paths = {os.path.join(home, *name.split("/")): text for name, text in FILES.items()}
     done = _ACTIONS[action](paths, dry_run)
@@ -64,6 +63,12 @@ def desktop(
         console.tell(f"{verb}: {', '.join(done) or 'nothing was there'}")
         if not known:
             console.say("update-mime-database is not there, or failed: files are known when it has run")
+
+
+def _require_linux() -> None:
+    """Raises InputError on systems whose desktops know nothing of these files."""
+    if platform.system() in ("Windows", "Darwin"):
+        raise InputError(f"desktop is for Linux desktops, and this is {platform.system()}")
 
 
 def _data_home() -> str:

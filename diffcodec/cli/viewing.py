@@ -55,8 +55,7 @@ def view(
     allow_large_pictures()
     with console.interruptible(lambda: "no page was written, and nothing is kept: begin again"):
         every = [_looked_at(name, how, original) for name in files]
-    if not any(seen.what for seen in every):
-        raise DiffcodecError("; ".join(map(_problem, every)))
+    _require_any(every)
     data = page.render(every).encode()
     place = _temporary(files) if out is None else out
     write(place, data, overwrite)
@@ -79,6 +78,12 @@ def _check(files: list[str], original: str | None, out: str | None, overwrite: b
     if out is not None:
         for source in (*files, *([] if original is None else [original])):
             check_target(out, overwrite, as_json, source)
+
+
+def _require_any(every: list[Seen]) -> None:
+    """Raises DiffcodecError where there is nothing to see of any."""
+    if not any(seen.what for seen in every):
+        raise DiffcodecError("; ".join(map(_problem, every)))
 
 
 def _require_no_problem(every: list[Seen]) -> None:

@@ -98,7 +98,8 @@ def _eight_bits(samples: Samples, white: int) -> NDArray[np.uint8]:
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     values = np.nan_to_num((values - low) / max(high - low, 1e-30), nan=0.0, posinf=1.0, neginf=0.0)
-    return (255 * values.clip(0, 1) + 0.5).astype(np.uint8)
+    eight: NDArray[np.uint8] = (255 * values.clip(0, 1) + 0.5).astype(np.uint8)
+    return eight
 
 
 # ---- clips
@@ -119,8 +120,8 @@ def first_frame(clip: Clip) -> Image.Image:
     if clip.colour.matrix == _IDENTITY:  # Y, U, V hold green, blue, red
         rgb = np.stack([v, y, u], 2)
     else:
-        luma = y / 255 if full else (y - 16) / 219
-        blue, red = ((plane - 128) / (255 if full else 224) for plane in (u, v))
+        luma = (y - (0 if full else 16)) / np.float32(255 if full else 219)
+        blue, red = ((plane - 128) / np.float32(255 if full else 224) for plane in (u, v))
         k_r, k_b = _MATRICES.get(clip.colour.matrix, _MATRICES[1] if height >= _HIGH_DEFINITION else (0.299, 0.114))
         r, b = luma + 2 * (1 - k_r) * red, luma + 2 * (1 - k_b) * blue
         rgb = 255 * np.stack([r, (luma - k_r * r - k_b * b) / (1 - k_r - k_b), b], 2)

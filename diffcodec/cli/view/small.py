@@ -77,7 +77,7 @@ def _sound(data: bytes, max_pixels: int | None) -> bool:
 def small(data: bytes, side: int, how: How) -> tuple[Image.Image, bytes]:
     """A picture of at most ``side`` pixels a side from the beginning of a stream, upright, and its ICC profile.
 
-    Only as many bytes are decoded as so few pixels want. Raises DiffcodecError.
+    Only as many bytes are decoded as so few pixels want. Raises InputError for what is no picture, and as `decode`.
     """
     found, sound, problem = as_far(data, how.max_pixels)
     look = Look.of(api.metadata_of(sound, max_pixels=how.max_pixels))
@@ -104,7 +104,7 @@ def first_frame(sound: bytes, how: How, progress: Progress | None = None) -> Ima
 
 
 def of_archive(held: bytes | Signal | DiffcodecError, side: int, how: How) -> tuple[Image.Image, bytes]:
-    """As :func:`small`, of what `archive.listing.contents` gives. Raises DiffcodecError."""
+    """As :func:`small`, of what `archive.listing.contents` gives. Raises InputError, and an error that is given."""
     if isinstance(held, DiffcodecError):
         raise held
     if isinstance(held, bytes):
