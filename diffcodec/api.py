@@ -37,6 +37,7 @@ from .stream.inpainting import inpaint as inpaint
 from .stream.restoring import restore as restore
 from .stream.sources import Source
 from .stream.told import given_files as files_given
+from .stream.told import metadata_of as metadata_read
 from .stream.told import told
 from .stream.typed import CodecName, DecodeOptions, ReconstructionName
 from .stream.typed import Inspection as Inspection
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .media.clip import Clip as Clip
+    from .media.metadata import Metadata
     from .media.picture import Picture as Picture
     from .media.tokens import Tokens as Tokens
     from .media.tracks import Tracks as Tracks
@@ -390,6 +392,11 @@ def given_files(data: Source, *, max_pixels: int | None = None) -> list[bytes]:
     Raises as :func:`inspect`.
     """
     return files_given(data, _limits(max_pixels))
+
+
+def metadata_of(data: Source, *, max_pixels: int | None = None) -> Metadata:
+    """What a stream, or the beginning of one, holds beside samples; nothing is decoded. Raises as :func:`inspect`."""
+    return metadata_read(data, _limits(max_pixels))
 
 
 def list_models() -> list[Card]:

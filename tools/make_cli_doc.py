@@ -41,6 +41,7 @@ diffcodec encode icon.png icon.dfc --model cifar10-ardm      # 32×32 pictures; 
 diffcodec encode -r photos/ --out-dir coded/ --skip-existing -j 2     # photos/a/b.png -> coded/a/b.png.dfc
 diffcodec decode coded/*.dfc --out-dir back/  # patterns as well where the shell leaves them, as on Windows
 diffcodec info photo.dfc                      # geometry, model, bits per pass; needs no weights
+diffcodec view photo.dfc --original photo.png # a page with zoom, previews, a wipe: howto/view.md
 diffcodec models                              # a table; models photo-ardm: its card
 diffcodec pack pictures/ pictures.dfca        # one lossless archive; goes on where an interrupted run stopped
 diffcodec list pictures.dfca                  # as tar has it; extract, append, diff: howto/archive.md

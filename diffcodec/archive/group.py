@@ -106,7 +106,7 @@ def _decode_streams(
     limits = Limits() if plan.max_pixels is None else Limits(max_pixels=plan.max_pixels)
     wanted = Wanted(model=plan.stream_model, device=plan.device, limits=limits, budget=plan.budget, frames=True)
     out: dict[int, Signal | DiffcodecError] = {}
-    for i, stream in _streams(group.entries, initial):
+    for i, stream in each_stream(group.entries, initial):
         try:
             _check_kind(checked.get(i, ()))
             out[i] = decode_all(stream, wanted, shares.take(len(stream)))
@@ -143,7 +143,7 @@ def _originals_of(entries: Sequence[Entry]) -> list[int]:
     return [entry.size if entry.kind == COPY else i for i, entry in enumerate(entries)]
 
 
-def _streams(entries: Sequence[Entry], data: bytes) -> Iterator[tuple[int, bytes]]:
+def each_stream(entries: Sequence[Entry], data: bytes) -> Iterator[tuple[int, bytes]]:
     """(number of the picture, stream) of those that lie in ``data`` one behind another."""
     at = 0
     for i, entry in enumerate(entries):
@@ -156,7 +156,7 @@ def streams_of(entries: Sequence[Entry], data: bytes, max_pixels: int | None = N
     """For the number of each picture whose stream in ``data`` is sound, that and those of its frames."""
     limits = Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
     found = {}
-    for i, stream in _streams(entries, data):
+    for i, stream in each_stream(entries, data):
         with contextlib.suppress(BitstreamError):
             every = read(stream, limits=limits).all
             budgets.cost_of_all([one.prefix for one in every])

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..bitstream.archive import CHAINED, COPY, Entry, Group, Place, Reader
-from ..runtime.errors import BitstreamError, DiffcodecError, InputError
+from ..media.medium import Signal
+from ..runtime.errors import BitstreamError, CorruptStream, DiffcodecError, InputError
 from ..runtime.hostile import guarded
 from ..runtime.progress import Progress, end, part
 from ..stream.parsed import Stream
 from . import memory as archive
-from .group import streams_of
+from .group import each_stream, streams_of
 from .grouping import path_of
 from .names import shown
 from .walking import files_below, may_be_picture, size_of
@@ -78,15 +79,24 @@ def _items(reader: Reader, max_pixels: int | None, problems: list[str]) -> Itera
             problems.append(f"group {place.number} is lost: {error}")
             number += place.pictures or 0
             continue
-        found: list[Item] = []
-        chained = any(entry.kind == CHAINED for entry in group.entries)
-        streams = {} if chained else streams_of(group.entries, group.payload, max_pixels)
-        for at, entry in enumerate(group.entries):
-            name = entry.name or f"{number:06}"
-            item = _item(name, place.number, entry, streams.get(at), found, chained)
-            found.append(replace(item, time=entry.time, permissions=entry.permissions))
-            number += 1
+        found = _items_of(group, place.number, number, max_pixels)
+        number += len(found)
         yield from found
+
+
+def _items_of(group: Group, place: int, number: int, max_pixels: int | None) -> list[Item]:
+    """Of a group; ``number``: of its first picture."""
+    found: list[Item] = []
+    chained = _chained(group)
+    streams = {} if chained else streams_of(group.entries, group.payload, max_pixels)
+    for at, entry in enumerate(group.entries):
+        item = _item(entry.name or f"{number + at:06}", place, entry, streams.get(at), found, chained)
+        found.append(replace(item, time=entry.time, permissions=entry.permissions))
+    return found
+
+
+def _chained(group: Group) -> bool:
+    return any(entry.kind == CHAINED for entry in group.entries)
 
 
 def _group(reader: Reader, place: Place, problems: list[str]) -> Group:
@@ -113,6 +123,52 @@ def _item(
     digests = tuple(one.container.digest or b"" for one in streams)
     size, mode = (first.head.width, first.head.height), first.form.mode
     return Item(name, group, "stream", *size, mode, len(streams), entry.size, digests=digests)
+
+
+# ---- what is in it
+
+
+@guarded
+def contents(
+    source: Any,
+    most: int,
+    *,
+    model: Any = None,
+    device: str = "auto",
+    max_pixels: int | None = None,
+    budget: float = 1.0,
+) -> Iterator[tuple[Item, bytes | Signal | DiffcodecError]]:
+    """The first ``most`` pictures of an archive, as they are listed, each with its stream, which is not decoded.
+
+    A group with a chain is decoded: of its pictures the signals, or the errors that lost them. Raises as
+    `decode_archive` where nothing can be read.
+    """
+    with archive.open_archive(source, max_pixels, lenient=True) as reader:
+        number = given = 0
+        for place in archive.all_places(reader):
+            if given >= most:
+                return
+            try:
+                group = _group(reader, place, [])
+            except BitstreamError:
+                number += place.pictures or 0
+                continue
+            items = _items_of(group, place.number, number, max_pixels)
+            number += len(items)
+            held: Sequence[bytes | Signal | DiffcodecError]
+            if _chained(group):
+                (one,) = archive.decoded(reader, [place], model, device, 1, None, budget)
+                held = one.pictures or [one.error or CorruptStream("the group does not hold")] * len(items)
+            else:
+                held = _streams_alone(group)
+            yield from zip(items[: most - given], held, strict=False)
+            given += len(items)
+
+
+def _streams_alone(group: Group) -> list[bytes]:
+    """Of each picture of a group without a chain the stream, a copy's that of the one it equals."""
+    streams = dict(each_stream(group.entries, group.payload))
+    return [streams[entry.size if entry.kind == COPY else at] for at, entry in enumerate(group.entries)]
 
 
 # ---- whether it all decodes

@@ -14,7 +14,7 @@ import typer
 
 from ..runtime.errors import DiffcodecError
 from ..runtime.version import __version__
-from . import archives, console, pictures, restoring, showing, tools
+from . import archives, console, desktop, pictures, restoring, showing, tools, viewing
 
 app = typer.Typer(
     name="diffcodec",
@@ -36,6 +36,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "list": showing.listed,
     "diff": showing.diff,
     "test": showing.checked,
+    "view": viewing.view,
+    "thumbnail": viewing.thumbnail,
+    "desktop": desktop.desktop,
     "bench": tools.bench,
     "models": tools.models,
     "demo": tools.demo,

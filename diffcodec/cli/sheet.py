@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..api import Preview
 from ..media.picture import Picture
+from .view.drawn import visible
 
 _PANEL, _TEXT, _GAP, _COLUMNS = 256, 34, 8, 4
 
@@ -25,18 +24,9 @@ def sheet(previews: Sequence[Preview], picture: Picture) -> Image.Image:
     for number, preview in enumerate(previews):
         left = _GAP + number % columns * (width + _GAP)
         top = _GAP + number // columns * (height + _TEXT + _GAP)
-        small = _visible(preview.image, picture).resize((width, height), Image.Resampling.BOX)
+        small = visible(preview.image, picture.mode).convert("RGB").resize((width, height), Image.Resampling.BOX)
         drawn.paste(small, (left, top))
         label = f"{preview.bytes_read:,} bytes".replace(",", " ") + ("  exact" if preview.complete else "")
         draw.text((left, top + height + 4), label, fill="black", font=font)
         draw.text((left, top + height + 18), f"{preview.bpp:.3f} bit/pixel", fill="grey", font=font)
     return drawn
-
-
-def _visible(samples: Any, picture: Picture) -> Image.Image:
-    """Any picture as 8-bit RGB, for looking at."""
-    if samples.dtype == np.uint16:
-        samples = (samples >> 8).astype(np.uint8)
-        picture = Picture.from_any(samples)
-    shown: Image.Image = Picture(samples, picture.mode).to_pillow()
-    return shown.convert("RGB")

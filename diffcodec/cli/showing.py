@@ -33,7 +33,7 @@ def info(
 ) -> None:
     """Show what a stream or an archive holds; needs no weights."""
     data = read(source)
-    found, problem = _told(data, max_pixels)
+    found, problem = told(data, max_pixels)
     if as_json:
         print(json.dumps(found))
     else:
@@ -42,12 +42,12 @@ def info(
         raise problem
 
 
-def _told(data: bytes, max_pixels: int | None) -> tuple[dict[str, Any], DiffcodecError | None]:
+def told(data: bytes, max_pixels: int | None) -> tuple[dict[str, Any], DiffcodecError | None]:
     """What there is, and what is wrong where it is cut or damaged but for its header. Raises BitstreamError."""
     if data.startswith(ARCHIVE):
         found: dict[str, Any] = dict(archive.inspect_archive(data, max_pixels=max_pixels))
-        told = f"the archive is cut or damaged; whole groups: {len(found['groups'])}"
-        return found, None if found["complete"] else Truncated(told)
+        cut = f"the archive is cut or damaged; whole groups: {len(found['groups'])}"
+        return found, None if found["complete"] else Truncated(cut)
     try:
         return dict(api.inspect(data, max_pixels=max_pixels)), None
     except (Truncated, ChecksumMismatch) as error:
@@ -59,8 +59,8 @@ def _told(data: bytes, max_pixels: int | None) -> tuple[dict[str, Any], Diffcode
 
 def _print(found: dict[str, Any]) -> None:
     passes, groups, given = found.pop("passes", None), found.pop("groups", None), found.pop("given", ())
-    _print_facts(found)
-    _print_given(given)
+    for key, value in [*facts(found), *given_lines(given)]:
+        print(f"{key:16} {value}")
     if groups is not None:
         print(f"\n{'group':>6} {'pictures':>9} {'chained':>9} {'bytes':>12}")
         for one in groups:
@@ -201,28 +201,35 @@ def _check(source: str, jobs: int, how: dict[str, Any]) -> tuple[dict[str, int],
     return {"frames": 1 + len(signal.following)}, []
 
 
-def _print_facts(found: dict[str, Any]) -> None:
-    """A line for each fact but the names, those of the cost of decoding with the others."""
-    facts: dict[str, Any] = {}
+def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is said of a stream or an archive, key and value, but the names, the passes and what was given.
+
+    The cost of decoding stands with the others.
+    """
+    every: dict[str, Any] = {}
     for key, value in found.items():
         if key == "decode_cost":
             for what, cost in value.items():
-                facts |= {f"allowed_{k}": v for k, v in cost.items()} if what == "allowed" else {f"decode_{what}": cost}
+                every |= {f"allowed_{k}": v for k, v in cost.items()} if what == "allowed" else {f"decode_{what}": cost}
         elif key == "metadata":
-            facts[key] = ", ".join(f"{kind} {size}" for kind, size in value.items()) or None
-        elif key != "names":
-            facts[key] = value
-    for key, value in facts.items():
-        if value is not None:
-            print(f"{key.replace('_', ' '):16} {f'{value:.4f}' if isinstance(value, float) else console.line(value)}")
+            every[key] = ", ".join(f"{kind} {size}" for kind, size in value.items()) or None
+        elif key not in ("names", "passes", "groups", "given"):
+            every[key] = value
+    return [
+        (key.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else console.line(value))
+        for key, value in every.items()
+        if value is not None
+    ]
 
 
-def _print_given(parts: Sequence[Mapping[str, Any]], depth: int = 0) -> None:
+def given_lines(parts: Sequence[Mapping[str, Any]], depth: int = 0) -> list[tuple[str, str]]:
     """A line for each thing that the model was given, what a nested stream was given in turn further in."""
+    lines = []
     for part in parts:
         words = console.line(_GIVEN[part["kind"]](part))
-        print(f"{'' if depth else 'given':16} {'  ' * depth}{words}, {part['bytes']} bytes")
-        _print_given(part.get("given", ()), depth + 1)
+        lines.append(("" if depth else "given", f"{'  ' * depth}{words}, {part['bytes']} bytes"))
+        lines += given_lines(part.get("given", ()), depth + 1)
+    return lines
 
 
 def _stream_words(part: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from ..codecs import budget as budgets
-from ..media.metadata import NAMES
+from ..media.metadata import NAMES, Metadata
 from ..runtime.limits import Limits
 from .decode import model_name
 from .given import described
@@ -57,6 +57,11 @@ def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
         "passes": passes,
     }
     return cast(Inspection, found)  # a medium tells fields of its own
+
+
+def metadata_of(source: Source, limits: Limits) -> Metadata:
+    """What a stream, or the beginning of one, holds beside samples; nothing is decoded. Raises as :func:`told`."""
+    return read(read_all(source), limits=limits, partial=True).metadata
 
 
 def given_files(source: Source, limits: Limits) -> list[bytes]:
