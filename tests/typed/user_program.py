@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,25 @@ def streams(picture: NDArray[np.uint8], path: Path) -> Samples:
             shown: Samples = preview.image
             rate: float = preview.bpp
             print(shown.shape, rate, preview.bytes_read, preview.complete, preview.frame)
+    thumbnail: Samples = diffcodec.decode(data, size=(320, 200))
+    print(thumbnail.shape, diffcodec.decode(data, size=64).shape)
     every: list[Samples] = diffcodec.decode_sequence(data)
     left: diffcodec.Concealed = diffcodec.decode_concealed(data)
     print(left.lost, left.known.mean(), left.passes, left.signal.mode, len(every))
     return back
+
+
+def pushed(pieces: list[bytes]) -> Samples:
+    decoder = diffcodec.PushDecoder(realism=0.5, device="cpu")
+    for piece in pieces:
+        for preview in decoder.feed(piece):
+            print(preview.bytes_read)
+    return decoder.close()
+
+
+async def awaited(pieces: AsyncIterator[bytes]) -> None:
+    async for preview in diffcodec.decode_async(pieces, reconstruction="mean"):
+        print(preview.image.shape)
 
 
 def signals(data: bytes) -> None:
