@@ -6,6 +6,7 @@ import os
 
 from ..media.medium import Signal
 from ..media.picture import Picture
+from ..runtime import remote
 from ..runtime.limits import DEFAULT_LIMITS
 from . import npy
 from .pictures import check, read
@@ -20,8 +21,7 @@ def read_signal(
     first: only the first frame or page of a picture. Raises as `read`; InputError over ``max_pixels`` positions.
     """
     if not isinstance(source, bytes):
-        with open(source, "rb") as file:
-            source = file.read()
+        source = remote.read(source)
     if npy.sniff(source):
         return npy.read_signal(source, max_pixels)
     return (read if first else read_all)(source, max_pixels=max_pixels)

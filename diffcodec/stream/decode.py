@@ -191,7 +191,7 @@ def decode_all(source: Source, wanted: Wanted, progress: Progress | None = None)
 
     Raises InputError for another medium than the wanted one, LimitExceeded, and as `parsed.read` and :func:`decode`.
     """
-    data = read_all(source)[: wanted.upto]
+    data = read_all(source, wanted.upto)
     stream = read(data, limits=wanted.limits, partial=wanted.upto is not None)
     if wanted.medium not in (None, stream.medium.name):
         raise InputError(f"the stream holds {stream.form.mode}, no {wanted.medium}: use diffcodec.decode_signal")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch.utils.data import DataLoader
 
 import diffcodec
 
@@ -87,7 +88,15 @@ def archives(pictures: list[NDArray[np.uint8]]) -> None:
     found = diffcodec.inspect_archive(data)
     names: list[str] = found["names"]
     sizes: list[int] = [group["bytes"] for group in found["groups"]]
+    with diffcodec.open_picture("http://127.0.0.1/a.dfca", "a") as file:
+        print(next(diffcodec.decode_progressive(file)).bpp)
     print(len(whole), len(some), names, sizes, found["steps"])
+
+
+def dataset(path: Path) -> None:
+    pictures = diffcodec.ArchiveDataset(path, lambda array: array.astype(np.float32), kept=2)
+    for batch in DataLoader(pictures, batch_sampler=pictures.batches(4, seed=0)):
+        print(batch, len(pictures))
 
 
 def files(folder: Path) -> None:
