@@ -108,12 +108,12 @@ def test_pictures_elsewhere(there: Any, picture: np.ndarray) -> None:
 
 
 def archive(pictures: list[np.ndarray], **options: Any) -> bytes:
-    """Of streams; the model is named and not asked."""
+    """Grey pictures are streams, and those of RGB a chain where there are several."""
     return diffcodec.encode_archive(pictures, "fake", **options)
 
 
 def test_archives_elsewhere(there: Any) -> None:
-    pictures = [np.random.default_rng(k).integers(0, 256, (9, 8 + k, 3), dtype=np.uint8) for k in range(5)]
+    pictures = [np.random.default_rng(k).integers(0, 256, (9, 8 + k), dtype=np.uint8) for k in range(5)]
     pictures.append(pictures[4].copy())  # a copy within its group
     names = ["a", "b/c", "d", "e", "f", "g"]
     for options in ({}, {"group": 2}, {"group": 1, "names": names}, {"names": names, "group": 3}):
@@ -136,7 +136,8 @@ def test_archives_elsewhere(there: Any) -> None:
 
 
 def test_every_cut_and_flip_of_an_archive_is_an_error_of_ours(there: Any, picture: np.ndarray) -> None:
-    data = archive([picture, picture[:5]], group=1)
+    grey, right = picture[..., 0], 0
+    data = archive([grey, grey[:5]], group=1)
     for at in range(0, len(data), 3):
         for damaged in (data[:at], data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]):
             try:
@@ -144,11 +145,19 @@ def test_every_cut_and_flip_of_an_archive_is_an_error_of_ours(there: Any, pictur
                     shown = diffcodec.decode(file)
             except diffcodec.DiffcodecError:
                 continue
-            assert np.array_equal(shown, picture[:5])
+            assert np.array_equal(shown, grey[:5])
+            right += 1
+    assert right  # damage elsewhere is none of its
+
+
+def test_pictures_of_a_chain_have_no_stream() -> None:
+    pictures = [np.random.default_rng(k).integers(0, 256, (9, 8 + k, 3), dtype=np.uint8) for k in range(5)]
+    with pytest.raises(InputError, match="of a chain, which has no streams"):
+        diffcodec.open_picture(archive(pictures), 0)
 
 
 def test_of_an_archive_no_more_is_fetched_than_is_read(serving: Callable[..., Any]) -> None:
-    pictures = [np.random.default_rng(k).integers(0, 256, (120, 130, 3), dtype=np.uint8) for k in range(12)]
+    pictures = [np.random.default_rng(k).integers(0, 256, (160, 300), dtype=np.uint8) for k in range(12)]
     data = archive(pictures, group=4)
     with serving(data) as (address, sent):
         with diffcodec.open_picture(address, 7) as file:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, cast
 
-from ..bitstream.archive import COPY, STREAM, Place, Reader
+from ..bitstream.archive import CHAINED, COPY, STREAM, Place, Reader
 from ..bitstream.directory import GROUP_DIGEST_BYTES, Entry, Group
-from ..runtime.errors import CorruptStream, InputError, LimitExceeded
+from ..runtime.errors import InputError
 from ..runtime.hostile import guarded
 from ..runtime.varint import read_varint
 from . import memory as archive
@@ -49,11 +49,11 @@ def _found(reader: Reader, picture: str | int) -> tuple[tuple[Entry, ...], int, 
         if isinstance(picture, int) and count is not None and not number <= picture < number + count:
             number += count
             continue
-        group, at = _front(reader, place)
-        index = _index_in(group.entries, picture, number)
+        entries, at = _front(reader, place)
+        index = _index_in(entries, picture, number)
         if index is not None:
-            return group.entries, index, at
-        number += len(group.entries)
+            return entries, index, at
+        number += len(entries)
     raise InputError(f"no picture of the archive is {shown(picture) if isinstance(picture, str) else picture}")
 
 
@@ -64,25 +64,19 @@ def _index_in(entries: tuple[Entry, ...], picture: str | int, number: int) -> in
     return keys.index(picture) if picture in keys else None
 
 
-def _front(reader: Reader, place: Place) -> tuple[Group, int]:
-    """A group of streams as its directory tells it, and the offset of the first of them."""
+def _front(reader: Reader, place: Place) -> tuple[tuple[Entry, ...], int]:
+    """Entries of a group of streams as its directory tells them, and the offset of the first of these streams."""
     reader.file.seek(place.offset)
     front = reader.file.read(min(_FRONT, place.size))
     _, start = read_varint(front, 1, 35)
     length, at = read_varint(front, start + GROUP_DIGEST_BYTES, 35)
-    if at + length > place.size:
-        raise CorruptStream(f"the directory of group {place.number} is longer than the group; the file is damaged")
-    front += reader.file.read(max(0, at + length - len(front)))
-    try:
-        group = Group.salvaged(front[start : at + length], reader.limits, reader.header.extended, cut=True)
-    except LimitExceeded:
-        raise
-    except CorruptStream:
+    front += reader.file.read(max(0, min(place.size, at + length) - len(front)))
+    entries = Group.front(front[start:], place.size - start, reader.limits, reader.header.extended)
+    if any(entry.kind == CHAINED for entry in entries):
         raise InputError(
-            f"the pictures of group {place.number} are no streams of their own, or its directory is damaged: "
-            "decode the group, with diffcodec.decode_archive"
-        ) from None
-    return group, place.offset + at + length
+            f"the pictures of group {place.number} are of a chain, which has no streams: use diffcodec.decode_archive"
+        )
+    return tuple(entries), place.offset + at + length
 
 
 class Part(io.RawIOBase):
