@@ -20,6 +20,7 @@ import torch
 from conftest import needs_weights
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not (ROOT / "tools").is_dir(), reason="tools/ is not part of this distribution")
@@ -263,3 +264,17 @@ def test_a_network_that_is_told_texts_trains(icons, tmp_path):
     assert kinds.count("drawings") == 200 and kinds.count("names") == 22
     seen = {name for kind, name in zip(kinds, names, strict=True) if kind == "names"}
     assert seen == {f"thing {number}" for number in range(0, 220, 20)}
+
+
+def test_a_denoiser_of_latents_trains(data, tmp_path):
+    sys.path.insert(0, str(ROOT / "tests"))
+    from test_latent import autoencoder
+
+    for name, tensors in zip(("encoder", "decoder"), autoencoder(pooled=True), strict=True):
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+    files = ("--encoder", tmp_path / "encoder.safetensors", "--decoder", tmp_path / "decoder.safetensors")
+    trained = ("-m", "tools.training.train_latent", data / "photos.npz", tmp_path / "run", *files)
+    call(*trained, "--batch", 2, "--steps", 2, *SMALL)
+    assert len(rows(tmp_path / "run")) == 1 and (tmp_path / "run" / "latents.npz").exists()
+    call("-m", "tools.training.export_model", tmp_path / "run" / "state.pt", tmp_path / "mine.safetensors")
+    assert json.loads((tmp_path / "mine.json").read_text())["config"]["architecture"] == "latent-1"

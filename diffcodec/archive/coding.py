@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ..codecs import budget as budgets
-from ..codecs.codec import Wish
 from ..codecs.reconstruction import Reconstruction
 from ..media.medium import Signal
 from ..runtime import remote
@@ -102,7 +101,7 @@ class Encoding:
     def check(self, deletes: bool) -> None:
         """Raises InputError for wishes that the codec does not meet, and to delete where something would be lost."""
         sender = self._sender()
-        if deletes and (Wish(**self.wishes).rates and sender.codec.lossy):
+        if deletes and sender.wish.rates and sender.codec.lossy:
             raise InputError("a source is deleted only where its stream is without loss: leave the rate out")
         if deletes and self.first:
             raise InputError("a source is deleted only where all of it is coded: leave first out")

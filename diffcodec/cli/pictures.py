@@ -71,6 +71,10 @@ def encode(
     max_bytes: Annotated[int | None, typer.Option(min=1, help="Size to stay within (lossy).")] = None,
     model: Model = None,
     prompt: Annotated[str | None, typer.Option(help="A text that guides the model (lossy).")] = None,
+    negative: Annotated[str | None, typer.Option(help="With --prompt: a text to be led away from.")] = None,
+    guidance: Annotated[
+        float, typer.Option(min=0, max=255, help="With --prompt: the scale of guidance that readers draw with.")
+    ] = 1.0,
     base: Annotated[
         str | None, typer.Option(help="First the picture in small, 1/4, or in stages, 1/16,1/4 (lossy).")
     ] = None,
@@ -107,9 +111,12 @@ def encode(
         raise typer.BadParameter("give one of --bpp, --psnr and --max-bytes")
     if base is None and (base_bpp is not None or base_form is not None):
         raise typer.BadParameter("--base-bpp and --base-form are of a base: give --base as well")
+    if prompt is None and (negative is not None or guidance != 1):
+        raise typer.BadParameter("--negative and --guidance are of a prompt: give --prompt as well")
     console.hush(quiet)
+    told = None if prompt is None else api.Prompt(prompt, negative or "", guidance)
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
-    wishes = {**rates, "prompt": prompt, "calls": calls, "effort": effort, "seed": seed, "tune": tune}
+    wishes = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune}
     coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)
@@ -141,25 +148,24 @@ def _encode_one(
     codec: Any = coding.codec  # vdm is refused there, which says what codes with it
     start = time.perf_counter()
     with nothing_kept(target):
-        given = None
+        gifts = [] if wishes["given"] is None else [wishes["given"]]
         if base is not None:
             with console.bar("encoding the base") as progress:
                 rate = _base_rate(base[1], wishes["bpp"], wishes["max_bytes"], signal.units)
                 common: dict[str, Any] = {"effort": wishes["effort"], "seed": wishes["seed"]}
                 common |= {"form": base[2] or "dfc", "device": device, "progress": progress}
-                given = api.base_of(signal, _factors(base[0]), bpp=rate, **common)
+                gifts.append(api.base_of(signal, _factors(base[0]), bpp=rate, **common))
             codec, model = "diffc", model or api.CONDITIONAL
         with console.bar("encoding") as progress:
             stream = api.encode(
                 signal,
                 codec,
                 model,
-                given=given,
                 device=device,
                 threads=coding.threads,
                 strip=coding.strip,
                 progress=progress,
-                **wishes,
+                **wishes | {"given": gifts},
             )
         seconds = time.perf_counter() - start
         write(target, stream, overwrite)

@@ -101,6 +101,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "BMP": ("1", "L", "RGB"),
     "PPM": tuple(pnm.WRITTEN),
     "NPY": npy.MODES,
+    "CSV": ("tracks",),
 }
 EXTENSIONS = {
     ".png": "PNG",
@@ -113,6 +114,8 @@ EXTENSIONS = {
     ".pbm": "PPM",
     ".pnm": "PPM",
     ".npy": "NPY",
+    ".csv": "CSV",
+    ".tsv": "CSV",
 }
 
 

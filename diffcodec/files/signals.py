@@ -8,22 +8,25 @@ from ..media.medium import Signal
 from ..media.picture import Picture
 from ..runtime import remote
 from ..runtime.limits import DEFAULT_LIMITS
-from . import npy
-from .pictures import check, read
+from . import npy, tables
+from .pictures import READERS, check, read
 from .sequences import read_all, write_all
 
 
 def read_signal(
     source: str | os.PathLike[str] | bytes, *, first: bool = False, max_pixels: int = DEFAULT_LIMITS.max_pixels
 ) -> Signal:
-    """What a file (a path, or its bytes) holds: tokens or a clip in a `.npy`, else a picture with all its frames.
+    """What a file (a path, or its bytes) holds.
 
-    first: only the first frame or page of a picture. Raises as `read`; InputError over ``max_pixels`` positions.
+    Tokens or a clip in a `.npy`, tracks in a table of text, else a picture with all its frames. first: only the first
+    frame or page of a picture. Raises as `read`; InputError over ``max_pixels`` positions.
     """
     if not isinstance(source, bytes):
         source = remote.read(source)
     if npy.sniff(source):
         return npy.read_signal(source, max_pixels)
+    if tables.sniff(source) and not any(form.sniff(source) for form in READERS[:-1]):
+        return tables.read(source, max_pixels)
     return (read if first else read_all)(source, max_pixels=max_pixels)
 
 
@@ -34,5 +37,7 @@ def write_signal(signal: Signal, format: str) -> bytes:
     """
     if isinstance(signal, Picture):
         return write_all(signal, format)
-    check(signal.mode, format)  # which leaves arrays
+    check(signal.mode, format)
+    if format == "CSV":
+        return tables.write(signal)
     return npy.write_signal(signal)

@@ -4,7 +4,7 @@ the same picture. The network is a small one of random weights."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dfc_decoder import captioned
 from dfc_decoder.given import Told as TheirTold
 from hypothesis import given as any_of
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import save_file
 from streams import reader
 
@@ -178,3 +179,14 @@ def test_what_the_network_does_not_take_is_refused_by_name(small: Small) -> None
             diffcodec.encode(picture, "diffc", small.model, max_bytes=600, effort=1, given=wrong)
     with pytest.raises(dfc_decoder.Refused, match="ModelMismatch"):
         small.theirs().given(TheirTold("fox")).given(TheirTold("hen"))
+
+
+def test_the_command_tells_all_of_it(small: Small, tmp_path: Path, run: Callable[..., tuple[int, bytes, str]]) -> None:
+    source, stream = tmp_path / "a.png", tmp_path / "a.dfc"
+    Image.fromarray(photograph()).save(source)
+    model = ("--model", small.folder / "small-text.safetensors", "--effort", 1, "--max-bytes", 300)
+    code, _, err = run("encode", source, stream, *model, "--prompt", "fox", "--negative", "hen", "--guidance", 3)
+    assert code == 0, err
+    (told,) = diffcodec.inspect(stream)["given"]
+    assert (told["prompt"], told["negative"], told["scale"]) == ("fox", "hen", 3)
+    assert run("encode", source, tmp_path / "b.dfc", *model, "--negative", "hen")[0] == 2

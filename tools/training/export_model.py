@@ -21,6 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+from diffcodec.models.captions.net import CaptionConfig
 from diffcodec.models.lattice import quant as lattice_quant
 from diffcodec.models.lattice.net import LatticeConfig, LatticeNet, QuantConv
 from diffcodec.models.masked.net import MaskedConfig, MaskedUNet
@@ -43,10 +44,19 @@ def ardm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     return save(lattice_quant.quantise(net)), {"architecture": "lattice-ardm-1", **config.as_dict()}
 
 
+#: architectures of float diffusions and their configurations, by a tensor that no other has
+FLOAT: dict[str, tuple[str, type[UNetConfig]]] = {
+    "seen": ("vdm-unet-given-1", UNetConfig),
+    "reader.parts.weight": ("vdm-unet-text-1", CaptionConfig),
+    "deviation": ("latent-1", UNetConfig),
+    "stem": ("vdm-unet-1", UNetConfig),
+}
+
+
 def vdm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     half = {name: value.half().contiguous() for name, value in state["ema"].items()}
-    architecture = "vdm-unet-given-1" if "seen" in half else "vdm-unet-1"
-    return save(half), {"architecture": architecture, **UNetConfig.from_dict(state["config"]).as_dict()}
+    architecture, config = next(told for tensor, told in FLOAT.items() if tensor in half)
+    return save(half), {"architecture": architecture, **config.from_dict(state["config"]).as_dict()}
 
 
 def exact_vdm_weights(state: dict[str, Any], pictures: Path) -> tuple[bytes, dict[str, Any]]:
