@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Dfc(ArrayBytesCodec):
+class Dfc(ArrayBytesCodec):  # type: ignore[misc] # which is not known where Zarr is not installed
     """Pictures as chunks, uint8 or uint16, H×W, H×W×3 or T×H×W: each a `.dfc` stream. Options as of `Chunks`."""
 
     chunks: Chunks = field(default_factory=Chunks)
