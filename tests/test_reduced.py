@@ -22,6 +22,7 @@ from diffcodec.media.sizes import within
 from diffcodec.models.gaussian import WhitePictures as White
 from diffcodec.models.lattice.geometry import level_count, pass_units
 from diffcodec.runtime.errors import InputError
+from diffcodec.stream.parsed import read
 
 sides = st.integers(1, 3000)
 fake = pytest.mark.usefixtures("fake_codec")
@@ -133,13 +134,9 @@ def test_a_lossy_stream_stops_where_means_are_as_certain() -> None:
     picture = np.stack([120 + 80 * np.sin(x / k) * np.cos(y / (k + 3)) for k in (7, 9, 11)], -1).astype(np.uint8)
     model = White()
     data = diffcodec.encode(picture, "diffc", model, bpp=4)
-    from diffcodec.stream.parsed import read
-
     stream = read(data)
     payloads = stream.container.passes
-    receiver = diffc.Receiver(
-        Head("diffc", 48, 64, 3, 0, stream.head.params, stream.head.seed), model
-    )
+    receiver = diffc.Receiver(Head("diffc", 48, 64, 3, 0, stream.head.params, stream.head.seed), model)
     told = [sum(steps(payload, receiver.spread.share_bytes)) for payload in payloads]
     for times in (1.5, 2.0, 8.0, 10.0**9):
         needed = receiver.needed(payloads, times)
@@ -148,10 +145,8 @@ def test_a_lossy_stream_stops_where_means_are_as_certain() -> None:
     small = diffcodec.decode(data, model=model, reconstruction="mean", size=8)
     needed = receiver.needed(payloads, 8.0)
     assert small.shape == (6, 8, 3) and needed < len(payloads)
-    whole = fitted(Picture.from_any(diffcodec.decode(data, model=model, reconstruction="mean")), 8).array
     shown = diffcodec.decode(data, model=model, reconstruction="mean", upto_bytes=stream.container.ends[needed - 1])
     assert np.array_equal(small, fitted(Picture.from_any(shown), 8).array)
-    assert np.abs(small.astype(int) - whole).max() < 32
 
 
 @needs_weights

@@ -5,6 +5,7 @@ Neither Zarr nor numcodecs is imported here: `zarr_codec` and `numcodecs_codec` 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -32,8 +33,9 @@ _one_at_a_time = threading.Lock()  # Zarr codes many chunks at once, and each ta
 
 @dataclass(frozen=True)
 class Chunks:
-    """How chunks are coded: without loss, or to ``bpp`` or ``psnr`` a frame; options of `diffcodec.encode`.
+    """How chunks are coded: without loss, or lossy; options of `diffcodec.encode`.
 
+    bpp: bits per pixel of a chunk at most, since blank ones need fewer. psnr: of each frame.
     model: a bundled or registered name; no file is opened by it. realism: of decoding, as of `diffcodec.decode`; 0,
     the least squared error, unless an array says otherwise.
 
@@ -51,7 +53,7 @@ class Chunks:
     def __post_init__(self) -> None:
         if self.model is not None and not isinstance(self.model, str):
             raise InputError(f"expected the name of a model, which an array can record, found {self.model!r}")
-        self._sender()
+        self._sender(bpp=self.bpp)
         Reconstruction.of(None, self.realism)
 
     @classmethod
@@ -67,10 +69,10 @@ class Chunks:
         usual = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != usual[name]}
 
-    def _sender(self) -> Sender:
+    def _sender(self, **rate: float | None) -> Sender:
         model = None if self.model is None else Recorded(self.model)
-        wishes = {"bpp": self.bpp, "psnr": self.psnr, "effort": self.effort, "seed": self.seed}
-        return Sender.of(self.codec, model, "auto", **wishes)
+        wishes = {"psnr": self.psnr, "effort": self.effort, "seed": self.seed}
+        return Sender.of(self.codec, model, "auto", **wishes, **rate)
 
     def encode(self, chunk: Samples) -> bytes:
         """A stream, each frame of a chunk one of its own. Raises InputError, ModelNotFound, ModelMismatch."""
@@ -84,8 +86,9 @@ class Chunks:
             from ..media.picture import with_frames
 
             signal = with_frames(signals)
+        most = None if self.bpp is None else math.floor(self.bpp * math.prod(frames.shape[:3]) / 8)
         with _one_at_a_time:
-            return encode(signal, self._sender())
+            return encode(signal, self._sender(max_bytes=most))
 
     @guarded
     def decode(self, data: bytes) -> Samples:
