@@ -65,7 +65,7 @@ class DfcImageFile(ImageFile.ImageFile):
             return None
         self._reduced = -(-self.width // times), -(-self.height // times)
         self._size = within(self.size, self._reduced)
-        return self.mode, (0, 0, *map(float, self.size))
+        return self.mode, (0, 0, float(self.width), float(self.height))
 
     @guarded
     def load(self) -> Any:
@@ -81,7 +81,7 @@ class DfcImageFile(ImageFile.ImageFile):
 
 _OPTIONS = ("codec", "model", "device", "seed", "max_bytes", "bpp", "psnr", "effort")
 #: Pillow's names for metadata, and what is left where they are given as None
-_METADATA = {"icc_profile": ("icc", None), "exif": ("exif", None), "xmp": ("xmp", None)}
+_METADATA: dict[str, tuple[str, Any]] = {"icc_profile": ("icc", None), "exif": ("exif", None), "xmp": ("xmp", None)}
 _METADATA |= {"dpi": ("density", None), "comment": ("comments", ()), "pnginfo": ("text", ())}
 
 

@@ -43,7 +43,7 @@ def test_shapes_are_frames_or_refused(shape: tuple[int, ...], dtype: str) -> Non
 
 
 @pytest.mark.usefixtures("fake_codec")
-@pytest.mark.parametrize("shape", [*SHAPES])
+@pytest.mark.parametrize("shape", [*SHAPES.values(), (8, 1), (1, 3, 3), (4, 1, 5)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_chunks_round_trip(shape: tuple[int, ...], dtype: str) -> None:
     array = samples(shape, dtype)

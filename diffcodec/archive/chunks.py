@@ -71,8 +71,8 @@ class Chunks:
 
     def _sender(self, **rate: float | None) -> Sender:
         model = None if self.model is None else Recorded(self.model)
-        wishes = {"psnr": self.psnr, "effort": self.effort, "seed": self.seed}
-        return Sender.of(self.codec, model, "auto", **wishes, **rate)
+        wishes: dict[str, Any] = {"psnr": self.psnr, "effort": self.effort, "seed": self.seed, **rate}
+        return Sender.of(self.codec, model, "auto", **wishes)
 
     def encode(self, chunk: Samples) -> bytes:
         """A stream, each frame of a chunk one of its own. Raises InputError, ModelNotFound, ModelMismatch."""

@@ -49,7 +49,8 @@ class Dfc(ArrayBytesCodec):  # type: ignore[misc] # which is not known where Zar
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         data = await asyncio.to_thread(self.chunks.encode, np.asarray(chunk_data.as_numpy_array()))
-        return chunk_spec.prototype.buffer.from_bytes(data)
+        coded: Buffer = chunk_spec.prototype.buffer.from_bytes(data)
+        return coded
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         found = await asyncio.to_thread(self.chunks.decode, chunk_data.to_bytes())
@@ -59,7 +60,9 @@ class Dfc(ArrayBytesCodec):  # type: ignore[misc] # which is not known where Zar
                 f"the chunk holds {'×'.join(map(str, found.shape))} of {found.dtype}, the array's have "
                 f"{'×'.join(map(str, chunk_spec.shape))} of {dtype.name}: it belongs to another"
             )
-        return chunk_spec.prototype.nd_buffer.from_numpy_array(found.astype(dtype).reshape(chunk_spec.shape))
+        array = found.astype(dtype).reshape(chunk_spec.shape)
+        decoded: NDBuffer = chunk_spec.prototype.nd_buffer.from_numpy_array(array)
+        return decoded
 
 
 register_codec(NAME, Dfc)  # also where the package lies on the path and is not installed
