@@ -13,8 +13,10 @@ from .api import (
     Outside,
     Preview,
     Prompt,
+    PushDecoder,
     base_of,
     decode,
+    decode_async,
     decode_concealed,
     decode_progressive,
     decode_sequence,
@@ -27,8 +29,10 @@ from .api import (
     register_model,
     restore,
 )
+from .archive.dataset import ArchiveDataset
 from .archive.many import FileResult, decode_files, encode_files
 from .archive.memory import decode_archive, encode_archive, inspect_archive
+from .archive.opening import open_picture
 from .runtime.errors import (
     BitstreamError,
     ChecksumMismatch,
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from .api import Clip, Picture, Tokens, Tracks
 
 __all__ = [
+    "ArchiveDataset",
     "Base",
     "BitstreamError",
     "ChecksumMismatch",
@@ -73,6 +78,7 @@ __all__ = [
     "Picture",
     "Preview",
     "Prompt",
+    "PushDecoder",
     "Tokens",
     "Tracks",
     "Truncated",
@@ -82,6 +88,7 @@ __all__ = [
     "base_of",
     "decode",
     "decode_archive",
+    "decode_async",
     "decode_concealed",
     "decode_files",
     "decode_progressive",
@@ -95,6 +102,7 @@ __all__ = [
     "inspect",
     "inspect_archive",
     "list_models",
+    "open_picture",
     "register_model",
     "restore",
 ]

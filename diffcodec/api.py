@@ -1,18 +1,19 @@
-"""encode, decode, decode_progressive, inspect: signals to bytes and back.
+"""encode, decode, inspect: signals to bytes and back.
 
 Nothing heavy is imported before it is needed: `inspect` runs without NumPy, torch and weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from .media.medium import Signal
 from .media.rows.clip import Colour as Colour
 from .media.rows.tracks import Column as Column
+from .media.sizes import Size
 from .media.table import signal_of
 from .models import registry
 from .models.registry import CONDITIONAL as CONDITIONAL
@@ -34,6 +35,10 @@ from .stream.given import Gift
 from .stream.given import Outside as Outside
 from .stream.given import Prompt as Prompt
 from .stream.inpainting import inpaint as inpaint
+from .stream.push import Preview as Preview
+from .stream.push import PushDecoder as PushDecoder
+from .stream.push import decode_async as decode_async
+from .stream.push import decode_progressive as decode_progressive
 from .stream.restoring import restore as restore
 from .stream.sources import Source
 from .stream.told import given_files as files_given
@@ -129,6 +134,7 @@ def decode(
     data: Source,
     *,
     upto_bytes: int | None = None,
+    size: Size | None = None,
     realism: float | None = None,
     reconstruction: ReconstructionName | None = None,
     decoder: Any = None,
@@ -146,6 +152,10 @@ def decode(
 
     data:       the stream, a path to it or a binary file.
     upto_bytes: use only this many bytes from the front: a preview, at full size, unless the stream ends within them.
+    size:       of a picture: (width, height) to fit into, or the longest side, proportions kept, never larger than it
+                is. Only the passes are decoded that so many pixels take, and what comes of them has no digest to be
+                compared with: a lossless stream is read until two pixels are known for each, a lossy one until their
+                means are as certain as its single pixels are in the end; all of it where alpha or low bytes come last.
     model:      needed only for a model that the stream names but that is not bundled.
     decoder:    what makes the "flow" of a lossy stream: another model, by name, path or as it is, a student above all;
                 "teacher" is the stream's own in 17 calls of its network; None the same in as few as are bundled for it.
@@ -165,6 +175,7 @@ def decode(
     return decode_signal(
         data,
         upto_bytes=upto_bytes,
+        size=size,
         realism=realism,
         reconstruction=reconstruction,
         decoder=decoder,
@@ -214,6 +225,7 @@ def decode_signal(
     *,
     medium: Literal["picture", "tokens", "clip", "tracks"] | None = None,
     upto_bytes: int | None = None,
+    size: Size | None = None,
     realism: float | None = None,
     reconstruction: ReconstructionName | None = None,
     decoder: Any = None,
@@ -236,7 +248,8 @@ def decode_signal(
     """
     how = Reconstruction.of(reconstruction, realism).by(decoding.decoder_of(decoder, device))
     limits = _limits(max_pixels)
-    wanted = Wanted(how, model, device, limits, budget, given or {}, medium=medium, frames=frames, upto=upto_bytes)
+    wanted = Wanted(how, model, device, limits, budget, given or {}, medium=medium, frames=frames)
+    wanted = replace(wanted, upto=upto_bytes, size=size)
     with limited(threads):
         signal = decoding.decode_all(data, wanted, progress)
     end(progress)
@@ -253,6 +266,7 @@ def decode_sequence(
     data: Source,
     *,
     upto_bytes: int | None = None,
+    size: Size | None = None,
     realism: float | None = None,
     reconstruction: ReconstructionName | None = None,
     decoder: Any = None,
@@ -268,6 +282,7 @@ def decode_sequence(
     first = decode_signal(
         data,
         upto_bytes=upto_bytes,
+        size=size,
         realism=realism,
         reconstruction=reconstruction,
         decoder=decoder,
@@ -314,52 +329,6 @@ def decode_concealed(
         left = left_of(data, wanted, progress)
     end(progress)
     return left
-
-
-@dataclass(frozen=True)
-class Preview:
-    """A signal from the front of a stream.
-
-    image: array as from `decode`; bpp: bits read so far per pixel, token or value of it; frame: its number among the
-    frames, from 0.
-    """
-
-    image: Samples
-    bytes_read: int
-    bpp: float
-    complete: bool
-    frame: int = 0
-
-
-@guarded
-def decode_progressive(
-    source: Source | Iterable[bytes],
-    *,
-    realism: float | None = None,
-    reconstruction: ReconstructionName | None = None,
-    decoder: Any = None,
-    device: str = "auto",
-    model: Any = None,
-    max_pixels: int | None = None,
-    budget: float = 1.0,
-    given: Mapping[str, Any] | None = None,
-) -> Iterator[Preview]:
-    """A `Preview` for every pass, as soon as its bytes are there; the last is the signal itself, checked.
-
-    What the model was given may be a picture before any pass. Further frames come between, whole and checked, once.
-
-    source: bytes, a path, a binary file or an iterable of byte strings of any length. budget: as of `decode`; a pass
-    that it does not allow yet waits for further bytes, and previews that together take more than PREVIEWS times of it
-    are left out. Raises as `decode`; Truncated only after the previews that the bytes allow.
-    """
-    how = Reconstruction.of(reconstruction, realism).by(decoding.decoder_of(decoder, device))
-    wanted = Wanted(how, model, device, _limits(max_pixels), budget, given or {})
-    yield from map(_preview, decoding.previews(source, wanted))
-
-
-def _preview(shown: decoding.Shown) -> Preview:
-    signal, size = shown.signal, shown.size
-    return Preview(signal.array, size, 8 * size / signal.units, shown.complete, shown.frame)
 
 
 @guarded

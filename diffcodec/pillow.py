@@ -1,11 +1,13 @@
 """`.dfc` in Pillow: after `import diffcodec.pillow`, `Image.open("x.dfc")` and `image.save("x.dfc")` work.
 
-Opening reads the header only; pixels are decoded on first use. `save` takes encode's `model`, `device` and `seed`, and
-Pillow's usual `icc_profile`, `exif`, `xmp`, `dpi`, `comment` and `pnginfo` (its texts).
+Opening reads the header only; pixels are decoded on first use, as few as `draft` and `thumbnail` need. `save` takes
+encode's `model`, `device` and `seed`, and Pillow's usual `icc_profile`, `exif`, `xmp`, `dpi`, `comment` and `pnginfo`
+(its texts), each of which, given as None, leaves out what the image has; it warns of others.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import IO, Any
 
@@ -17,6 +19,7 @@ from .media.metadata import Metadata
 from .media.modes import BY_NAME
 from .media.picture import Picture
 from .media.pillow_info import info_of, of_pillow
+from .media.sizes import within
 from .runtime.errors import InputError
 from .runtime.hostile import guarded
 from .stream.parsed import begins, read
@@ -30,6 +33,7 @@ class DfcImageFile(ImageFile.ImageFile):
     format = FORMAT
     format_description = "diffcodec"
     _stream: bytes | None = None  # until it is decoded; copies and pickles are made of pixels
+    _reduced: tuple[int, int] | None = None  # (width, height) that it is to be decoded at, by a draft
 
     @guarded
     def _open(self) -> None:
@@ -46,11 +50,28 @@ class DfcImageFile(ImageFile.ImageFile):
         self.info.update(info_of(self.metadata))
         self.tile = []
 
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Decode it halved as often as leaves ``size`` (width, height) or more, once its pixels are wanted.
+
+        mode: kept as it is, whatever it is. Returns the mode and the box of the reduced pixels that is the picture;
+        None where the pixels are there, or would not be fewer.
+        """
+        if self._stream is None or self._reduced is not None or size is None:
+            return None
+        times = 1
+        while self.width // (2 * times) >= max(size[0], 1) and self.height // (2 * times) >= max(size[1], 1):
+            times *= 2
+        if times == 1:
+            return None
+        self._reduced = -(-self.width // times), -(-self.height // times)
+        self._size = within(self.size, self._reduced)
+        return self.mode, (0, 0, float(self.width), float(self.height))
+
     @guarded
     def load(self) -> Any:
         """Decode the pixels on their first use. Raises as `diffcodec.decode`."""
         if self._stream is not None:
-            picture = api.decode_picture(self._stream)
+            picture = api.decode_picture(self._stream, size=self._reduced)
             self.metadata, image = picture.metadata, picture.to_pillow()
             self._stream = None
             self.im = image.im
@@ -59,6 +80,9 @@ class DfcImageFile(ImageFile.ImageFile):
 
 
 _OPTIONS = ("codec", "model", "device", "seed", "max_bytes", "bpp", "psnr", "effort")
+#: Pillow's names for metadata, and what is left where they are given as None
+_METADATA: dict[str, tuple[str, Any]] = {"icc_profile": ("icc", None), "exif": ("exif", None), "xmp": ("xmp", None)}
+_METADATA |= {"dpi": ("density", None), "comment": ("comments", ()), "pnginfo": ("text", ())}
 
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
@@ -66,19 +90,23 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     picture = Picture.from_any(image)
     picture = replace(picture, metadata=_given(picture.metadata, options))
     known = {key: options[key] for key in _OPTIONS if key in options}
+    if unknown := options.keys() - known.keys() - _METADATA.keys():
+        told = ", ".join(sorted(unknown))
+        warnings.warn(f"saving a .dfc takes no {told}, which is left out: see diffcodec.encode", stacklevel=3)
     file.write(api.encode(picture, **known))
 
 
 def _given(metadata: Metadata, options: dict[str, Any]) -> Metadata:
     """The metadata with those that were given to `save`, by Pillow's names for them."""
-    exif = options.get("exif")
+    dropped = dict(kind for name, kind in _METADATA.items() if name in options and not options[name])
+    metadata, exif = replace(metadata, **dropped), options.get("exif") or None
     told = Image.new("1", (1, 1))
     told.info = {key: options[key] for key in ("icc_profile", "xmp", "dpi", "comment") if key in options}
     if exif is not None:
         told.info["exif"] = exif.tobytes() if isinstance(exif, Image.Exif) else bytes(exif)
     new = of_pillow(told)
     changes = {kind: value for kind in ("icc", "exif", "xmp", "density", "comments") if (value := getattr(new, kind))}
-    if "pnginfo" in options:
+    if options.get("pnginfo"):
         chunks = [(chunk[0].decode("latin-1"), chunk[1]) for chunk in options["pnginfo"].chunks]
         changes["text"] = metadata_png.read_chunks(chunks)[0].text
     return replace(metadata, **changes)

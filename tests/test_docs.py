@@ -30,8 +30,9 @@ PAGES = [
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 #: pages whose Python blocks run one after another, as one program
 RUN = [f"howto/{name}.md" for name in ("provider", "codec", "previews", "archive", "files", "service")]
-RUN += ["reference/api.md", "media.md", "given.md", "howto/any-model.md"]
-NEEDS = {"howto/any-model.md": "diffusers"}  #: a library of an extra, by page
+RUN += ["reference/api.md", "media.md", "given.md", "howto/any-model.md", "howto/zarr.md", "howto/remote.md"]
+#: a library of an extra, by page
+NEEDS = {"howto/any-model.md": "diffusers", "howto/zarr.md": "zarr", "howto/remote.md": "fsspec"}
 
 
 def tool(name: str) -> ModuleType:

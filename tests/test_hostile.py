@@ -73,17 +73,9 @@ def test_own_functions_keep_their_exceptions() -> None:
     def stop(fraction: float) -> None:
         raise ValueError(f"the caller had enough at {fraction}")
 
-    def numbers() -> Any:
-        yield 1
-        raise KeyError("the caller's")
-
     assert work([1, 2]) == 3 and list(steps([1, 2])) == [1, 0.5]
     with pytest.raises(ValueError, match=r"enough at 0\.5"):
         work([1], progress=stop)
-    with pytest.raises(KeyError):
-        work(numbers())
-    with pytest.raises(KeyError):
-        list(steps(numbers()))
     with pytest.raises(Unforeseen):
         work(["a"])
     with pytest.raises(Unforeseen):
@@ -92,6 +84,15 @@ def test_own_functions_keep_their_exceptions() -> None:
         work()
     with pytest.raises(TypeError):
         steps(1, 2)
+
+
+def test_what_bytes_come_from_keeps_its_exceptions() -> None:
+    def arriving() -> Any:
+        yield b"\x8bDFC"
+        raise KeyError("the caller's")
+
+    with pytest.raises(KeyError):
+        list(diffcodec.decode_progressive(arriving()))
 
 
 @needs_weights

@@ -25,7 +25,7 @@ from diffcodec.entropy.context import decisions, kernels, state
 from diffcodec.models import registry
 from diffcodec.models.lattice import geometry
 from diffcodec.runtime.errors import CorruptStream, InputError, LimitExceeded
-from diffcodec.stream import decode as decoding
+from diffcodec.stream import progressive
 from diffcodec.stream.parsed import read
 
 SIDE = 2**14
@@ -175,7 +175,7 @@ def test_previews_are_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None
     data, model = diffusion(payloads), Counted()
     found, allowed = budgets.cost_of(read(data).prefix)
     most = allowed.of(found, len(data))["network_pixels"] // found.preview_pixels
-    monkeypatch.setattr(decoding, "PREVIEWS", 20 / most)
+    monkeypatch.setattr(progressive, "PREVIEWS", 20 / most)
     previews = list(diffcodec.decode_progressive((data[i : i + 8] for i in range(0, len(data), 8)), model=model))
     assert 10 <= len(previews) <= 21 and previews[-1].complete
     assert model.calls <= len(payloads) + RECONSTRUCTION_CALLS["flow"] * len(previews)

@@ -141,3 +141,49 @@ def test_effort_is_an_option_of_saving() -> None:
         assert out.getvalue() == diffcodec.encode(image, bpp=8.0, effort=effort)
     with pytest.raises(InputError, match="effort"):
         image.save(io.BytesIO(), "DFC", bpp=8.0, effort=10)
+
+
+def test_a_draft_decodes_fewer_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (60, 101, 3), dtype=np.uint8)
+    data = diffcodec.encode(array)
+    asked = []
+    real = api.decode_picture
+    monkeypatch.setattr(api, "decode_picture", lambda *a, **k: asked.append(k["size"]) or real(*a, **k))
+    image = Image.open(io.BytesIO(data))
+    assert image.draft(None, (90, 50)) is None and image.size == (101, 60)
+    mode, box = image.draft("L", (25, 15))
+    assert (mode, box, image.size) == ("RGB", (0, 0, 25.0, 15.0), (25, 15))
+    assert image.draft(None, (1, 1)) is None  # of the pixels that are drafted there is no draft
+    image.load()
+    assert image.size == (25, 15) and asked == [(26, 15)]
+    assert np.array_equal(np.asarray(image), diffcodec.decode(data, size=(26, 15)))
+    assert image.draft(None, (1, 1)) is None
+
+
+def test_thumbnails_are_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (64, 96), dtype=np.uint8)
+    asked = []
+    real = api.decode_picture
+    monkeypatch.setattr(api, "decode_picture", lambda *a, **k: asked.append(k["size"]) or real(*a, **k))
+    image = Image.open(io.BytesIO(diffcodec.encode(array)))
+    image.thumbnail((12, 12))
+    assert image.size == (12, 8) and asked == [(48, 32)]
+
+
+def test_an_option_that_does_not_exist_is_warned_of() -> None:
+    image = Image.new("RGB", (3, 3))
+    with pytest.warns(UserWarning, match="takes no optimize, quality, which is left out"):
+        image.save(io.BytesIO(), "DFC", quality=90, optimize=True)
+
+
+@pytest.mark.parametrize("nothing", [None, b""])
+@pytest.mark.parametrize("name", ["icc_profile", "exif", "xmp", "dpi", "comment"])
+def test_metadata_given_as_nothing_is_dropped(name: str, nothing: bytes | None) -> None:
+    said = {"icc_profile": b"profile", "exif": b"Exif\0\0II*\0", "xmp": b"<x/>"}
+    said |= {"dpi": (300.0, 72.0), "comment": b"words"}
+    out, again = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (3, 3)).save(out, "DFC", **said)
+    image = Image.open(io.BytesIO(out.getvalue()))
+    image.save(again, "DFC", **{name: nothing})
+    kept = Image.open(io.BytesIO(again.getvalue())).info
+    assert name in image.info and kept == {key: value for key, value in image.info.items() if key != name}

@@ -71,6 +71,11 @@ def _unpack(data: bytes, draw: random.Random) -> None:
         unpack(path, os.path.join(folder, "out"), device="cpu", max_pixels=pixels(draw))
 
 
+def _picture(data: bytes, draw: random.Random) -> None:
+    with diffcodec.open_picture(data, draw.randrange(4), max_pixels=pixels(draw)) as file:
+        diffcodec.decode(file, max_pixels=pixels(draw), **SAME)
+
+
 def pixels(draw: random.Random) -> int | None:
     """Mostly few, so that many inputs are tried; the default now and then."""
     return None if draw.random() < 0.05 else 4096
@@ -87,6 +92,7 @@ def decoders(name: str) -> dict[str, tuple[float, Callable[[bytes, random.Random
                 lambda d, r: diffcodec.decode_archive(d, device="cpu", max_pixels=pixels(r), damaged="skip"),
             ),
             "unpack": (0.1, _unpack),
+            "open_picture": (0.2, _picture),
         }
     return {
         "inspect": (0.3, lambda d, r: diffcodec.inspect(d, partial=r.random() < 0.5, max_pixels=pixels(r))),
@@ -102,6 +108,10 @@ def decoders(name: str) -> dict[str, tuple[float, Callable[[bytes, random.Random
             lambda d, r: list(
                 diffcodec.decode_progressive([d[: len(d) // 2], d[len(d) // 2 :]], max_pixels=pixels(r), **SAME)
             ),
+        ),
+        "decode size": (
+            0.1,
+            lambda d, r: diffcodec.api.decode_signal(d, size=r.randrange(1, 64), max_pixels=pixels(r), **SAME),
         ),
         "Pillow": (0.1, _pillow),
     }

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 from ..codecs import budget as budgets
 from ..codecs.reconstruction import Reconstruction
 from ..media.medium import Signal
+from ..runtime import remote
 from ..runtime.errors import DiffcodecError, InputError, ModelError
 from ..runtime.hostile import guarded
 from ..runtime.limits import Limits
@@ -117,7 +118,7 @@ class Encoding:
         """Raises InputError for what is no picture, OSError."""
         from .. import files
 
-        with open(path, "rb") as file:
+        with remote.opened(path) as file:
             front = file.read(4096)
         form = next(form for form in files.READERS if form.sniff(front))
         size = _size_by_pillow(path)
@@ -192,7 +193,7 @@ class Decoding:
         return _fitting(stem, self._told(path)["mode"])
 
     def _told(self, path: str) -> Inspection:
-        with open(path, "rb") as file:
+        with remote.opened(path) as file:
             front = file.read(_FRONT)
             file.seek(0, os.SEEK_END)
             whole = file.tell() <= _FRONT
@@ -287,8 +288,7 @@ def _size_by_pillow(path: str) -> tuple[int, int] | None:
 def _read(path: str) -> bytes:
     if os.path.isdir(path):
         raise InputError("expected a file, found a folder")
-    with open(path, "rb") as file:
-        return file.read()
+    return remote.read(path)
 
 
 @contextlib.contextmanager

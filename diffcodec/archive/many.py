@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..runtime import atomic as output
+from ..runtime import remote
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.progress import Progress
 from ..stream.typed import CodecName, ReconstructionName
@@ -182,7 +183,9 @@ class _Planner:
 
     def expand(self, source: str) -> None:
         """A path, a folder or a pattern."""
-        if os.path.isdir(source):
+        if remote.is_remote(source):
+            self._one(source, source.rpartition("/")[2])
+        elif os.path.isdir(source):
             self._folder(source)
         elif os.path.lexists(source) or not glob.has_magic(source):
             self._one(source, os.path.basename(source))
@@ -219,12 +222,14 @@ class _Planner:
             self._fail(pattern, InputError("no file has a name like this"))
 
     def _one(self, source: str, name: str) -> None:
-        real = os.path.realpath(source)
+        elsewhere = remote.is_remote(source)
+        real = source if elsewhere else os.path.realpath(source)
         if real in self._seen:  # named twice
             return
         self._seen.add(real)
         try:
-            os.stat(source)
+            if not elsewhere:
+                os.stat(source)
             target = self._coding.named(name, source)
         except (DiffcodecError, OSError) as error:
             self._fail(source, error)
@@ -270,7 +275,7 @@ class _Planner:
                 raise InputError(f"{target} is one of the files to {self._coding.verb}: choose another folder or name")
             if self._placing.skip_existing and os.path.isfile(target):
                 return FileResult(source, target, "skipped", size, os.path.getsize(target))
-            if os.path.exists(target):
+            if os.path.exists(target) or remote.is_remote(target):
                 output.check(target, self._placing.overwrite)
             if self._placing.dry_run:
                 return FileResult(source, target, "planned", size, note=self._coding.shown(source))
@@ -333,7 +338,7 @@ def _finished(source: str, target: str, found: Made | DiffcodecError | OSError, 
     if not isinstance(found, Made):
         return FileResult(source, target, "failed", size_of(source), error=found)
     try:
-        if placing.out_dir is not None:
+        if placing.out_dir is not None and not remote.is_remote(target):
             os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
         output.write(target, found.data, placing.overwrite)
     except (DiffcodecError, OSError) as error:

@@ -33,6 +33,7 @@ from ..bitstream.archive import (
 from ..bitstream.header import FINGERPRINT_BYTES, NUMERICS
 from ..codecs import budget as budgets
 from ..media.table import signal_of
+from ..runtime import remote
 from ..runtime.errors import (
     BitstreamError,
     ChecksumMismatch,
@@ -440,7 +441,14 @@ def _grouped(pixels: Sequence[int], group: int) -> Iterator[range]:
 
 @contextlib.contextmanager
 def open_archive(source: Any, max_pixels: int | None = None, *, lenient: bool = False) -> Iterator[Reader]:
-    """A reader of bytes or of a path; ``lenient`` takes an archive with a damaged header, as far as one can.
+    """Within, a reader as of :func:`reader_of`."""
+    reader = reader_of(source, max_pixels, lenient=lenient)
+    with reader.file:
+        yield reader
+
+
+def reader_of(source: Any, max_pixels: int | None = None, *, lenient: bool = False) -> Reader:
+    """A reader of bytes or of a path, here or elsewhere, its file open; lenient: of a damaged header as far as one can.
 
     Raises InputError for what is neither; as `bitstream.archive.Reader`.
     """
@@ -449,11 +457,14 @@ def open_archive(source: Any, max_pixels: int | None = None, *, lenient: bool = 
     if isinstance(source, (bytes, bytearray, memoryview)):
         file = io.BytesIO(source)
     elif isinstance(source, (str, os.PathLike)):
-        file = open(source, "rb")
+        file = remote.opened(source)
     else:
         raise InputError(f"expected bytes or a path, found {type(source).__name__}")
-    with file:
-        yield Reader(file, limits, lenient=lenient)
+    try:
+        return Reader(file, limits, lenient=lenient)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _require_index(reader: Reader, damaged: str) -> None:

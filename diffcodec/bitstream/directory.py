@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..runtime.errors import BitstreamError, CorruptStream, LimitExceeded, UnsupportedVersion
+from ..runtime.errors import BitstreamError, CorruptStream, LimitExceeded, Truncated, UnsupportedVersion
 from ..runtime.fields import Fields, limited
 from ..runtime.limits import DEFAULT_LIMITS, Limits
-from ..runtime.varint import write_varint
+from ..runtime.varint import read_varint, write_varint
 from .container import SEAL_BYTES, START_BYTES
 from .container import SIGNATURE as STREAM_SIGNATURE
 
@@ -132,6 +132,19 @@ class Group:
             if end < outer.at or data[end:] != copy:
                 raise CorruptStream("the two directories of a group differ; the file is damaged")
         return cls(tuple(entries), data[outer.at : end], digest)
+
+    @staticmethod
+    def front(data: bytes, size: int, limits: Limits = DEFAULT_LIMITS, extended: bool = False) -> list[Entry]:
+        """What the directory tells at the front of a group of ``size`` bytes, of which no checksum is seen.
+
+        Raises Truncated where ``data`` ends before it does, CorruptStream, LimitExceeded, UnsupportedVersion.
+        """
+        length, start = read_varint(data, GROUP_DIGEST_BYTES, 35)
+        if length > size:
+            raise CorruptStream(f"a directory claims {length} bytes of a group of {size}; the file is damaged")
+        if len(data) < start + length:
+            raise Truncated(f"the directory of a group takes {start + length} bytes")
+        return _entries(data[start : start + length], size, limits, extended)
 
     @classmethod
     def salvaged(cls, data: bytes, limits: Limits = DEFAULT_LIMITS, extended: bool = False, cut: bool = False) -> Group:

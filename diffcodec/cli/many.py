@@ -16,6 +16,7 @@ import typer
 from ..archive import many
 from ..archive.coding import Coding
 from ..archive.many import FileResult, Placing
+from ..runtime import remote
 from ..runtime.errors import DiffcodecError
 from . import console
 from .sizes import sizes, told
@@ -40,7 +41,7 @@ def pair_of(files: list[str], out: str | None, out_dir: str | None, recursive: b
 
 
 def _is_pattern(name: str) -> bool:
-    return glob.has_magic(name) and not os.path.lexists(name)
+    return glob.has_magic(name) and not os.path.lexists(name) and not remote.is_remote(name)
 
 
 def wanted(placing: Placing, jobs: int) -> bool:

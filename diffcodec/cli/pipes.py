@@ -10,6 +10,7 @@ import warnings
 import typer
 
 from ..runtime import atomic as output
+from ..runtime import remote
 from ..runtime.errors import InputError
 from . import console
 
@@ -27,7 +28,8 @@ def check_target(target: str, overwrite: bool, as_json: bool, source: str) -> No
     """Raise InputError, or BadParameter, for what cannot or must not be written to; before the work."""
     if target != "-":
         output.check(target, overwrite)
-        if output.same_file(_descriptor_of_input() if source == "-" else source, target):
+        same = remote.is_remote(target) and source == target
+        if same or output.same_file(_descriptor_of_input() if source == "-" else source, target):
             given = "standard input" if source == "-" else source
             raise InputError(f"{given} and {target} are the same file: choose another name")
     elif as_json:
@@ -65,8 +67,7 @@ def read(source: str) -> bytes:
         return sys.stdin.buffer.read()
     if os.path.isdir(source):
         raise InputError(f"expected an input file, found the directory {source}")
-    with open(source, "rb") as file:
-        return file.read()
+    return remote.read(source)
 
 
 def write(target: str, data: bytes, overwrite: bool) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from .. import api
 from ..archive import memory as archive
+from ..runtime import remote
 from ..runtime.errors import BitstreamError, ChecksumMismatch, DiffcodecError, InputError, Truncated
 from . import console
 from .options import Budget, Device, Jobs, Json, MaxPixels, Model, allow_large_pictures, cores
@@ -192,7 +193,7 @@ def _check(source: str, jobs: int, how: dict[str, Any]) -> tuple[dict[str, int],
     """What there is, and what is wrong with it. Raises DiffcodecError, OSError."""
     from ..archive import listing
 
-    with open(source, "rb") as file:
+    with remote.opened(source) as file:
         is_archive = file.read(len(ARCHIVE)) == ARCHIVE
     if is_archive:
         found = listing.check_archive(source, jobs=jobs, **how)

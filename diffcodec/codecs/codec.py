@@ -186,6 +186,10 @@ class Receiver:
         """
         return None
 
+    def needed(self, payloads: Sequence[bytes], times: float) -> int:
+        """How many passes of a whole stream a picture ``times`` smaller a side takes, above 1; all if unsure."""
+        return len(payloads)
+
     def take_all(self, payloads: Sequence[bytes], progress: Progress | None = None) -> None:
         """Decode several passes; ``progress`` ends at 1. Raises CorruptStream."""
         done, total = 0, max(1, sum(map(len, payloads)))

@@ -15,6 +15,7 @@ import numpy as np
 from ..media import indices
 from ..media.metadata import EMPTY
 from ..media.picture import Picture
+from ..runtime import remote
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.limits import DEFAULT_LIMITS
 from . import by_pillow, heif, jpeg, jpeg2000, jxl, metadata, npy, png, png16, pnm, tiff
@@ -64,8 +65,7 @@ def read(source: str | os.PathLike[str] | bytes, *, max_pixels: int = DEFAULT_LI
     if isinstance(source, bytes):
         data = source
     else:
-        with open(source, "rb") as file:
-            data = file.read()
+        data = remote.read(source)
     raw = read_frame(data, 0, max_pixels=max_pixels)
     if raw.frames > 1:
         warnings.warn(f"the file has {raw.frames} frames; only the first is coded", stacklevel=2)

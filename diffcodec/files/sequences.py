@@ -15,6 +15,7 @@ import numpy as np
 
 from ..media.metadata import Frame, Metadata
 from ..media.picture import Picture
+from ..runtime import remote
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.limits import DEFAULT_LIMITS
 from . import metadata_png, metadata_tiff, metadata_webp, png16
@@ -32,8 +33,7 @@ def read_all(source: str | os.PathLike[str] | bytes, *, max_pixels: int = DEFAUL
     Warns of what is left out. Raises as `read`; also InputError where all frames together have over `max_pixels`.
     """
     if not isinstance(source, bytes):
-        with open(source, "rb") as file:
-            source = file.read()
+        source = remote.read(source)
     pages = metadata_tiff.offsets(source) if metadata_tiff.sniff(source) else []
     if len(pages) > 1:
         return _read_pages(source, pages, max_pixels)

@@ -6,6 +6,7 @@ import os
 
 from ..media.medium import Signal
 from ..media.picture import Picture
+from ..runtime import remote
 from ..runtime.limits import DEFAULT_LIMITS
 from . import npy, tables
 from .pictures import READERS, check, read
@@ -21,8 +22,7 @@ def read_signal(
     frame or page of a picture. Raises as `read`; InputError over ``max_pixels`` positions.
     """
     if not isinstance(source, bytes):
-        with open(source, "rb") as file:
-            source = file.read()
+        source = remote.read(source)
     if npy.sniff(source):
         return npy.read_signal(source, max_pixels)
     if tables.sniff(source) and not any(form.sniff(source) for form in READERS[:-1]):

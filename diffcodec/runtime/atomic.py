@@ -7,11 +7,15 @@ import os
 import stat
 import tempfile
 
+from . import remote
 from .errors import InputError
 
 
 def check(path: str, overwrite: bool) -> None:
     """Raise InputError if `path` cannot be written, or exists and `overwrite` is false. Call it before the work."""
+    if remote.is_remote(path):
+        remote.check(path, overwrite)
+        return
     parent = os.path.dirname(path) or "."
     if os.path.isdir(path):
         raise InputError(f"expected an output file, found the directory {path}")
@@ -41,6 +45,9 @@ def same_file(source: str | int, path: str) -> bool:
 def write(path: str, data: bytes, overwrite: bool) -> None:
     """Write a temporary file beside `path`, flush it to disk and rename it. Raises InputError as `check`, OSError."""
     check(path, overwrite)
+    if remote.is_remote(path):  # where a file appears whole as well
+        remote.write(path, data)
+        return
     if _is_special(path):  # a pipe or device is written to, never replaced
         with open(path, "wb") as file:
             file.write(data)

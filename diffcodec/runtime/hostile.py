@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -37,19 +37,6 @@ class Net:
 
         return called
 
-    def pieces(self, source: Any) -> Any:
-        """A caller's iterable, whose exceptions are the caller's; anything else as it is."""
-        if isinstance(source, (bytes, bytearray, memoryview, str)) or not isinstance(source, Iterable):
-            return source
-        return source if hasattr(source, "read") else self._each(source)
-
-    def _each(self, source: Iterable[Any]) -> Iterator[Any]:
-        try:
-            yield from source
-        except BaseException as error:
-            self._own = error
-            raise
-
     def __enter__(self) -> Net:
         return self
 
@@ -71,14 +58,13 @@ class Net:
 
 
 def guarded(function: Function) -> Function:
-    """A function of hostile bytes within a `Net`. Its ``progress`` and the iterable ``source`` are the caller's own."""
+    """A function of hostile bytes within a `Net`. Its ``progress`` is the caller's own."""
     signature = inspect.signature(function)
 
     def bound(net: Net, args: tuple[Any, ...], options: dict[str, Any]) -> inspect.BoundArguments:
         given = signature.bind(*args, **options)  # a wrong call is no fault of the bytes
-        for name, wrapped in (("progress", net.callback), ("source", net.pieces)):
-            if name in given.arguments:
-                given.arguments[name] = wrapped(given.arguments[name])
+        if "progress" in given.arguments:
+            given.arguments["progress"] = net.callback(given.arguments["progress"])
         return given
 
     if inspect.isgeneratorfunction(function):

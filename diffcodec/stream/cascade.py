@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from ..media.table import signal_of
 from ..models import registry
 from ..runtime.errors import InputError
-from ..runtime.progress import Progress, part
+from ..runtime.progress import Progress, end, part
 from .decode import Reconstruction, Wanted, decode_all
 from .encode import Sender, encode
 from .given import Base, File, file_condition
@@ -112,6 +112,7 @@ def base_of(
         stream = encode(signal_of(picture), sender, part(progress, number, 1, len(stages)))
         base = _based(stream, picture, factor // inner, sender, lossless=room is None)
     assert base is not None
+    end(progress)
     return base
 
 

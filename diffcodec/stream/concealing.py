@@ -46,7 +46,7 @@ def left_of(source: Source, wanted: Wanted, progress: Progress | None = None) ->
     """
     import numpy as np
 
-    data = read_all(source)[: wanted.upto]
+    data = read_all(source, wanted.upto)
     reader, lost, damage = StreamReader(wanted.limits), "", None
     try:
         reader.feed(data)

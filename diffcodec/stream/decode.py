@@ -1,13 +1,12 @@
-"""A parsed stream as a signal again, whole or pass by pass: the mirror of `encode`."""
+"""A parsed stream as a signal again: the mirror of `encode`."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..bitstream import Container, StreamReader
 from ..bitstream import given as chunk
 from ..bitstream.header import NUMERICS
 from ..codecs import budget as budgets
@@ -16,21 +15,22 @@ from ..codecs.diffc.cost import RECONSTRUCTION_CALLS
 from ..codecs.reconstruction import DEFAULT, LINE, MEAN, Decoder
 from ..codecs.reconstruction import Reconstruction as Reconstruction
 from ..media.medium import Signal
+from ..media.sizes import Size, check_size, within
 from ..models import registry
-from ..runtime.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch, ModelNotFound, Truncated
+from ..runtime.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch, ModelNotFound
 from ..runtime.limits import DEFAULT_LIMITS, Limits
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
 from .given import Receiving, conditioned, conditions, consistent
-from .parsed import Stream, parse, read
-from .sources import Source, pieces, read_all
+from .parsed import Stream, read
+from .sources import Source, read_all
 
 if TYPE_CHECKING:
     from ..models.condition import Condition
     from ..models.protocols import Model
 
 PINNED = NUMERICS.index("pinned")
-PREVIEWS = 4  #: times the work of a stream that its previews may take together
+PICTURE = "picture"  #: the medium whose signals have a reduced size
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Wanted:
     budget: how many times the work that bytes stand for may be done. given: what the reader has to supply, by the
     label that stands in the stream. agrees: whether a lossy signal is made to agree with what was observed of it.
     medium: the name of the one that is wanted, None for whatever there is. frames: with those behind the first.
-    upto: only so many bytes from the front, a preview; None for the whole stream.
-    Raises InputError for a budget that is not above 0, and less than one byte.
+    upto: only so many bytes from the front, a preview; None for the whole stream. size: (width, height) that a picture
+    is reduced to fit, or its longest side, by as few passes as that takes; None for the picture as it is.
+    Raises InputError for a budget that is not above 0, less than one byte and less than one pixel.
     """
 
     reconstruction: Reconstruction = DEFAULT
@@ -54,9 +55,12 @@ class Wanted:
     medium: str | None = None
     frames: bool = False
     upto: int | None = None
+    size: Size | None = None
 
     def __post_init__(self) -> None:
         budgets.valid(self.budget)
+        if self.size is not None:
+            check_size(self.size)
         if self.upto is not None and self.upto < 1:
             raise InputError(f"expected upto_bytes of at least 1, found {self.upto}")
 
@@ -138,7 +142,7 @@ def conditions_for(
     A nested stream is shown by its least squares, so that how a reader wants the picture changes nothing of it, and a
     model of this ``fingerprint`` decodes nested streams of the same as well. Raises as :func:`decode`, and InputError.
     """
-    others = replace(wanted, reconstruction=MEAN, model=None, agrees=False, medium=None)
+    others = replace(wanted, reconstruction=MEAN, model=None, agrees=False, medium=None, size=None)
     same = replace(others, model=wanted.model)
 
     def decoded(inner: Stream) -> Signal:
@@ -187,10 +191,12 @@ def decode_all(source: Source, wanted: Wanted, progress: Progress | None = None)
 
     Raises InputError for another medium than the wanted one, LimitExceeded, and as `parsed.read` and :func:`decode`.
     """
-    data = read_all(source)[: wanted.upto]
+    data = read_all(source, wanted.upto)
     stream = read(data, limits=wanted.limits, partial=wanted.upto is not None)
     if wanted.medium not in (None, stream.medium.name):
         raise InputError(f"the stream holds {stream.form.mode}, no {wanted.medium}: use diffcodec.decode_signal")
+    if wanted.size is not None and stream.medium.name != PICTURE:
+        raise InputError(f"the stream holds {stream.medium.plural}, only a picture has a reduced size: leave size out")
     every = stream.all if wanted.frames else [stream]
     prefixes = [prefix for one in every for prefix in one.prefixes]
     budgets.check(prefixes, len(data), wanted.budget, wanted.reconstruction)
@@ -209,8 +215,12 @@ def decode(stream: Stream, wanted: Wanted, progress: Progress | None = None) -> 
 
     Raises CorruptStream, DecodeMismatch, Truncated, ModelNotFound, ModelMismatch.
     """
-    signal = _decoded(stream, wanted, progress)
-    complete, exact = stream.container.complete, bool(stream.container.digest)
+    signal = whole = _decoded(stream, wanted, progress)
+    if wanted.size is not None:
+        from ..media.reduced import fitted
+
+        signal = fitted(whole, wanted.size)
+    complete, exact = stream.container.complete and signal is whole, bool(stream.container.digest)
     return signal.told(stream.metadata, complete=complete, exact=exact)
 
 
@@ -220,13 +230,23 @@ def _decoded(stream: Stream, wanted: Wanted, progress: Progress | None = None) -
     try:
         work = Work(stream, wanted)
         elsewhere = _made_elsewhere(stream, work.model)
-        work.receiver.take_all(stream.container.passes, progress)
+        part = stream if wanted.size is None else _enough(stream, work.receiver, wanted.size)
+        work.receiver.take_all(part.container.passes, progress)
     except CorruptStream:
         if elsewhere:  # its checksums are right: other sums of floats led the entropy decoder astray
             raise _mismatch(stream, work.model) from None
         raise
-    _check_end(stream, work.receiver)
-    return verified(work.signal(stream), stream, work.model)
+    check_end(part, work.receiver)
+    return verified(work.signal(part), part, work.model)
+
+
+def _enough(stream: Stream, receiver: Receiver, size: Size) -> Stream:
+    """The stream, cut behind the passes that a picture of this size takes."""
+    width, height = within((stream.head.width, stream.head.height), size)
+    times = min(stream.head.width / width, stream.head.height / height)
+    passes = stream.container.passes
+    needed = len(passes) if times <= 1 else receiver.needed(passes, times)
+    return stream if needed >= len(passes) else stream.cut(needed)
 
 
 def _made_elsewhere(stream: Stream, model: Model | None) -> bool:
@@ -269,130 +289,10 @@ def _mismatch(stream: Stream, model: Model | None) -> DecodeMismatch:
     )
 
 
-def _check_end(stream: Stream, receiver: Receiver) -> None:
+def check_end(stream: Stream, receiver: Receiver) -> None:
     """Raises CorruptStream for a whole stream that lacks passes of its method, or has a digest where that has none."""
     if stream.container.complete and not receiver.complete:
         passes = len(stream.container.passes)
         raise CorruptStream(f"the stream ends after {passes} of its passes; the file is damaged")
     if problem := stream.digest_problem():
         raise CorruptStream(problem)
-
-
-# ---- streams as they come
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A signal from the first ``size`` bytes of a stream, its number among those that follow one another."""
-
-    signal: Signal
-    size: int
-    complete: bool = False
-    frame: int = 0
-
-
-def previews(source: Source | Iterable[bytes], wanted: Wanted) -> Iterator[Shown]:
-    """A signal for every pass, as soon as its bytes are there; frames between; the last is the whole, verified.
-
-    Raises as :func:`decode`; Truncated after the signals that the bytes allow.
-    """
-    reader = StreamReader(wanted.limits)
-    shown: Progressive | None = None
-    for data in pieces(source):
-        if not (chunks := [chunk for chunk in reader.feed(data) if chunk.type in "GPSNE"]):
-            continue
-        container = reader.container()
-        if shown is None and (container.passes or container.given):
-            shown = Progressive(wanted)
-        if shown is not None:
-            yield from shown.more(container, chunks[-1].end)
-        elif container.complete:
-            raise CorruptStream("the stream ends without a signal; the file is damaged")
-    if shown is None or not shown.complete:
-        seen = shown.seen if shown is not None else 0
-        raise Truncated(f"the stream ends before its end chunk; the last preview used {seen} bytes: fetch the rest")
-
-
-class Progressive:
-    """A stream as it comes: its receiver, and the signals that there have been."""
-
-    def __init__(self, wanted: Wanted):
-        self.wanted = wanted
-        self.doing: Work | None = None
-        self.signal: Signal | None = None
-        self.taken, self.work = 0, 0  # passes, and network pixels of all previews
-        self.seen, self.frames, self.complete = 0, 0, False
-
-    def more(self, container: Container, size: int) -> Iterator[Shown]:
-        """Signals of the passes that have come since; ``size``: bytes of the stream up to here. Raises as `decode`."""
-        stream = parse(container)
-        prefixes = [prefix for one in stream.all for prefix in one.prefixes]
-        checked = container.complete or len(stream.all) > 1
-        if checked:
-            budgets.check(prefixes, size, self.wanted.budget, self.wanted.reconstruction)
-        if stream.head.given and self.doing is None:
-            yield from self._pass(_cut(stream, 0), container.begins, checked)
-        for number in range(self.taken + 1, len(container.passes) + 1):
-            end = container.ends[number - 1]
-            if container.complete and end == size:  # a small stream: its end is that of its pass
-                break
-            yield from self._pass(_cut(stream, number), end, checked)
-        for frame in stream.frames[self.frames :]:
-            self.frames += 1
-            yield Shown(decode(frame, self.wanted), size, frame=self.frames)
-        if container.complete:
-            yield self._end(stream, size)
-
-    def _pass(self, stream: Stream, end: int, checked: bool) -> Iterator[Shown]:
-        """The signal behind the last pass of a stream that is cut there, if it may be shown and there is one."""
-        if not checked and not budgets.affordable(stream.prefixes, end, self.wanted.budget, self.wanted.reconstruction):
-            return
-        self._take(stream)
-        if self._worth(stream, end) and self._show(stream):
-            assert self.signal is not None
-            self.seen = end
-            yield Shown(self.signal, end)
-
-    def _end(self, stream: Stream, size: int) -> Shown:
-        work = self._take(stream)
-        _check_end(stream, work.receiver)
-        if self.signal is None and not self._show(stream):
-            raise CorruptStream("the stream ends without a signal; the file is damaged")
-        assert self.signal is not None
-        verified(self.signal, stream, work.model)
-        self.seen, self.complete = size, True
-        return Shown(self.signal, size, True)
-
-    def _take(self, stream: Stream) -> Work:
-        """Decode the passes that wait, and forget the signal of those before them."""
-        if self.doing is None:
-            self.doing = Work(stream, self.wanted)
-        for payload in stream.container.passes[self.taken :]:
-            self.doing.receiver.take(payload)
-            self.signal = None
-        self.taken = len(stream.container.passes)
-        return self.doing
-
-    def _worth(self, stream: Stream, size: int) -> bool:
-        """Whether another preview is within the budget; counts it if so."""
-        work, allowed = budgets.preview(stream.prefix, size, self.wanted.reconstruction)
-        if self.work + work > PREVIEWS * self.wanted.budget * allowed:
-            return False
-        self.work += work
-        return True
-
-    def _show(self, stream: Stream) -> bool:
-        """Whether there is a signal yet."""
-        assert self.doing is not None
-        try:
-            self.signal = self.doing.signal(stream)
-        except Truncated:  # no plane of the photograph yet
-            return False
-        return True
-
-
-def _cut(stream: Stream, passes: int) -> Stream:
-    """The stream as it was behind so many of its passes."""
-    whole = stream.container
-    part = replace(whole, passes=whole.passes[:passes], ends=whole.ends[:passes], digest=None, frames=[])
-    return replace(stream, container=part, frames=())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..models import registry
 from ..models.protocols import MaskedModel
 from ..runtime.errors import InputError
+from ..runtime.progress import Progress, end
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
 
 
 def inpaint(
-    image: Any, known: Any, model: Any, *, calls: int | None = None, seed: int = 0, device: str = "auto"
+    image: Any,
+    known: Any,
+    model: Any,
+    *,
+    calls: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
 ) -> Samples:
     """The picture, or row of tokens, with what is not known drawn from an order-agnostic model (ARDM).
 
     image: uint8 array H×W×3, H×W or (n,), as for `encode`. known: bool array H×W or (n,). calls: network calls, 50 if
-    None. seed: of the draw: the same seed gives the same picture.
+    None. seed: of the draw: the same seed gives the same picture. progress: called with the fraction done, 0 to 1.
 
     Raises InputError, ModelNotFound, ModelMismatch.
     """
@@ -42,5 +50,6 @@ def inpaint(
     plan = ordered.Plan(orders.RANDOM, calls or ordered.CALLS, seed)
     if provider.separate:
         told = told.repeat(planes.shape[2], 1)
-    drawn = ordered.inpaint(ordered.arranged(planes, provider), told, provider, plan)
+    drawn = ordered.inpaint(ordered.arranged(planes, provider), told, provider, plan, progress)
+    end(progress)
     return signal.with_photograph(drawn.reshape(planes.shape)).array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..bitstream import Container, given
@@ -76,6 +76,12 @@ class Stream:
     def signal(self, photo: Bytes, extra: Bytes | None) -> Signal:
         """The signal of planes uint8 (H, W, n) that the passes gave; no metadata. Raises Truncated, CorruptStream."""
         return self.form.signal(photo, extra, rounded=self.codec.lossy and not self.container.digest)
+
+    def cut(self, passes: int) -> Stream:
+        """As it was behind so many of its passes."""
+        whole = self.container
+        part = replace(whole, passes=whole.passes[:passes], ends=whole.ends[:passes], digest=None, frames=[])
+        return replace(self, container=part, frames=())
 
     def digest_problem(self) -> str | None:
         """What is wrong with the digest of a whole stream: one where its method has none, or none where it has one."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ..models import registry
 from ..models.protocols import DiffusionModel, MaskedModel
 from ..runtime.errors import InputError
-from ..runtime.progress import Progress
+from ..runtime.progress import Progress, end, part
 from .inpainting import inpaint
 from .sources import read_all
 from .typed import RestoreOptions, TaskName
@@ -102,9 +102,13 @@ def restore(
     seeds = [seed + k for k in range(samples or 1)]
     if isinstance(provider, MaskedModel) and wanted.known is not None:
         start = _agreeing(_blank(wanted), wanted)
-        every = [inpaint(start, wanted.known, provider, calls=calls, seed=one) for one in seeds]
+        every = [
+            inpaint(start, wanted.known, provider, calls=calls, seed=one, progress=part(progress, k, 1, len(seeds)))
+            for k, one in enumerate(seeds)
+        ]
     else:
         every = _by_diffusion(wanted, provider, seeds, realism, calls, progress)
+    end(progress)
     return every[0] if samples is None else every
 
 
@@ -115,7 +119,6 @@ def _by_diffusion(
     from ..codecs.diffc import refine
     from ..models.condition import given
     from ..runtime.errors import ModelMismatch
-    from ..runtime.progress import part
 
     if not isinstance(provider, DiffusionModel):
         name = getattr(provider, "name", provider)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..codecs.budget import DecodeCost
+from ..media.sizes import Size
 from ..runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,10 +23,9 @@ ReconstructionName = Literal["mean", "flow", "ancestral"]
 TaskName = Literal["enlarge", "colour", "fill", "extend", "jpeg"]
 
 
-class DecodeOptions(TypedDict, total=False):
-    """Of `diffcodec.decode`."""
+class PreviewOptions(TypedDict, total=False):
+    """Of `diffcodec.PushDecoder`."""
 
-    upto_bytes: int | None
     realism: float | None
     reconstruction: ReconstructionName | None
     decoder: Any
@@ -33,8 +33,15 @@ class DecodeOptions(TypedDict, total=False):
     model: Any
     max_pixels: int | None
     budget: float
-    threads: int | None
     given: Mapping[str, Any] | None
+
+
+class DecodeOptions(PreviewOptions, total=False):
+    """Of `diffcodec.decode`."""
+
+    upto_bytes: int | None
+    size: Size | None
+    threads: int | None
     progress: Progress | None
 
 

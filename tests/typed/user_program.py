@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch.utils.data import DataLoader
 
 import diffcodec
 
@@ -34,10 +36,25 @@ def streams(picture: NDArray[np.uint8], path: Path) -> Samples:
             shown: Samples = preview.image
             rate: float = preview.bpp
             print(shown.shape, rate, preview.bytes_read, preview.complete, preview.frame)
+    thumbnail: Samples = diffcodec.decode(data, size=(320, 200))
+    print(thumbnail.shape, diffcodec.decode(data, size=64).shape)
     every: list[Samples] = diffcodec.decode_sequence(data)
     left: diffcodec.Concealed = diffcodec.decode_concealed(data)
     print(left.lost, left.known.mean(), left.passes, left.signal.mode, len(every))
     return back
+
+
+def pushed(pieces: list[bytes]) -> Samples:
+    decoder = diffcodec.PushDecoder(realism=0.5, device="cpu")
+    for piece in pieces:
+        for preview in decoder.feed(piece):
+            print(preview.bytes_read)
+    return decoder.close()
+
+
+async def awaited(pieces: AsyncIterator[bytes]) -> None:
+    async for preview in diffcodec.decode_async(pieces, reconstruction="mean"):
+        print(preview.image.shape)
 
 
 def signals(data: bytes) -> None:
@@ -71,7 +88,15 @@ def archives(pictures: list[NDArray[np.uint8]]) -> None:
     found = diffcodec.inspect_archive(data)
     names: list[str] = found["names"]
     sizes: list[int] = [group["bytes"] for group in found["groups"]]
+    with diffcodec.open_picture("http://127.0.0.1/a.dfca", "a") as file:
+        print(next(diffcodec.decode_progressive(file)).bpp)
     print(len(whole), len(some), names, sizes, found["steps"])
+
+
+def dataset(path: Path) -> None:
+    pictures = diffcodec.ArchiveDataset(path, lambda array: array.astype(np.float32), kept=2)
+    for batch in DataLoader(pictures, batch_sampler=pictures.batches(4, seed=0)):
+        print(batch, len(pictures))
 
 
 def files(folder: Path) -> None:

@@ -6,6 +6,7 @@ A picture is ``photo`` (1 or 3 planes of 8 bits, coded by the network where that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -237,6 +238,12 @@ class Receiver(AnyReceiver):
     def complete(self) -> bool:
         """Whether every pass of the photograph and of the extra planes was taken."""
         return self.taken == self.photo_passes + len(self._extra_parts)
+
+    def needed(self, payloads: Sequence[bytes], times: float) -> int:
+        """Over the lattice those that it says; all where other planes follow, or the order is another."""
+        if self._lattice is None or self._extra_parts:
+            return len(payloads)
+        return self._lattice.needed(times)
 
     def show(self, reconstruction: Reconstruction = DEFAULT) -> tuple[np.ndarray, np.ndarray | None]:
         """(photo uint8 (H, W, C), extra uint8 (H, W, E) or None while none of it is there). Raises Truncated."""

@@ -268,6 +268,17 @@ class Receiver:
             stride = 1 << level if phase == len(TARGETS) - 1 else 2 << level
         return stride
 
+    def needed(self, times: float) -> int:
+        """Passes until two pixels are known for each of a picture ``times`` smaller a side: a grid and its middles.
+
+        Means over what is interpolated between the pixels of a grid alone are several dB further off.
+        """
+        for number, units in enumerate(self.passes, 1):
+            for level, phase in units[-1:]:
+                if (phase + 2) * times**2 >= 8 * 4**level:
+                    return number
+        return len(self.passes)
+
     def preview(self) -> np.ndarray:
         """The picture, uint8 (H, W, C); what missing passes would tell is interpolated."""
         left = [unit for units in self.passes[self.taken :] for unit in units]

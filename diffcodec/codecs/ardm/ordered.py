@@ -171,7 +171,9 @@ def _popped(walk: _Walk, stage: int, places: np.ndarray, stack: AnsStack) -> np.
     return digits
 
 
-def inpaint(tokens: np.ndarray, known: np.ndarray, model: MaskedModel, plan: Plan) -> np.ndarray:
+def inpaint(
+    tokens: np.ndarray, known: np.ndarray, model: MaskedModel, plan: Plan, progress: Progress | None = None
+) -> np.ndarray:
     """``tokens`` uint8 (H, W, C) with those outside ``known`` bool (H, W) drawn from the model, by ``plan.seed``.
 
     Decoding random bits is drawing from the model.
@@ -181,6 +183,8 @@ def inpaint(tokens: np.ndarray, known: np.ndarray, model: MaskedModel, plan: Pla
         bits = halves(Key(plan.seed, number, Purpose.SAMPLES), 2 * places.size * tokens.shape[2] + 4)
         stack = AnsStack.from_bytes(bits.astype("<u2").tobytes() + b"\1")
         walk.tell(stage, places, _popped(walk, stage, places, stack))
+        if progress:
+            progress((number + 1) / len(walk.units))
     return walk.values
 
 

@@ -11,6 +11,10 @@ costs little.
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...entropy.context import coder as context
@@ -24,10 +28,10 @@ from ..cost import EXTRA_PLANES
 from ..reconstruction import DEFAULT, Reconstruction
 from . import passes, remainder
 from .chain import Chain
-from .cost import EXACT, LOSSY, METHODS
+from .cost import EXACT, LOSSY, METHODS, steps
 from .effort import EFFORT, EFFORTS, Effort
 from .rate import Sender
-from .spread import Narrow, Spread, Wide, less
+from .spread import UNIT, Narrow, Spread, Wide, less
 
 _REMAINDER = b"\0\0"  # no bits and no step: a pass that cannot be, before the remainder
 
@@ -110,6 +114,18 @@ class Receiver(AnyReceiver):
             at = passes.read(self.chain, self.spread, payload, at)
             if progress:
                 progress(at / len(payload))
+
+    def needed(self, payloads: Sequence[bytes], times: float) -> int:
+        """Those until means over ``times`` by ``times`` pixels have the log-SNR that single ones have in the end.
+
+        Such means of z_t are z of the smaller picture at log-SNR + 2 ln times: what comes later tells it no more than
+        the whole stream tells a picture of that size.
+        """
+        first = int(bool(self.n_extra))
+        told = [sum(steps(payload, self.spread.share_bytes)) for payload in payloads[first:]]
+        enough = sum(told) - 2 * math.log(times) / UNIT
+        done = itertools.accumulate(told)
+        return next((number for number, units in enumerate(done, first + 1) if units >= enough), len(payloads))
 
     @property
     def complete(self) -> bool:

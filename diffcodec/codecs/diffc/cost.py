@@ -77,19 +77,24 @@ def _last_calls(head: Head, reconstruction: Reconstruction) -> int:
 
 
 def _diffusion_passes(payload: bytes, share: int) -> int:
-    """Passes in a payload, up to COUNTED. One without a step ends it: the remainder, or what decoders refuse.
+    """Passes in a payload, up to COUNTED."""
+    return len(steps(payload, share))
+
+
+def steps(payload: bytes, share: int) -> list[int]:
+    """Of the passes in a payload, up to COUNTED, in spread.UNIT of log-SNR; 0 of what ends it: the remainder, or worse.
 
     share: bytes in front of a pass's bits.
     """
-    at, count = 0, 0
-    while at < len(payload) and count < COUNTED:
+    at, found = 0, list[int]()
+    while at < len(payload) and len(found) < COUNTED:
         bits, at = _number(payload, at)
         units, at = _number(payload, at)
         at += (share if bits else 0) + -(-bits // 8)
-        count += 1
+        found.append(units)
         if not units:
             break
-    return count
+    return found
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
