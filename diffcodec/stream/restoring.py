@@ -108,7 +108,6 @@ def restore(
         ]
     else:
         every = _by_diffusion(wanted, provider, seeds, realism, calls, progress)
-    end(progress)
     return every[0] if samples is None else every
 
 
@@ -134,6 +133,8 @@ def _by_diffusion(
             picture = refine.drawn(model, wanted.size, seed, calls, told)
             picture = picture if least is None else refine.between(least, picture, realism)
         every.append(_agreeing(picture, wanted))
+    if not realism:  # of no draw that would have told
+        end(progress)
     return every
 
 
