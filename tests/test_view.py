@@ -316,6 +316,26 @@ def test_no_stream_at_all(run: Run, tmp_path: Path, stream: Path) -> None:
     assert not (tmp_path / "p.html").exists()
 
 
+VECTORS = Path(__file__).parents[1] / "bitstream_spec" / "vectors" / "valid"
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("*.dfc")), ids=lambda path: path.stem)
+def test_whatever_the_format_has_is_looked_at(path: Path) -> None:
+    """Containers around codecs' bytes that mean nothing: there is a page, or an error of ours, and no other."""
+    try:
+        found = seen.look_at(path.name, path.read_bytes(), small.How(previews=2))
+    except DiffcodecError:
+        return
+    assert found.facts and (found.what or found.problem)
+    assert "format" in parsed(page.render([found])).text
+
+
+def test_files_that_were_given_are_named() -> None:
+    found = seen.look_at("x", (VECTORS / "given_small_file.dfc").read_bytes(), small.How())
+    told = dict(found.facts)["given"]
+    assert re.fullmatch(r"[a-z]+( \d+)*: a file(, augmentation \d+)?, \d+ bytes", told), told
+
+
 # ---- other signals
 
 

@@ -233,16 +233,19 @@ def given_lines(parts: Sequence[Mapping[str, Any]], depth: int = 0) -> list[tupl
     return lines
 
 
-def _stream_words(part: Mapping[str, Any]) -> str:
+def _observed_words(part: Mapping[str, Any]) -> str:
+    """Of what was observed of the picture, by which operator."""
     numbers = "".join(f" {number}" for number in part["numbers"])
     believed = "" if part["augmentation"] is None else f", augmentation {part['augmentation']}"
-    return f"{part['operator']}{numbers}: {part['codec']}, {part['width']}×{part['height']} {part['mode']}{believed}"
+    stream = f"{part['codec']}, {part['width']}×{part['height']} {part['mode']}" if "codec" in part else "a file"
+    return f"{part['operator']}{numbers}: {stream}{believed}"
 
 
 _SHOWN = 60  #: characters of a text that `info` shows
 _GIVEN: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "text": lambda part: f"text {part['prompt'][:_SHOWN]!r}, scale {part['scale']:g}",
-    "stream": _stream_words,
+    "stream": _observed_words,
+    "small file": _observed_words,
     "file": lambda part: "file",
     "before": lambda part: f"before: {part['frames']} frames",
     "outside": lambda part: f"outside: {part['label']!r}, SHA-256 {part['digest'][:16]}…",
