@@ -266,7 +266,7 @@ class TrackSets:
 
     name, plural, unit = "tracks", "tracks", "value"
     modes = MappingProxyType({NUMBER: MODE})
-    formats: tuple[str, ...] = ()
+    formats = ("CSV",)
     followed = False
 
     def taken(self, given: Any) -> Signal | None:
