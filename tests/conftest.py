@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from diffcodec.cli import console
 from diffcodec.cli import main as cli
 from diffcodec.codecs import cost
 from diffcodec.codecs.ardm import codec as ardm
@@ -156,6 +157,7 @@ def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, b
 
     def call(*argv: Any) -> tuple[int, bytes, str]:
         capfdbinary.readouterr()
+        console.hush(False)  # as in a process of its own
         with pytest.raises(SystemExit) as stop:
             cli.main([str(part) for part in argv])
         out, err = capfdbinary.readouterr()

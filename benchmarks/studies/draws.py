@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     usual, choices = ["enlarge4", "jpeg10", "fill", "colour"], [one for one in CASES if one != "extend"]
     parser.add_argument("--cases", nargs="+", choices=choices, default=usual)
-    parser.add_argument("--curvatures", nargs="+", type=float, default=[1.0, 1.5, 2.0, 2.5])
+    parser.add_argument("--curvatures", nargs="+", type=float, default=[1.0, 1.5, 1.75, 2.0])
     parser.add_argument("--calls", nargs="+", type=int, default=[8])
     parser.add_argument("--first", type=int, default=16)
     parser.add_argument("--model", default=registry.CONDITIONAL)
