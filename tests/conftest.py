@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,13 +151,19 @@ def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "name_of", _name_of)
 
 
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """What a command was told of being quiet ends with its process, and here with its test."""
+    yield
+    console.hush(False)
+
+
 @pytest.fixture
 def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, bytes, str]]:
     """Run the command in this process: (exit status, standard output, standard error)."""
 
     def call(*argv: Any) -> tuple[int, bytes, str]:
         capfdbinary.readouterr()
-        console.hush(False)  # as in a process of its own
         with pytest.raises(SystemExit) as stop:
             cli.main([str(part) for part in argv])
         out, err = capfdbinary.readouterr()
