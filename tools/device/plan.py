@@ -36,7 +36,7 @@ _WIDE = ("--channels", "160", "--blocks", "4")
 _COMPILED = ("--batch", "512", "--compile")
 _SMALL = ("--photos", "0")
 _PHOTO_ARDM, _CIFAR_ARDM = (PARENTS / f"{name}-float16.safetensors" for name in ("photo-ardm", "cifar10-ardm"))
-_PHOTO_VDM = BUNDLED / "photo-vdm.safetensors"
+_PHOTO_VDM, _PHOTO_COND = (BUNDLED / f"{name}.safetensors" for name in ("photo-vdm", "photo-cond"))
 _FEW = ("--batch", "2", "--steps", "3")  # rehearsed
 
 TRAINED = {
@@ -46,7 +46,7 @@ TRAINED = {
     "photo-ardm": Trained("train_ardm", "photos", _LATTICE, _PHOTO_ARDM, (*_FEW, "--crop", "16", "--qat", "1")),
     "photo-vdm": Trained("train_vdm", "photos", (*_COMPILED, "--lr", "5e-4"), _PHOTO_VDM, (*_FEW, "--crop", "32")),
     "photo-cond": Trained(
-        "train_cond", "photos", ("--batch", "96", "--compile"), _PHOTO_VDM, (*_FEW, "--crop", "64")
+        "train_cond", "photos", ("--batch", "96", "--compile"), _PHOTO_COND, (*_FEW, "--crop", "64")
     ),
     "cifar10-ardm": Trained("train_ardm", "cifar", (*_LATTICE, *_SMALL), _CIFAR_ARDM, (*_FEW, "--qat", "1")),
     "cifar10-ardm-wide": Trained(
