@@ -22,7 +22,7 @@ NAMES = {
     "pillow-heif": {"pillow_heif"},
 }
 #: files that only an extra's users reach; everything else may ask for one too, but inside a function and a try
-OF_EXTRA = {"bench/": ("bench",)}
+OF_EXTRA = {"bench/": ("bench",), "archive/zarr_codec": ("zarr",), "archive/numcodecs_codec": ("zarr",)}
 OFFERED = {"bench/report.py": {"pyarrow"}}  #: used where it happens to be there, and never asked for
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
