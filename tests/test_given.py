@@ -191,7 +191,11 @@ def test_ideal_bits_are_the_conditional_information(
 
 
 def test_real_files_cost_the_conditional_information() -> None:
-    """In bytes, at the efficiency with which the channel delivers them when nothing is given."""
+    """In bytes, at the efficiency with which the channel delivers them when nothing is given.
+
+    At effort 7: a pass is as wide everywhere, and wastes some where half is known, 2.9 to 3.1 % at effort 5 by the
+    eigenvectors that a machine's libraries find, and 2 % by these shorter steps.
+    """
     model, side = GaussianPictures.smooth(), 256
     model.logsnr_max = TOP
     samples = as_samples(model.sample((side, side), 1))
@@ -199,7 +203,7 @@ def test_real_files_cost_the_conditional_information() -> None:
     sizes, rates = {}, {}
     for what, operator in given.items():
         told = knowing(model, samples, operator)
-        sizes[what] = 8 * len(diffcodec.encode(samples, "diffc", told, max_bytes=1 << 20))
+        sizes[what] = 8 * len(diffcodec.encode(samples, "diffc", told, max_bytes=1 << 20, effort=7))
         rates[what] = told.rate(TOP, (side, side))
     efficiency = rates["nothing"] / sizes["nothing"]
     assert 0.9 < efficiency < 0.98
