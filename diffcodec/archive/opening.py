@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any, BinaryIO, cast
 
 from ..bitstream.archive import CHAINED, COPY, STREAM, Place, Reader
 from ..bitstream.directory import GROUP_DIGEST_BYTES, Entry, Group
 from ..runtime.errors import InputError
 from ..runtime.hostile import guarded
+from ..runtime.remote import Placed
 from ..runtime.varint import read_varint
 from . import memory as archive
 from .names import shown
@@ -79,29 +79,12 @@ def _front(reader: Reader, place: Place) -> tuple[tuple[Entry, ...], int]:
     return tuple(entries), place.offset + at + length
 
 
-class Part(io.RawIOBase):
+class Part(Placed):
     """``size`` bytes of a file from ``start`` on, as a file; closing it closes that."""
 
     def __init__(self, file: BinaryIO, start: int, size: int):
         super().__init__()
         self._file, self._start, self._size, self._at = file, start, size, 0
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """Offset of the next byte."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """As of any file."""
-        self._at = max(0, offset + (0, self._at, self._size)[whence])
-        return self._at
 
     def readinto(self, buffer: Any) -> int:
         """As many bytes as there is room for, fewer only at the end."""

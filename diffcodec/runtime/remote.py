@@ -63,7 +63,31 @@ def write(name: str, data: bytes) -> None:
         system.pipe_file(path, data)
 
 
-class Ranges(io.RawIOBase):
+class Placed(io.RawIOBase):
+    """A file of ``_size`` bytes that is read from place to place, next at ``_at``; what follows from these two."""
+
+    _at: int
+    _size: int
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Offset of the next byte."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any file; nothing is read."""
+        self._at = max(0, offset + (0, self._at, self._size)[whence])
+        return self._at
+
+
+class Ranges(Placed):
     """A file elsewhere, to be read at any place. fetched: bytes that came, in how many ``requests``.
 
     Raises as :func:`opened`, also later.
@@ -83,23 +107,6 @@ class Ranges(io.RawIOBase):
         self._buffer = read(self.name)
         self.fetched, self.requests = len(self._buffer), self.requests + 1
         return len(self._buffer)
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """Offset of the next byte."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """As of any file; nothing is fetched."""
-        self._at = max(0, offset + (0, self._at, self._size)[whence])
-        return self._at
 
     def readinto(self, buffer: Any) -> int:
         """As many bytes as there is room for, fewer only at the end."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...diffusion.process import alpha, sigma
@@ -13,7 +12,7 @@ from ..denoiser import Denoiser
 from ..guidance import Guided
 from ..protocols import DiffusionModel, bfloat16_serves, device_of
 from ..settings import held
-from ..unet.model import ready
+from ..unet.model import asked, ready
 from .net import CaptionConfig, CaptionedUNet
 from .words import numbers_of
 
@@ -57,13 +56,9 @@ class CaptionedVDM(Denoiser):
         """As :meth:`predict`, of pictures that show what ``text`` says; none is the empty one."""
         z = z.to(self.device)
         t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(())
-        H, W = z.shape[2:]
-        m = self.net.config.multiple
-        whole = F.pad(z, (0, -W % m, 0, -H % m), mode="replicate").contiguous(memory_format=torch.channels_last)
         numbers = torch.from_numpy(numbers_of(text, self.buckets)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            v: Tensor = self.net(whole, t.expand(len(z)), numbers.expand(len(z), -1, -1))
-        return sigma(t) * z + alpha(t) * v[..., :H, :W]  # Salimans & Ho 2022, §4
+        v = asked(self.net, self.half, z, t.expand(len(z)), numbers.expand(len(z), -1, -1))
+        return sigma(t) * z + alpha(t) * v  # Salimans & Ho 2022, §4
 
 
 class Told(Denoiser):

@@ -15,7 +15,7 @@ from ..architectures import Weights
 from ..denoiser import Denoiser
 from ..protocols import bfloat16_serves, device_of
 from ..settings import held
-from ..unet.model import ready
+from ..unet.model import asked, ready
 from ..unet.net import UNet, UNetConfig
 from . import tae
 
@@ -58,12 +58,8 @@ class LatentVDM(Denoiser):
         """eps_hat float32, of the shape of z float32 (N, C, h, w), at one log-SNR, float32 ()."""
         z = z.to(self.device)
         t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(())
-        h, w = z.shape[2:]
-        m = self.net.config.multiple
-        whole = F.pad(z, (0, -w % m, 0, -h % m), mode="replicate").contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            v: Tensor = self.net(whole, t.expand(len(z)))
-        return sigma(t) * z + alpha(t) * v[..., :h, :w]  # Salimans & Ho 2022, §4
+        v = asked(self.net, self.half, z, t.expand(len(z)))
+        return sigma(t) * z + alpha(t) * v  # Salimans & Ho 2022, §4
 
     def latent_shape(self, shape: tuple[int, int]) -> tuple[int, int, int]:
         """(C, h, w) of a picture (H, W): a point for 8x8 pixels."""

@@ -78,12 +78,20 @@ class VDMModel(Denoiser):
         return sigma * z + alpha * in_blocks(lambda part: self._v(part, t), z)  # Salimans & Ho 2022, §4
 
     def _v(self, z: Tensor, t: Tensor) -> Tensor:
-        H, W = z.shape[2:]
-        m = self.net.config.multiple
-        z = F.pad(z, (0, -W % m, 0, -H % m), mode="replicate").contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            v: Tensor = self.net(z, t)
-        return v[..., :H, :W]
+        return asked(self.net, self.half, z, t)
+
+
+def asked(net: UNet, half: bool, z: Tensor, *told: Tensor) -> Tensor:
+    """What ``net`` says of z (N, C, H, W), of the same sides: z is continued by its border to sides that it takes.
+
+    told: the network's other inputs, of N each. half: in bfloat16.
+    """
+    H, W = z.shape[2:]
+    m = net.config.multiple
+    z = F.pad(z, (0, -W % m, 0, -H % m), mode="replicate").contiguous(memory_format=torch.channels_last)
+    with torch.autocast(z.device.type, torch.bfloat16, enabled=half):
+        said: Tensor = net(z, *told)
+    return said[..., :H, :W]
 
 
 Net = TypeVar("Net", bound=UNet)
