@@ -34,6 +34,7 @@ class Head:
     params:        the codec's own parameters.
     indexed:       whether the extra plane holds indices of a palette.
     given:         whether the model is given something, of which alone there is a picture before the first pass.
+    frames:        pictures of equal height that lie one below another in the planes.
     """
 
     codec: str
@@ -49,6 +50,7 @@ class Head:
     fingerprint: bytes = b""
     indexed: bool = False
     given: bool = False
+    frames: int = 1
 
     @property
     def pixels(self) -> int:

@@ -103,7 +103,7 @@ class Clip(Alone):
         array = self.array
         every = array.reshape(*self.geometry, -1)
         photo, extra, layout = laid_out(np.asarray(every, np.uint8), 0)
-        return [Coded(photo, extra, self.fields() + layout.write())]
+        return [Coded(photo, extra, self.fields() + layout.write(), frames=self.shape[0])]
 
 
 def clip_of(extra: Bytes | None, form: ClipForm) -> Clip:

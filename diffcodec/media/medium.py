@@ -31,12 +31,14 @@ class Coded:
     photo:   uint8 (H, W, 0, 1 or 3), what models of photographs are for. extra: uint8 (H, W, E), the other planes.
     layout:  what stands in the header before the codec's parameters: the medium's own, at most 65 536 bytes with them.
     palette: uint8 (N, P), the entries where ``extra`` holds indices; None elsewhere.
+    frames:  pictures of equal height that lie one below another in the planes.
     """
 
     photo: Bytes
     extra: Bytes
     layout: bytes
     palette: Bytes | None = None
+    frames: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +178,11 @@ class Form(Protocol):
     @property
     def samples(self) -> int:
         """Numbers in all, at least 1."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """As of `Coded`."""
         ...
 
     def about(self) -> dict[str, object]:

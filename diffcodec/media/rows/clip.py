@@ -128,6 +128,11 @@ class ClipForm:
         return self.fields.pixels
 
     @property
+    def frames(self) -> int:
+        """Pictures one below another."""
+        return self.fields.frames
+
+    @property
     def samples(self) -> int:
         """Numbers of all planes of all frames."""
         height, width = self.fields.chroma

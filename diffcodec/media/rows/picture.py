@@ -29,6 +29,8 @@ class Sampled:
     layout: Layout | None
     entries: bytes | None = None
 
+    frames = 1
+
     @property
     def mode(self) -> str:
         """Name of the mode."""

@@ -193,6 +193,7 @@ class TracksForm:
     mode = MODE
     indexed = False
     photo = colours = 0
+    frames = 1
     planes = 1 + MOST_BYTES
 
     @property
