@@ -34,6 +34,7 @@ class Film:
     colour: Colour = UNTOLD
     count: int | None = None
     lost: list[str] = field(default_factory=list)
+    seen: int = 0  #: frames that were read
 
     def counts(self, length: int) -> list[int]:
         """Frames of each group of ``length``; nothing where it is not known how many there are."""
@@ -59,6 +60,7 @@ class Film:
                 if not number:
                     raise InputError("the video has no frame")
                 break
+            self.seen += len(planes)
             yield Clip(tuple(map(np.stack, zip(*planes, strict=True))), self.sampling, self.rate, self.colour)
         if later := self.lost[told:]:
             warnings.warn(f"of this file is not kept: {'; '.join(later)}", stacklevel=2)
