@@ -26,7 +26,6 @@ from diffcodec.media.rows.tracks import Column
 from diffcodec.media.tracks import Tracks
 from tools import decodable
 
-
 GROUPS = {"clip_groups": 2, "clip_groups_yuv420_odd": 1}  #: frames of each group
 
 

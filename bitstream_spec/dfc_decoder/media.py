@@ -30,11 +30,13 @@ def planes_of(header: dict[str, Any], palette: bytes | None) -> Any:
 def check_behind(first: dict[str, Any], header: dict[str, Any]) -> None:
     """Whether what stands behind a stream belongs to it: pictures behind pictures, groups behind one of their clip."""
     modes = (first["mode"], header["mode"])
-    if any(mode in ALONE for mode in modes) or any(mode in CLIPS for mode in modes) and modes[0] != modes[1]:
+    if any(mode in ALONE for mode in modes) or (any(mode in CLIPS for mode in modes) and modes[0] != modes[1]):
         refuse("CorruptStream", "something that does not belong to what it follows")
     if modes[0] in CLIPS:
-        clips = [Clip(one["mode"], bytes.fromhex(one["params"]), one["height"], one["width"]) for one in (first, header)]
-        if clips[0].alike != clips[1].alike:
+        sizes = (first["height"], first["width"]), (header["height"], header["width"])
+        params = (bytes.fromhex(one["params"]) for one in (first, header))
+        one, other = (Clip(modes[0], fields, *size) for fields, size in zip(params, sizes, strict=True))
+        if one.alike != other.alike:
             refuse("CorruptStream", "a group of another clip")
 
 
