@@ -286,9 +286,10 @@ def test_videos_pass_through_the_command(tmp_path: Path, capsys: pytest.CaptureF
     from diffcodec.cli.main import main
 
     def run(*words: object) -> int:
-        with warnings.catch_warnings(), pytest.raises(SystemExit) as stop:
+        with warnings.catch_warnings():
             warnings.simplefilter("default")  # the command says them
-            main([str(word) for word in words])
+            with pytest.raises(SystemExit) as stop:
+                main([str(word) for word in words])
         return int(stop.value.code or 0)
 
     clip = noise("YUV420", 5, 6, 8, rate=RATE, colour=Colour(1, 1, 1, 1))
