@@ -101,9 +101,9 @@ Strips, tiles, planes, predictors, byte orders and BigTIFF make no difference.
 VIDEO = """
 ## Video
 
-Clips are read and written by PyAV (`pip install 'diffcodec[video]'`), y4m by us. Samples are those that FFmpeg's decoder
-gives, in its own format, never converted; the container is told by its first bytes, and no file that one names is
-opened.
+Clips are read and written by PyAV (`pip install 'diffcodec[video]'`), y4m by us. Samples are those that the decoders of
+FFmpeg give, in their own format, never converted; the container is told by its first bytes, and no file that one names
+is opened.
 
 {read}
 Frame rate, primaries, transfer, matrix and range are kept, of y4m the siting of chroma too. Named in a warning, and not
