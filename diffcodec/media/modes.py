@@ -16,6 +16,14 @@ from typing import Protocol
 from ..runtime.errors import CorruptStream
 
 CODED, CONSTANT, COPY = 0, 1, 2
+NUMBERED = 3  #: first byte of a layout of numbers
+#: which integer a sample is: its bits; with the sign turned; in the order of floats; as a half; as a whole number
+PLAIN, SIGNED, ORDERED, HALF, WHOLE = range(5)
+#: by the type of a sample, what loses more samples last
+READINGS = {
+    **{"u2": (PLAIN,), "u4": (PLAIN,), "i2": (SIGNED,), "i4": (SIGNED,)},
+    **{"f2": (ORDERED,), "f4": (ORDERED, WHOLE, HALF)},
+}
 
 
 class Planar(Protocol):
@@ -162,6 +170,42 @@ class Layout:
     def write(self) -> bytes:
         """Bytes of the layout, which `read_layout` reads."""
         return b"".join(bytes([kind]) if kind == CODED else bytes([kind, value]) for kind, value in self.planes)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Samples as whole numbers of 16 bits (since format 1.7): no photograph planes, and of extra ones two for each.
+
+    reading: a value of READINGS. parts: numbers of a sample, the high one of all channels first. base: of samples of 32
+    bits, what 0 stands for.
+    """
+
+    reading: int
+    parts: int
+    base: int = 0
+
+    def wide(self, mode: Mode) -> bool:
+        """Whether the integers read have 32 bits."""
+        return mode.sample_bytes == 4 and self.reading != HALF
+
+    def counts(self, mode: Mode) -> tuple[int, int]:
+        """(photograph planes, extra planes) in the stream."""
+        return 0, 2 * self.parts * mode.components
+
+    def write(self, mode: Mode) -> bytes:
+        """Bytes of the layout, which `read_numbers` reads."""
+        base = self.base.to_bytes(4, "little") if self.wide(mode) else b""
+        return bytes([NUMBERED, self.reading, self.parts]) + base
+
+
+def read_numbers(data: bytes, mode: Mode) -> tuple[Numbers, bytes]:
+    """The layout of numbers at the front of `data`, and the bytes after it. Raises CorruptStream."""
+    reading, parts = (data[1], data[2]) if len(data) > 2 else (-1, 0)
+    layout = Numbers(reading, parts)
+    size = 7 if layout.wide(mode) else 3
+    if reading not in READINGS.get(mode.sample, ()) or not 1 <= parts <= (2 if size > 3 else 1) or len(data) < size:
+        raise CorruptStream(f"a layout of numbers {data[:3].hex()} does not fit mode {mode.name}; the file is damaged")
+    return Numbers(reading, parts, int.from_bytes(data[3:size], "little")), data[size:]
 
 
 def read_layout(data: bytes, kind: Planar) -> tuple[Layout, bytes]:

@@ -19,6 +19,7 @@ from .arrays import array_of, described
 from .medium import Coded, Rated, Signal
 from .metadata import EMPTY, Metadata, PackedPalette
 from .modes import BY_NAME, COPY, DTYPES, MODES, Layout, Mode, digest_prefix
+from .numbered import numbered
 from .pillow_info import info_of, of_pillow
 from .planes import chosen, joined, laid_out, palette, restored, split
 
@@ -161,12 +162,21 @@ class Picture:
         every = to_planes(self)
         photo, extra, layout = laid_out(every, self.info.photo)
         direct = Coded(photo, extra, layout.write())
-        indexed = palette(every) if palettes and len(layout.coded) > 1 else None
-        if indexed is None:
+        if not palettes:
             return [direct]
-        entries, index = indexed
-        few = Coded(index[..., :0], index, b"", entries)
-        return [few, direct] if index.size <= _BOTH_FORMS else [few]
+        indexed = palette(every) if len(layout.coded) > 1 else None
+        ways = [direct]
+        if indexed is not None:
+            entries, index = indexed
+            few = Coded(index[..., :0], index, b"", entries)
+            if index.size > _BOTH_FORMS:
+                return [few]
+            ways.insert(0, few)
+        told = numbered(self.samples, self.info)
+        if told is not None:
+            planes, numbers = told
+            ways.append(Coded(planes[..., :0], planes, numbers.write(self.info), numbers=True))
+        return ways
 
     def lossy(self) -> Rated:
         """For a lossy codec, as `lossy_planes`; its colours are no longer those of a palette. Raises InputError."""

@@ -184,10 +184,10 @@ def _warn_of_cost(data: bytes) -> None:
 class _Way:
     """How the last frame that was coded in every way came out smallest; without a rate there was none yet.
 
-    indexed: by a palette; params: its parameters; rate: bytes of its stream per unit.
+    kind: by a palette, as numbers; params: its parameters; rate: bytes of its stream per unit.
     """
 
-    indexed: bool = False
+    kind: tuple[bool, bool] = (False, False)
     params: bytes = b""
     rate: float = 0.0
 
@@ -220,17 +220,22 @@ def _smallest(
 
     if way.rate and codec.palettes and not wish.tune and wish.calls is None:
         for form in forms:
-            if (form.palette is not None) == way.indexed:
+            if _kind(form) == way.kind:
                 stream, _ = coded(form, progress, way.params)[0]
                 if len(stream) <= way.most(signal):
                     return stream
-    streams: list[tuple[bytes, bytes, bool]] = []
+    streams: list[tuple[bytes, bytes, tuple[bool, bool]]] = []
     for number, form in enumerate(forms):
         part = part_of(progress, number, 1, len(forms))
-        streams += [(*one, form.palette is not None) for one in coded(form, part)]
-    stream, params, indexed = min(streams, key=lambda one: len(one[0]))
-    way.indexed, way.params, way.rate = indexed, params, len(stream) / signal.units
+        streams += [(*one, _kind(form)) for one in coded(form, part)]
+    stream, params, kind = min(streams, key=lambda one: len(one[0]))
+    way.kind, way.params, way.rate = kind, params, len(stream) / signal.units
     return stream
+
+
+def _kind(form: Coded) -> tuple[bool, bool]:
+    """Whether a form is of indices, whether of numbers."""
+    return form.palette is not None, form.numbers
 
 
 # ---- to a rate

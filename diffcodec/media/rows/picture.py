@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...runtime.errors import CorruptStream, Truncated
 from ..medium import Form, Signal
-from ..modes import BY_NUMBER, DTYPES, MODES, Layout, Mode, read_layout
+from ..modes import BY_NUMBER, DTYPES, MODES, NUMBERED, Layout, Mode, Numbers, read_layout, read_numbers
 
 if TYPE_CHECKING:
     from ..medium import Bytes
@@ -20,13 +20,13 @@ class Sampled:
     """Of a picture, or a row of tokens: the planes that a layout tells, or indices of the entries of a palette.
 
     kind: the row of the mode table. height, width: of the header.
-    layout: how the planes come about, None where the one coded plane holds indices. entries: the palette's bytes.
+    layout: how the planes come about, or samples as numbers, None where the one coded plane holds indices. entries: the palette's bytes.
     """
 
     kind: Mode
     height: int
     width: int
-    layout: Layout | None
+    layout: Layout | Numbers | None
     entries: bytes | None = None
 
     frames = 1
@@ -89,8 +89,9 @@ class Sampled:
 
     def every(self, photo: Bytes, extra: Bytes | None) -> Bytes:
         """All byte planes, (H, W, P). Raises Truncated, CorruptStream."""
+        from ..numbered import samples_of
         from ..picture import every_plane
-        from ..planes import unpalette
+        from ..planes import split, unpalette
 
         if self.layout is None:
             if extra is None:
@@ -98,6 +99,10 @@ class Sampled:
             return unpalette(self.palette(), extra)
         if not self.photo and extra is None:
             raise Truncated(f"the stream ends before the first plane of this {self.mode} picture: fetch more of it")
+        if isinstance(self.layout, Numbers):
+            if extra is None or extra.shape[2] < self.extra:
+                raise Truncated(f"the stream ends before the last number of this {self.mode} picture: fetch more of it")
+            return split(samples_of(extra, self.layout, self.kind), self.kind)
         return every_plane(photo, extra, self.layout, self.kind)
 
     def signal(self, photo: Bytes, extra: Bytes | None, rounded: bool = False) -> Signal:
@@ -127,7 +132,9 @@ class Pictures:
         kind = BY_NUMBER[mode]
         if palette is not None:
             return Sampled(kind, height, width, None, palette), params
-        layout, rest = read_layout(params, kind)
+        layout: Layout | Numbers
+        numbers = params[:1] == bytes([NUMBERED])
+        layout, rest = read_numbers(params, kind) if numbers else read_layout(params, kind)
         return Sampled(kind, height, width, layout), rest
 
     def joined(self, signals: Sequence[Signal]) -> Signal:
