@@ -175,7 +175,7 @@ class Picture:
         told = numbered(self.samples, self.info)
         if told is not None:
             planes, numbers = told
-            ways.append(Coded(planes[..., :0], planes, numbers.write(self.info), numbers=True))
+            ways.insert(0, Coded(planes[..., :0], planes, numbers.write(self.info), numbers=True))
         return ways
 
     def lossy(self) -> Rated:

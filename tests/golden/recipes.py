@@ -90,6 +90,14 @@ def photograph(height: int, width: int) -> np.ndarray:
     return np.array(Image.open(FOLDER / "astronaut.png"))[:height, :width]
 
 
+def relief(height: int, width: int, channels: int, seed: int) -> np.ndarray:
+    """uint16 (H, W, C): a slope with grain, a hole in it."""
+    y, x = np.mgrid[:height, :width]
+    slope = (20_000 + 311 * y + 97 * x)[..., None] + noise(height, width, channels, seed) % 64
+    slope[(y - height // 3) ** 2 + (x - width // 2) ** 2 < 40] = 0
+    return slope.astype(np.uint16)
+
+
 def of_mode(name: str, height: int, width: int, seed: int) -> Picture:
     """A picture of any mode of MODES.md; of those wider than 8 planes one whose high bytes are the same everywhere."""
     mode = BY_NAME[name]
@@ -338,6 +346,10 @@ def _recipes() -> dict[str, Recipe]:
         "palette-16-bit.dfc": stream(
             EXACT, lambda: Picture(drawing(60, 44, 2, 22, 200).reshape(60, 88).view(np.uint16), "I;16")
         ),
+        "numbers-grey.dfc": stream(EXACT, lambda: relief(40, 44, 1, 90)[..., 0]),
+        "numbers-colour.dfc": stream(EXACT, lambda: relief(30, 33, 3, 91)),
+        "numbers-signed.dfc": stream(EXACT, lambda: (relief(36, 31, 1, 92)[..., 0] >> 4).astype(np.int16) - 1024),
+        "numbers-whole.dfc": stream(EXACT, lambda: (relief(36, 31, 1, 93)[..., 0] >> 3).astype(np.float32)),
         "palette-metadata.dfc": stream(EXACT, lambda: with_metadata(drawing(16, 16, 3, 20))),
         "diffc-rgb.dfc": stream(LOSSY, lambda: photograph(64, 64), model="photo-vdm", bpp=1.0, device="cpu"),
         "diffc-octaves.dfc": stream(LOSSY, lambda: photograph(80, 72), model="photo-octaves", bpp=0.5, device="cpu"),

@@ -131,7 +131,8 @@ def code_pixel(coder, table, weights, refine, rows, now, data, x, count, target,
         local = m6 + 64 * I64(tried > 0)
         set1 = PIXEL_SETS + (tried * 8 + recalled) * 3 + level
         if decide(
-            coder, table, weights, refine, now, data, I64(v == target), set1, PIXEL_SETS + 144 + local, local, PIXELS, INPUTS
+            coder, table, weights, refine, now, data, I64(v == target), set1, PIXEL_SETS + 144 + local, local, PIXELS,
+            INPUTS,
         ):  # fmt: skip
             hit = True
             target = v

@@ -31,7 +31,9 @@ from .whole_state import (
 )
 
 #: (rows up, columns right) of neighbours that are void or not
-AROUND = np.array([(0, -1), (1, 0), (1, -1), (1, 1), (0, -2), (2, 0), (1, -2), (1, 2), (2, -1), (2, 1), (0, -3), (2, -2)])
+AROUND = np.array(
+    [(0, -1), (1, 0), (1, -1), (1, 1), (0, -2), (2, 0), (1, -2), (1, 2), (2, -1), (2, 1), (0, -3), (2, -2)]
+)
 QUESTION, UP, DOWN, SIGN, TOP, DONE = range(6)
 
 

@@ -72,7 +72,7 @@ def predict(near, misses, taps, taps2, order, now, x, y, j, highest):
     nw, ne = I64(near[c, VALUE, y1, x - 1]), I64(near[c, VALUE, y1, x + 1])
     ww, nn, nne = I64(near[c, VALUE, y0, x - 2]), I64(near[c, VALUE, y2, x]), I64(near[c, VALUE, y2, x + 1])
     mean = (w + n) >> 1
-    q = qw = qn = qnw = qne = qww = qnn = qnne = I64(0)
+    q = qw = qn = qnw = qne = qnne = I64(0)
     f = FEATURE
     now[f], now[f + 1], now[f + 2], now[f + 3] = w - mean, n - mean, nw - mean, ne - mean
     now[f + 4], now[f + 5], now[f + 6] = ww - mean, nn - mean, nne - mean
@@ -86,7 +86,7 @@ def predict(near, misses, taps, taps2, order, now, x, y, j, highest):
         b = order[j - 1]
         q, qw, qn = I64(near[b, VALUE, y0, x]), I64(near[b, VALUE, y0, x - 1]), I64(near[b, VALUE, y1, x])
         qnw, qne = I64(near[b, VALUE, y1, x - 1]), I64(near[b, VALUE, y1, x + 1])
-        qww, qnn, qnne = I64(near[b, VALUE, y0, x - 2]), I64(near[b, VALUE, y2, x]), I64(near[b, VALUE, y2, x + 1])
+        qnne = I64(near[b, VALUE, y2, x + 1])
         m = (qw + qn) >> 1
         now[f + 9], now[f + 10], now[f + 11], now[f + 12], now[f + 13] = q - m, qw - m, qn - m, qnw - m, qne - m
     dw, dn, dnw, dne = w - qw, n - qn, nw - qnw, ne - qne
@@ -182,7 +182,9 @@ def _fit(gram, cross, taps, now, at, c, count, target, weight, shift, ridge, swe
 
 
 @woven
-def learn(near, misses, gram, cross, taps, gram2, cross2, taps2, bias, order, now, x, y, j, v, blend, fine, count, power, unit):  # fmt: skip # noqa: E501
+def learn(
+    near, misses, gram, cross, taps, gram2, cross2, taps2, bias, order, now, x, y, j, v, blend, fine, count, power, unit
+):  # fmt: skip
     """Move all that predicts to the number's actual value."""
     c = order[j]
     actual = v << 6

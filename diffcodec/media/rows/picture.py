@@ -20,7 +20,8 @@ class Sampled:
     """Of a picture, or a row of tokens: the planes that a layout tells, or indices of the entries of a palette.
 
     kind: the row of the mode table. height, width: of the header.
-    layout: how the planes come about, or samples as numbers, None where the one coded plane holds indices. entries: the palette's bytes.
+    layout: how the planes come about, or how samples are numbers; None where the one coded plane holds indices.
+    entries: the palette's bytes.
     """
 
     kind: Mode
