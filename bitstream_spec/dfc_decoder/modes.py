@@ -14,6 +14,7 @@ MODES = {8 * row + n: (sample, n, (1, 1, 1, 3, 3)[n] if row < 2 else 0)
 MODES |= {64: ("u1", 4, 0), 65: ("u1", 3, 1), 66: ("u1", 3, 1), 67: ("u1", 3, 0), 68: ("u1", 4, 3), 69: ("u1", 4, 3),
           70: ("u1", 2, 1), 71: ("u1", 0, 1), 72: ("u2", 4, 3), 73: ("u2", 4, 3), 74: ("u2", 0, 0)}  # fmt: skip
 CODED, CONSTANT, COPY = 0, 1, 2
+ALPHA = (2, 4, 10, 12, 69, 70, 73)
 PLAIN, SIGNED, ORDERED, HALF, WHOLE = range(5)
 READINGS = {"u2": (PLAIN,), "u4": (PLAIN,), "i2": (SIGNED,), "i4": (SIGNED,), "f2": (ORDERED,),
             "f4": (ORDERED, HALF, WHOLE)}  # fmt: skip
@@ -43,7 +44,14 @@ class Planes:
         if params[:1] == b"\3":
             self.read_numbers(params)
             return
-        self.layout, at = [], 0
+        self.layout, at, self.hidden = [], 0, None
+        alpha, last = mode in ALPHA, self.components - 1
+        self.colours = [index for index in range(self.count) if not alpha or index % self.components < last]
+        if params[:1] == b"\4":
+            at = 1 + len(self.colours)
+            self.hidden = params[1:at]
+            if not alpha or len(params) < at:
+                refuse("CorruptStream", "a hidden colour")
         for index in range(self.count):
             kind = params[at] if at < len(params) else -1
             size = 1 if kind == CODED else 2
@@ -56,7 +64,8 @@ class Planes:
             at += size
         coded = [kind == CODED for kind, _ in self.layout]
         grey = [(CODED, 0), (COPY, 0), (COPY, 0)]
-        if not any(coded) or not (all(coded[:photo]) or self.layout[:photo] == grey):
+        constant = all(kind == CONSTANT for kind, _ in self.layout[:photo])
+        if not any(coded) or not (all(coded[:photo]) or constant or self.layout[:photo] == grey):
             refuse("CorruptStream", "the layout")
         self.n_photo = sum(coded[:photo])
         self.n_extra = sum(coded) - self.n_photo
@@ -113,6 +122,11 @@ class Planes:
                     every[..., index], at = planes[..., at], at + 1
                 else:
                     every[..., index] = value if kind == CONSTANT else every[..., value]
+            if self.hidden is not None:
+                alphas = [index for index in range(self.count) if index not in self.colours]
+                hidden = (every[..., alphas] == 0).all(2)
+                for index, value in zip(self.colours, self.hidden, strict=True):
+                    every[hidden, index] = value
         if self.sample == "bit":
             if every.max() > 1:
                 refuse("CorruptStream", "a bit above 1")

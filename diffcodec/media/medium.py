@@ -32,6 +32,7 @@ class Coded:
     layout:  what stands in the header before the codec's parameters: the medium's own, at most 65 536 bytes with them.
     palette: uint8 (N, P), the entries where ``extra`` holds indices; None elsewhere.
     frames:  pictures of equal height that lie one below another in the planes.
+    since:   the first version of the format whose readers know the layout.
     numbers: whether ``extra`` holds numbers of 16 bits, of each the high byte, then the low one.
     """
 
@@ -40,6 +41,7 @@ class Coded:
     layout: bytes
     palette: Bytes | None = None
     frames: int = 1
+    since: tuple[int, int] = (1, 0)
     numbers: bool = False
 
 

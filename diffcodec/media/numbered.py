@@ -39,8 +39,11 @@ def numbered(samples: NDArray[Any], mode: Mode) -> tuple[Bytes, Numbers] | None:
 
 
 def samples_of(planes: Bytes, layout: Numbers, mode: Mode) -> NDArray[Any]:
-    """The inverse of :func:`numbered`. Raises CorruptStream for numbers that are no sample."""
-    height, width, _ = planes.shape
+    """The inverse of :func:`numbered`; numbers that are not there yet are 0. Raises CorruptStream for no sample."""
+    height, width, there = planes.shape
+    lacking = layout.counts(mode)[1] - there
+    if lacking > 0:
+        planes = np.concatenate([planes, np.zeros((height, width, lacking), np.uint8)], 2)
     numbers = planes[..., 0::2].astype(np.uint16) << 8 | planes[..., 1::2]
     integers: Unsigned = numbers
     if layout.wide(mode):

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from ..runtime.errors import CorruptStream, InputError
 from . import indices, palettes
 from .arrays import array_of, described
+from .hidden import told_apart
 from .medium import Coded, Rated, Signal
 from .metadata import EMPTY, Metadata, PackedPalette
 from .modes import BY_NAME, COPY, DTYPES, MODES, Layout, Mode, digest_prefix
 from .numbered import numbered
 from .pillow_info import info_of, of_pillow
-from .planes import chosen, joined, laid_out, palette, restored, split
+from .planes import bare, chosen, joined, laid_out, palette, restored, split
 
 Bytes = NDArray[np.uint8]
 _SAMPLES = {"bool": "bit", **{name: sample for sample, name in DTYPES.items() if sample != "bit"}}
@@ -161,9 +162,12 @@ class Picture:
         """The ways of coding this picture that may turn out smallest; without ``palettes`` only the direct one."""
         every = to_planes(self)
         photo, extra, layout = laid_out(every, self.info.photo)
-        direct = Coded(photo, extra, layout.write())
         if not palettes:
-            return [direct]
+            return [Coded(photo, extra, layout.write())]
+        shown, hidden = told_apart(every, self.info) or (every, None)
+        photo, extra, layout = bare(*laid_out(shown, self.info.photo), self.info.photo)
+        layout = replace(layout, hidden=hidden)
+        direct = Coded(photo, extra, layout.write(), since=layout.since(self.info))
         indexed = palette(every) if len(layout.coded) > 1 else None
         ways = [direct]
         if indexed is not None:

@@ -348,7 +348,9 @@ def _recipes() -> dict[str, Recipe]:
         ),
         "numbers-grey.dfc": stream(EXACT, lambda: relief(40, 44, 1, 90)[..., 0]),
         "numbers-colour.dfc": stream(EXACT, lambda: relief(30, 33, 3, 91)),
-        "numbers-signed.dfc": stream(EXACT, lambda: (relief(36, 31, 1, 92)[..., 0] >> 4).astype(np.int16) - 1024),
+        "numbers-signed.dfc": stream(
+            EXACT, lambda: (relief(36, 31, 1, 92)[..., 0].astype(np.int32) - 30_000).astype(np.int16)
+        ),
         "numbers-whole.dfc": stream(EXACT, lambda: (relief(36, 31, 1, 93)[..., 0] >> 3).astype(np.float32)),
         "palette-metadata.dfc": stream(EXACT, lambda: with_metadata(drawing(16, 16, 3, 20))),
         "diffc-rgb.dfc": stream(LOSSY, lambda: photograph(64, 64), model="photo-vdm", bpp=1.0, device="cpu"),
