@@ -64,7 +64,7 @@ def test_every_mode_keeps_what_nobody_sees(mode, one_colour: bool, seed: int) ->
 
 
 def test_a_drawing_on_nothing_tells_the_hidden_colour_once() -> None:
-    y, x = np.mgrid[:40, :40]
+    _, x = np.mgrid[:40, :40]
     samples = np.dstack([icon(40, (0, 0, 0))[..., :3] + np.uint8(120) + (x // 8 * 9)[..., None], glyph(40)])
     samples = samples.astype(np.uint8)
     samples[samples[..., 3] == 0, :3] = 0

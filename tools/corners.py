@@ -120,6 +120,7 @@ def numbers() -> Iterator[tuple[str, bytes]]:
         "float_as_half": light.astype(np.float16).astype(np.float32),
         "float_as_whole": whole,
         "float_two_passes": np.stack([light, light * 3, light / 7], 2).astype(np.float32),
+        "turned": ((slope // 8 - 260) % 8192).astype(np.uint16),
         "raw": rng.integers(0, 65_536, (4, 3, 4), np.uint16),
     }
     for name, samples in made.items():
@@ -127,6 +128,24 @@ def numbers() -> Iterator[tuple[str, bytes]]:
         form = next(form for form in signal.forms() if form.numbers)
         encoded = Encoded(*ardm.encode_numbers(form.extra))
         yield f"numbers_{name}", stream_of(signal, form, CODECS["ardm"], encoded, digest=signal.digest())
+
+
+def under_alpha() -> Iterator[tuple[str, bytes]]:
+    """One colour under alpha, grey and coloured, of 16 bits; a colour that stands wherever alpha is 0."""
+    y, x = np.mgrid[:9, :12]
+    cover = np.clip(60 * (4 - abs(y - 4)) + 20 * x - 160, 0, 255)[..., None]
+    slope = (np.stack([9 * y, 7 * x, 3 * y + 5 * x], 2) + 60).astype(np.uint8)
+    wide = np.concatenate([0 * cover + 300, cover * 257], 2).astype(np.uint16)
+    made = {
+        "one_colour": np.concatenate([0 * slope + np.uint8([40, 44, 52]), cover], 2).astype(np.uint8),
+        "one_grey_of_16_bits": wide,
+        "hidden_colour": np.concatenate([np.where(cover, slope, 0), cover], 2).astype(np.uint8),
+    }
+    for name, samples in made.items():
+        signal = signal_of(samples)
+        form = signal.forms()[-1]
+        encoded = Encoded(*ardm.encode(form.photo, form.extra, None, method=ardm.CONTEXT))
+        yield f"under_alpha_{name}", stream_of(signal, form, CODECS["ardm"], encoded, digest=signal.digest())
 
 
 def lattices() -> Iterator[tuple[str, bytes]]:
@@ -169,7 +188,7 @@ def again(container: Container, header: Header) -> bytes:
 
 
 def write_all(vectors: Path) -> None:
-    for name, data in [*contexts(), *numbers(), *lattices()]:
+    for name, data in [*contexts(), *numbers(), *under_alpha(), *lattices()]:
         (vectors / "decodable" / f"{name}.dfc").write_bytes(data)
         (vectors / "decodable" / f"{name}.json").write_text(json.dumps(decodable.described(data)) + "\n")
     (vectors / "undecodable").mkdir(exist_ok=True)

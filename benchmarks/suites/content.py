@@ -3,8 +3,8 @@
     python -m benchmarks.suites.content [--only KIND ...] [--save]
 
 Pictures are drawn here or come with scikit-image, matplotlib, pydicom and nibabel; the last two are left out where they
-are not installed. Every file is decoded and compared. Of floats JPEG XL takes the samples as they are, of signed ones
-it gets them less their least; WebP takes 8 bits of colour.
+are not installed. Every file is decoded and compared. JPEG XL gets floats that are
+halves or whole numbers as such, and signed numbers less their least; WebP takes 8 bits of colour.
 """
 
 from __future__ import annotations
@@ -148,6 +148,12 @@ def others(samples: np.ndarray) -> dict[str, int]:
         return found | {"webp": out.tell()}
     if samples.dtype.kind == "i":
         samples = (samples - np.int32(min(0, int(samples.min())))).astype(np.uint16)
+    if samples.dtype == np.float32:  # as what it is
+        half, whole = samples.astype(np.float16), samples - samples.min()
+        if (half == samples).all():
+            samples = half
+        elif (samples == np.rint(samples)).all() and float(whole.max()) < 65536:
+            samples = whole.astype(np.uint16)
     found = {"jxl": len(imagecodecs.jpegxl_encode(samples, lossless=True, effort=9))}
     if samples.dtype == np.uint16:
         found["png"] = len(imagecodecs.png_encode(samples, level=9))

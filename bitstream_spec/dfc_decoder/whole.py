@@ -231,7 +231,7 @@ def decode(data: bytes, height: int, width: int, channels: int) -> list[list[lis
     if data[:1] == b"\xff":
         return context.decode(b"\0" + data[1:], height, width, channels)
     count, at = channels // 2, 3
-    if len(data) < 3 or data[0] >= 32 or data[0] % 16 >= 1 << count:
+    if len(data) < 3 or data[0] >= 64 or data[0] % 16 >= 1 << count:
         refuse("CorruptStream", "the first bytes of whole numbers")
     flags, highest, levels = data[0], int.from_bytes(data[1:3], "little"), None
     if flags & 16:
@@ -245,13 +245,19 @@ def decode(data: bytes, height: int, width: int, channels: int) -> list[list[lis
         if value > 65535:
             refuse("CorruptStream", "a level above 65535")
         at = 6 + length
+    turn = 0
+    if flags & 32:
+        turn = int.from_bytes(data[at : at + 2], "little")
+        at += 2
     voids: list[int | None] = [None] * count
     for c in range(count):
         if flags >> c & 1:
             voids[c] = int.from_bytes(data[at : at + 2], "little")
             at += 2
-    if at > len(data) or any(v is not None and v > highest for v in voids):
-        refuse("CorruptStream", "a void above the highest number")
+    if at > len(data) or any(v is not None and v > highest for v in [turn, *voids]):
+        refuse("CorruptStream", "a void or a turn above the highest number")
     rows = Numbers(data[at:], height, width, count, highest, voids).decode()
-    return [[[byte for v in pixel for byte in divmod(v if levels is None else levels[v], 256)] for pixel in row]
-            for row in rows]  # fmt: skip
+    meant = [(v + turn) % (highest + 1) for v in range(highest + 1)]
+    if levels is not None:
+        meant = [levels[v] for v in meant]
+    return [[[byte for v in pixel for byte in divmod(meant[v], 256)] for pixel in row] for row in rows]

@@ -26,12 +26,13 @@ def content(kind: str, seed: int, h: int, w: int, n: int) -> np.ndarray:
         "holes": np.where(drawn % 5 == 0, 0, 40_000 + slope % 900),
         "sparse": (slope % 40 + drawn % 3) * 1021,
         "rows": np.broadcast_to((drawn[:1] // (1 + y % 3)[..., None] ** 0), (h, w, n)),
+        "wrapped": (slope % 311 // 3 + drawn % 7 - 60) % 8192,
         "extremes": np.where(drawn & 1, 65535, 0),
     }
     return found[kind].astype(np.uint16)
 
 
-KINDS = ["noise", "flat", "scan", "holes", "sparse", "rows", "extremes"]
+KINDS = ["noise", "flat", "scan", "holes", "sparse", "rows", "wrapped", "extremes"]
 
 
 def planes_of(numbers: np.ndarray) -> np.ndarray:
@@ -74,7 +75,7 @@ def test_reads_as_the_specification_says(kind, n):
 def test_every_way_of_telling_is_taken():
     flags = {kind: whole.encode(planes_of(content(kind, 1, 32, 32, 1)))[0] for kind in KINDS}
     assert flags["noise"] == 255 and flags["scan"] == 0 and flags["sparse"] == whole.LEVELS
-    assert flags["holes"] & 1
+    assert flags["holes"] & 1 and flags["wrapped"] == whole.LEVELS | whole.TURNED
     assert len(whole.encode(planes_of(content("flat", 1, 64, 64, 3)))) < 30
 
 
@@ -91,7 +92,8 @@ def test_what_is_no_such_thing_is_refused():
         whole.encode(np.zeros((3, 3, 3), np.uint8))
     with pytest.raises(ValueError, match="expected a geometry"):
         whole.decode(b"\0\0\0", 3, 3, 10)
-    for data in (b"", b"\0\0", b"\x20\0\0", b"\x02\0\0\0\0", b"\xff\0", b"\x01\x05\0\x06\0", b"\x10\0\0\xff\0\0"):
+    heads = (b"\x02\0\0\0\0", b"\xff\0", b"\x01\x05\0\x06\0", b"\x20\x05\0\x06\0", b"\x40\0\0", b"\x10\0\0\xff\0\0")
+    for data in (b"", b"\0\0", *heads):
         with pytest.raises(CorruptStream):
             whole.decode(data, 2, 2, 2)
 
@@ -102,4 +104,4 @@ def test_golden_bytes():
     assert hashlib.sha256(b"".join(streams)).hexdigest()[:16] == GOLDEN
 
 
-GOLDEN = "62e4fe9f7354fbdf"
+GOLDEN = "2780893dfd0443c6"

@@ -20,7 +20,7 @@ from . import decisions, whole_kernels, whole_state
 
 MAX_NUMBERS = 4
 BAND = 1 << 14  #: pixels that are coded between two reports of how far it is
-LEVELS = 16  #: bit of the first byte: the levels in use are told; those below it are for a void of each number
+LEVELS, TURNED = 16, 32  #: bits of the first byte: levels in use are told, a turn; those below: a void of each number
 SAMPLE = 1 << 15  #: pixels on which ways are compared
 _FEW = 48  # of so many pixels one that has a value makes it a candidate for the void
 
@@ -30,12 +30,26 @@ class Way:
     """How numbers are told.
 
     levels: int64 (n,), ascending, where only these occur; None for all up to ``highest``.
-    voids:  int64 (numbers,), of each the value that stands for nothing, -1 for none; by the levels' numbers if told.
+    voids:  int64 (numbers,), of each the value that stands for nothing, -1 for none; as it is coded.
+    turn:   what is coded as 0, of levels their number: where numbers lie at both ends, as signed ones taken for others.
     """
 
     levels: np.ndarray | None
     voids: np.ndarray
     highest: int
+    turn: int = 0
+
+    def coded(self, numbers: np.ndarray) -> np.ndarray:
+        """What stands for numbers, integers of any shape that occur."""
+        if self.levels is not None:
+            numbers = np.searchsorted(self.levels, numbers)
+        turned: np.ndarray = (numbers - self.turn) % (self.highest + 1)
+        return turned.astype(np.int32)
+
+    def meant(self, coded: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`coded`."""
+        numbers: np.ndarray = (coded + self.turn) % (self.highest + 1)
+        return numbers if self.levels is None else self.levels[numbers]
 
 
 def encode(planes: np.ndarray, progress: Progress | None = None) -> bytes:
@@ -80,8 +94,7 @@ def decode(data: bytes, height: int, width: int, channels: int, progress: Progre
     numbers = _decoded(data[at:], (*shape, channels // 2), way, progress)
     if on_its_side:
         numbers = numbers.transpose(1, 0, 2)
-    if way.levels is not None:
-        numbers = way.levels[numbers]
+    numbers = way.meant(numbers)
     planes = np.empty((height, width, channels), np.uint8)
     planes[..., 0::2], planes[..., 1::2] = numbers >> 8, numbers & 255
     return planes
@@ -99,6 +112,9 @@ def _head(way: Way) -> bytes:
         table = planes_coder.encode_planes(np.stack([steps >> 8, steps & 255], 1)[None].astype(np.uint8))
         told = way.highest.to_bytes(2, "little") + len(table).to_bytes(3, "little") + table
         flags |= LEVELS
+    if way.turn:
+        told += way.turn.to_bytes(2, "little")
+        flags |= TURNED
     return bytes([flags]) + told + b"".join(void.to_bytes(2, "little") for void in way.voids.tolist() if void >= 0)
 
 
@@ -107,7 +123,7 @@ def _read_head(data: bytes, numbers: int) -> tuple[Way, int]:
     if len(data) < 3:
         raise _damaged(f"expected 3 bytes at least, found {len(data)}")
     flags, highest, at = data[0], int.from_bytes(data[1:3], "little"), 3
-    if flags >> 5 or flags & (15 >> numbers << numbers):
+    if flags >> 6 or flags & (15 >> numbers << numbers):
         raise _damaged(f"flags {flags:#04x} do not fit {numbers} numbers")
     levels = None
     if flags & LEVELS:
@@ -119,14 +135,18 @@ def _read_head(data: bytes, numbers: int) -> tuple[Way, int]:
         if levels[-1] > 65535:
             raise _damaged(f"a level of {int(levels[-1])}, above 65535")
         at = 6 + length
+    turn = 0
+    if flags & TURNED:
+        turn = int.from_bytes(data[at : at + 2], "little")
+        at += 2
     voids = np.full(numbers, -1, np.int64)
     for c in range(numbers):
         if flags >> c & 1:
             voids[c] = int.from_bytes(data[at : at + 2], "little")
             at += 2
-    if at > len(data) or int(voids.max()) > highest:
-        raise _damaged(f"a void of {int(voids.max())} where {highest} is the highest number")
-    return Way(levels, voids, highest), at
+    if at > len(data) or max(turn, int(voids.max())) > highest:
+        raise _damaged(f"a void of {int(voids.max())}, a turn of {turn}, where {highest} is the highest number")
+    return Way(levels, voids, highest, turn), at
 
 
 def _damaged(what: str) -> CorruptStream:
@@ -138,10 +158,7 @@ def _damaged(what: str) -> CorruptStream:
 
 def _body(numbers: np.ndarray, way: Way, progress: Progress | None = None) -> bytes | None:
     """Range-coded bytes; None where they would be no fewer than two for each number."""
-    if way.levels is not None:
-        rank = np.zeros(1 << 16, np.int32)
-        rank[way.levels] = np.arange(len(way.levels))
-        numbers = rank[numbers]
+    numbers = way.coded(numbers)
     data = np.empty(2 * numbers.size, np.uint8)
     model = whole_state.new_whole(numbers, planes_coder.order_of(numbers.shape[2]), way.voids, decoding=False)
     if not _code(model, data, way.highest, progress):
@@ -178,21 +195,20 @@ def _code(model: whole_state.Whole, data: np.ndarray, highest: int, progress: Pr
 
 
 def _ways(numbers: np.ndarray) -> list[Way]:
-    """Those that may turn out smallest: with the levels told or not, with voids or not."""
+    """Those that may turn out smallest: with the levels told or not, turned or not, with voids or not."""
     count = np.bincount(numbers.ravel(), minlength=1 << 16)
     used = np.flatnonzero(count)
     plain = Way(None, np.full(numbers.shape[2], -1, np.int64), int(used[-1]))
     ways = [plain]
     if 20 * len(used) < 19 * (int(used[-1]) + 1) and 2 * len(used) < numbers.size:
+        steps = np.diff(used)
         ways.append(Way(used.astype(np.int64), plain.voids, len(used) - 1))
+        if len(steps) and 4 * int(steps.max()) > int(used[-1]):
+            ways.append(replace(ways[-1], turn=int(steps.argmax()) + 1))
     voids = np.array([_void(numbers[..., c]) for c in range(numbers.shape[2])], np.int64)
     if (voids >= 0).any():
-        ways += [replace(way, voids=_ranked(voids, way.levels)) for way in ways]
+        ways += [replace(way, voids=np.where(voids < 0, -1, way.coded(np.maximum(voids, 0)))) for way in ways]
     return ways
-
-
-def _ranked(voids: np.ndarray, levels: np.ndarray | None) -> np.ndarray:
-    return voids if levels is None else np.where(voids < 0, -1, np.searchsorted(levels, voids))
 
 
 def _void(channel: np.ndarray) -> int:
