@@ -44,6 +44,15 @@ class Coded:
     since: tuple[int, int] = (1, 0)
     numbers: bool = False
 
+    def middle(self, side: int) -> Coded:
+        """So many rows and columns of its planes, around their middle; of no frames."""
+        import numpy as np
+
+        top, left = ((n - side) // 2 for n in self.extra.shape[:2])
+        part = slice(max(0, top), top + side), slice(max(0, left), left + side)
+        photo, extra = (np.ascontiguousarray(planes[part]) for planes in (self.photo, self.extra))
+        return replace(self, photo=photo, extra=extra, frames=1)
+
 
 @dataclass(frozen=True, eq=False)
 class Rated:

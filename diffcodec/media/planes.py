@@ -71,7 +71,7 @@ def chosen(every: Bytes, photo: int, layout: Layout) -> tuple[Bytes, Bytes, Layo
 
 
 def bare(photo: Bytes, extra: Bytes, layout: Layout, planes: int) -> tuple[Bytes, Bytes, Layout]:
-    """The same without a photograph of a single colour beside other planes; ``planes``: a photograph's, 0, 1 or 3."""
+    """The same (H, W, n) without a photograph of one colour beside other planes; ``planes``: of it, 0, 1 or 3."""
     if not photo.shape[2] or not extra.shape[2] or (photo != photo[:1, :1]).any():
         return photo, extra, layout
     values = photo[0, 0].tolist() * (planes if photo.shape[2] == 1 else 1)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ..models.protocols import Model
 
 _LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
+_MIDDLE = 96  # rows and columns of a picture by which forms are judged that cost much to code
+_DOUBT = 1.15  # a form that takes so many times the bytes there is not tried on the whole
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,8 @@ def _smallest(
                 stream, _ = coded(form, progress, way.params)[0]
                 if len(stream) <= way.most(signal):
                     return stream
+    if not wish.tune and wish.calls is None:
+        forms = _promising(forms, lambda form: codec.encode(form, model, wish, Room(framed))[0])
     streams: list[tuple[bytes, bytes, tuple[bool, bool]]] = []
     for number, form in enumerate(forms):
         part = part_of(progress, number, 1, len(forms))
@@ -231,6 +235,19 @@ def _smallest(
     stream, params, kind = min(streams, key=lambda one: len(one[0]))
     way.kind, way.params, way.rate = kind, params, len(stream) / signal.units
     return stream
+
+
+def _promising(forms: list[Coded], encoded: Callable[[Coded], Encoded]) -> list[Coded]:
+    """Those worth coding the whole with, where one is of numbers and the picture is large: the best of its middle."""
+    height, width = forms[0].extra.shape[:2]
+    if not any(form.numbers for form in forms) or min(height, width) < 2 * _MIDDLE:
+        return forms
+    scale = height * width / _MIDDLE**2
+    sizes = []
+    for form in forms:
+        told = 0 if form.palette is None else form.palette.nbytes
+        sizes.append(scale * sum(map(len, encoded(form.middle(_MIDDLE)).passes)) + told)
+    return [form for form, size in zip(forms, sizes, strict=True) if size <= _DOUBT * min(sizes)]
 
 
 def _kind(form: Coded) -> tuple[bool, bool]:
