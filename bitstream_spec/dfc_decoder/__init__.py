@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
+from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm, whole
 from .captioned import CaptionedUNet
 from .conditional import GivenUNet
 from .models import Models
@@ -58,11 +58,11 @@ def samples(found: dict[str, Any], models: Models) -> np.ndarray:
     return out
 
 
-def _extra(passes: list[bytes], H: int, W: int, count: int) -> np.ndarray:
+def _extra(passes: list[bytes], H: int, W: int, count: int, decode: Any = context.decode) -> np.ndarray:
     parts = [min(EXTRA, count - at) for at in range(0, count, EXTRA)]
     if len(parts) != len(passes):
         refuse("CorruptStream", f"{len(passes)} passes of extra planes where there are {len(parts)}")
-    found = [np.array(context.decode(p, H, W, n), np.uint8) for p, n in zip(passes, parts, strict=True)]
+    found = [np.array(decode(p, H, W, n), np.uint8) for p, n in zip(passes, parts, strict=True)]
     return np.concatenate([np.zeros((H, W, 0), np.uint8), *found], 2)
 
 
@@ -71,7 +71,10 @@ def _ardm(
 ) -> tuple[np.ndarray, np.ndarray]:
     header, params = found["header"], planes.rest
     method = params[0] if params else -1
-    if not 0 <= method <= 4 or (method == 2) != (planes.n_photo == 0) or (method in (1, 2) and len(params) > 1):
+    bare = method in (1, 2, 5)
+    if not 0 <= method <= 5 or (method in (2, 5)) != (planes.n_photo == 0) or (bare and len(params) > 1):
+        refuse("CorruptStream", "the method of ARDM")
+    if method == 5 and planes.n_extra % 2:
         refuse("CorruptStream", "the method of ARDM")
     if header["statistics"] != (method == 4):
         refuse("CorruptStream", "header and parameters disagree on statistics of values")
@@ -83,7 +86,7 @@ def _ardm(
         refuse("ModelMismatch", "no model of ARDM takes what was given")
     split = max(0, len(passes) - -(-planes.n_extra // EXTRA))
     first, last = passes[:split], passes[split:]
-    if method == 2:
+    if method in (2, 5):
         if first:
             refuse("CorruptStream", "passes of photo planes that are not there")
         photo = np.zeros(shape, np.uint8)
@@ -108,7 +111,7 @@ def _ardm(
             if method == 4 and not (1 <= tables <= 7 and (shape[2] == 3 or tables == 1)):
                 refuse("CorruptStream", "the tables of statistics")
             photo = lattice.decode(params[2 if method == 4 else 1 :], first, shape, tensors, tables)
-    return photo, _extra(last, shape[0], shape[1], planes.n_extra)
+    return photo, _extra(last, shape[0], shape[1], planes.n_extra, whole.decode if method == 5 else context.decode)
 
 
 def octaves_of(config: dict[str, Any], tensors: dict[str, np.ndarray], models: Models) -> Octaves:

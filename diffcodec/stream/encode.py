@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 GROUP = 16  #: frames of a clip that are coded together, and stand alone
 _LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
+_MIDDLE = 96  # rows and columns of a picture by which forms are judged that cost much to code
+_DOUBT = 1.15  # a form that takes so many times the bytes there is not tried on the whole
 
 
 @dataclass(frozen=True)
@@ -231,10 +233,10 @@ def _warn_of_cost(data: bytes) -> None:
 class _Way:
     """How the last frame that was coded in every way came out smallest; without a rate there was none yet.
 
-    indexed: by a palette; params: its parameters; rate: bytes of its stream per unit.
+    kind: by a palette, as numbers; params: its parameters; rate: bytes of its stream per unit.
     """
 
-    indexed: bool = False
+    kind: tuple[bool, bool] = (False, False)
     params: bytes = b""
     rate: float = 0.0
 
@@ -267,17 +269,37 @@ def _smallest(
 
     if way.rate and codec.palettes and not wish.tune and wish.calls is None:
         for form in forms:
-            if (form.palette is not None) == way.indexed:
+            if _kind(form) == way.kind:
                 stream, _ = coded(form, progress, way.params)[0]
                 if len(stream) <= way.most(signal):
                     return stream
-    streams: list[tuple[bytes, bytes, bool]] = []
+    if not wish.tune and wish.calls is None:
+        forms = _promising(forms, lambda form: codec.encode(form, model, wish, Room(framed))[0])
+    streams: list[tuple[bytes, bytes, tuple[bool, bool]]] = []
     for number, form in enumerate(forms):
         part = part_of(progress, number, 1, len(forms))
-        streams += [(*one, form.palette is not None) for one in coded(form, part)]
-    stream, params, indexed = min(streams, key=lambda one: len(one[0]))
-    way.indexed, way.params, way.rate = indexed, params, len(stream) / signal.units
+        streams += [(*one, _kind(form)) for one in coded(form, part)]
+    stream, params, kind = min(streams, key=lambda one: len(one[0]))
+    way.kind, way.params, way.rate = kind, params, len(stream) / signal.units
     return stream
+
+
+def _promising(forms: list[Coded], encoded: Callable[[Coded], Encoded]) -> list[Coded]:
+    """Those worth coding the whole with, where one is of numbers and the picture is large: the best of its middle."""
+    height, width = forms[0].extra.shape[:2]
+    if not any(form.numbers for form in forms) or min(height, width) < 2 * _MIDDLE:
+        return forms
+    scale = height * width / _MIDDLE**2
+    sizes = []
+    for form in forms:
+        told = 0 if form.palette is None else form.palette.nbytes
+        sizes.append(scale * sum(map(len, encoded(form.middle(_MIDDLE)).passes)) + told)
+    return [form for form, size in zip(forms, sizes, strict=True) if size <= _DOUBT * min(sizes)]
+
+
+def _kind(form: Coded) -> tuple[bool, bool]:
+    """Whether a form is of indices, whether of numbers."""
+    return form.palette is not None, form.numbers
 
 
 # ---- to a rate

@@ -7,8 +7,9 @@ from ...runtime.errors import CorruptStream
 from ..codec import Prefix
 from ..cost import EXTRA_PLANES, FILLED, NOTHING_ALLOWED, Allowance, Cost, Rate, context_pixels, plain_bytes
 
-#: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values
-LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED = 0, 1, 2, 3, 4
+#: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values, NUMBERS
+#: has no photo planes, and its extra ones are whole numbers
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS = range(6)
 
 LATTICE_BYTES, STRIP_BYTES = 80, 2500  #: of memory for a pixel of the picture, and of the strips that are in work
 FILLED_BYTES = 20  #: for a pixel that a preview fills in
