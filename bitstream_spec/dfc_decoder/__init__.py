@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm, whole
+from . import archive, context, diffc, given, lattice, media, metadata, modes, numbers, ordered, vdm
 from .captioned import CaptionedUNet
 from .conditional import GivenUNet
 from .models import Models
@@ -111,7 +111,7 @@ def _ardm(
             if method == 4 and not (1 <= tables <= 7 and (shape[2] == 3 or tables == 1)):
                 refuse("CorruptStream", "the tables of statistics")
             photo = lattice.decode(params[2 if method == 4 else 1 :], first, shape, tensors, tables)
-    return photo, _extra(last, shape[0], shape[1], planes.n_extra, whole.decode if method == 5 else context.decode)
+    return photo, _extra(last, shape[0], shape[1], planes.n_extra, numbers.decode if method == 5 else context.decode)
 
 
 def octaves_of(config: dict[str, Any], tensors: dict[str, np.ndarray], models: Models) -> Octaves:

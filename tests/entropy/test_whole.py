@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from dfc_decoder import whole as whole_reader
+from dfc_decoder import numbers as whole_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
