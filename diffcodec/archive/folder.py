@@ -23,11 +23,12 @@ from ..runtime.stages import stage
 from . import memory as archive
 from .chain import further_metadata
 from .group import digest_with_frames, encode_group
-from .grouping import Ahead, LeftOut, Stat, path_of, read_groups, stamped, without
+from .grouping import Ahead, LeftOut, Stat, read_groups, stamped, without
 from .names import shown
 from .plan import Plan, make_plan
+from .reading import HEADER_LOST, all_places, open_archive
 from .unpacking import Target
-from .walking import files_below, size_of
+from .walking import files_below, path_of, size_of
 from .workers import Workers
 from .workers import check as check_workers
 
@@ -152,12 +153,12 @@ def unpack(
     check_workers(jobs, model)
     problems: list[str] = []
     lost = 0
-    with archive.open_archive(source, max_pixels, lenient=True) as reader:
+    with open_archive(source, max_pixels, lenient=True) as reader:
         if reader.header_problem is not None:
-            problems.append(f"{reader.header_problem}; {archive.HEADER_LOST}")
+            problems.append(f"{reader.header_problem}; {HEADER_LOST}")
         if not reader.complete:
             problems.append(f"{reader.problem}; whole groups: {len(reader.places)}")
-        there = archive.all_places(reader)
+        there = all_places(reader)
         patterns = [only] if isinstance(only, str) else only
         places = [place for place in there if patterns is None or _has(reader, place, patterns)]
         if patterns is not None and not places:

@@ -14,7 +14,7 @@ from ..runtime import atomic as output
 from ..runtime.errors import DiffcodecError, InputError
 from .group import pixels_of
 from .names import refusal, shown
-from .walking import may_be_picture, size_of
+from .walking import may_be_picture, path_of, size_of
 
 if TYPE_CHECKING:
     from ..media.medium import Signal
@@ -62,11 +62,6 @@ def without(out: str, folder: str, names: list[str]) -> list[str]:
             if file.read(len(SIGNATURE)) != SIGNATURE:
                 raise InputError(f"{shown(out)} is one of the files to be packed: choose another name")
     return [name for name in names if name not in same]
-
-
-def path_of(folder: str, name: str) -> str:
-    """Of a name with '/' below a folder."""
-    return os.path.join(folder, *name.split("/"))
 
 
 def read_groups(folder: str, names: list[str], group: int, left: LeftOut) -> Iterator[Neighbours]:

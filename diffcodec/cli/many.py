@@ -9,17 +9,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..archive import many
-from ..archive.coding import Coding
-from ..archive.many import FileResult, Placing
 from ..runtime import remote
 from ..runtime.errors import DiffcodecError
 from . import console
 from .sizes import sizes, told
+
+if TYPE_CHECKING:
+    from ..archive.coding import Coding
+    from ..archive.many import FileResult, Placing
 
 _COUNTED = ("skipped", "failed", "left out")
 
@@ -71,6 +72,8 @@ def run(
 
     Raises typer.Exit with status 1 where a file failed, DiffcodecError where there is none, BadParameter.
     """
+    from ..archive import many
+
     if pair is not None and "-" in pair:
         raise typer.BadParameter("- stands for one stream, without --skip-existing, --delete-source and --jobs")
     with console.bar("looking for files"):

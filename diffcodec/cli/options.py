@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from .. import api
-
 
 def model_names(start: str) -> list[str]:
     """Names of bundled models that begin so, for a shell to complete."""
+    from .. import api
+
     return [card["name"] for card in api.list_models() if card["name"].startswith(start)]
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .. import api
-from ..archive.coding import Decoding, Encoding
-from ..archive.many import Placing
 from ..runtime.errors import DiffcodecError
 from . import console, many
 from .options import (
@@ -34,6 +32,9 @@ from .options import (
 )
 from .pipes import check_suffix, check_target, nothing_kept, read, write
 from .sizes import sizes, told, warn_if_larger
+
+if TYPE_CHECKING:
+    from ..archive.coding import Decoding, Encoding
 
 CONCEALED = 3  #: exit status where something was filled in that a stream has lost
 Form = Literal["dfc", "jpeg", "webp"]
@@ -113,6 +114,9 @@ def encode(
         raise typer.BadParameter("--base-bpp and --base-form are of a base: give --base as well")
     if prompt is None and (negative is not None or guidance != 1):
         raise typer.BadParameter("--negative and --guidance are of a prompt: give --prompt as well")
+    from ..archive.coding import Encoding
+    from ..archive.many import Placing
+
     console.hush(quiet)
     told = None if prompt is None else api.Prompt(prompt, negative or "", guidance)
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
@@ -233,6 +237,9 @@ def decode(
         raise typer.BadParameter("--conceal takes --realism, neither --reconstruction nor --decoder")
     if mask is not None and not conceal:
         raise typer.BadParameter("--mask is of --conceal: give that as well")
+    from ..archive.coding import Decoding
+    from ..archive.many import Placing
+
     console.hush(quiet)
     coding = Decoding(upto_bytes, reconstruction, realism, decoder, model, device, max_pixels, budget, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
