@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..bitstream.archive import CHAINED, SIGNATURE, Place, Reader, Writer, digest_of
+from ..bitstream.archive import CHAINED, MAX_GROUP_PIXELS, SIGNATURE, Place, Reader, Writer, digest_of
+from ..models import registry
 from ..runtime import atomic as output
 from ..runtime.errors import BitstreamError, DiffcodecError, InputError
 from ..runtime.hostile import guarded
@@ -22,6 +23,7 @@ from ..runtime.progress import part as part_of
 from ..runtime.stages import stage
 from . import memory as archive
 from .chain import further_metadata
+from .choosing import chosen, group_pixels
 from .group import digest_with_frames, encode_group
 from .grouping import Ahead, LeftOut, Stat, read_groups, stamped, without
 from .names import shown
@@ -53,6 +55,8 @@ def pack(
 ) -> dict[str, Any]:
     """All pictures below ``folder``, in the order of their names, into the archive ``out``.
 
+    Without ``model`` and ``steps`` the pictures say which: many small ones in colour are chained where that is smaller;
+    others are streams, as `encode` makes them, in groups of few, so that an interrupted call loses little.
     With each go its file's time of modification and permissions. Files that are no pictures, or cannot be read without
     loss, and linked folders are left out with a warning each. What is done stands in ``out``.part, to which a later
     call with the same settings adds, after comparing it with the pictures. ``progress`` goes by the bytes of the files.
@@ -70,12 +74,16 @@ def pack(
     left = LeftOut()
     names = without(out, folder, files_below(folder, left.add, os.path.realpath(part)))
     total = sum(size_of(path_of(folder, name)) for name in names)
-    groups = Ahead(read_groups(folder, names, group, left))
+    open_choice = model is None and steps is None
+    most = group_pixels(group) if open_choice else MAX_GROUP_PIXELS
+    groups = Ahead(read_groups(folder, names, group, left, most))
     with stage("reading pictures"):
         first = groups.peek()
     if first is None:
         raise InputError(f"expected pictures in {folder}, found none among {len(names)} files")
     with _locked(part) as file:
+        if open_choice:
+            model = _begun_with(file) or chosen(first.pictures, device)
         planned = partial(make_plan, model, device, steps, batch, lambda: first.pictures)
         plan, writer, resumed = _resume(file, planned, groups, lambda: progress and progress(groups.bytes / total))
         stats: deque[list[Stat]] = deque()
@@ -238,6 +246,15 @@ def _opened(part: str) -> BinaryIO:
         raise foreign
     file.seek(0)
     return file
+
+
+def _begun_with(file: BinaryIO) -> str | None:
+    """The bundled model that an unfinished archive was begun with; None where there is no group of it."""
+    with contextlib.suppress(BitstreamError):
+        reader = Reader(file)
+        if reader.places and any(card["name"] == reader.header.model for card in registry.cards()):
+            return reader.header.model
+    return None
 
 
 def _resume(

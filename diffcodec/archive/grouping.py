@@ -64,8 +64,13 @@ def without(out: str, folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name not in same]
 
 
-def read_groups(folder: str, names: list[str], group: int, left: LeftOut) -> Iterator[Neighbours]:
-    """The pictures of these names, at most ``group`` together; what is none, or raises InputError, is left out."""
+def read_groups(
+    folder: str, names: list[str], group: int, left: LeftOut, most: int = MAX_GROUP_PIXELS
+) -> Iterator[Neighbours]:
+    """The pictures of these names; what is none, or raises InputError, is left out.
+
+    At most ``group`` together, and ``most`` pixels but for a single picture.
+    """
     from .. import files
 
     some, pixels = Neighbours(), 0
@@ -85,7 +90,7 @@ def read_groups(folder: str, names: list[str], group: int, left: LeftOut) -> Ite
             some.bytes += size
             continue
         count = pixels_of(picture)
-        if some.names and (len(some.names) == group or pixels + count > MAX_GROUP_PIXELS):
+        if some.names and (len(some.names) == group or pixels + count > most):
             yield some
             some, pixels = Neighbours(), 0
         some.bytes += size

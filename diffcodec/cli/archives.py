@@ -20,7 +20,7 @@ def pack(
     target: Annotated[str, typer.Argument(metavar="OUT.dfca", help="The archive to write.")],
     *,
     model: Model = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Diffusion steps: more are slower, smaller (100).")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of a chain: more are slower, smaller (100).")] = None,
     group: Annotated[int, typer.Option(min=1, help="Pictures coded, and readable, together.")] = 256,
     batch: Annotated[int | None, typer.Option(min=1, help="Pictures in a network call at most (by size).")] = None,
     jobs: Jobs = None,
@@ -29,7 +29,10 @@ def pack(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Pack a folder of pictures into one lossless archive; goes on where an interrupted run stopped."""
+    """Pack a folder of pictures into one lossless archive; goes on where an interrupted run stopped.
+
+    Many small pictures in colour are chained where that is smaller, others are streams: unless --model or --steps say.
+    """
     from ..archive import folder as packing
 
     def kept() -> str:
@@ -63,7 +66,7 @@ def pack(
     else:
         console.tell(
             f"{target}: {done['pictures']} pictures, {told(done)}, {done['bpd']:.3f} bits per sample, "
-            f"{done['seconds']:.1f} s, left out: {len(done['left_out'])}"
+            f"{done['seconds']:.1f} s by {done['model']}, left out: {len(done['left_out'])}"
         )
     _require_all_packed(done)
 
