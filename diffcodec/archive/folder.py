@@ -24,6 +24,8 @@ from ..runtime.stages import stage
 from . import memory as archive
 from .chain import further_metadata
 from .choosing import chosen, group_pixels
+from .engines import EngineName, engine_of
+from .engines import check as check_workers
 from .group import digest_with_frames, encode_group
 from .grouping import Ahead, LeftOut, Stat, read_groups, stamped, without
 from .names import shown
@@ -31,8 +33,6 @@ from .plan import Plan, make_plan
 from .reading import HEADER_LOST, all_places, open_archive
 from .unpacking import Target
 from .walking import files_below, path_of, size_of
-from .workers import Workers
-from .workers import check as check_workers
 
 if TYPE_CHECKING:
     from ..media.medium import Signal
@@ -50,6 +50,7 @@ def pack(
     group: int = archive.GROUP,
     device: str = "auto",
     jobs: int = 1,
+    engine: EngineName = "processes",
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -60,6 +61,8 @@ def pack(
     With each go its file's time of modification and permissions. Files that are no pictures, or cannot be read without
     loss, and linked folders are left out with a warning each. What is done stands in ``out``.part, to which a later
     call with the same settings adds, after comparing it with the pictures. ``progress`` goes by the bytes of the files.
+    engine: what does groups side by side, ``jobs`` at most, `engines.ALL` for as many as there is room for; it changes
+    no byte.
 
     Returns pictures, left_out (names), failed (those of them that are pictures, or may be), groups, resumed (groups
     found done), samples, bytes, source_bytes (of the files that were packed), model, codec.
@@ -69,7 +72,7 @@ def pack(
         raise InputError(f"expected a folder of pictures, found {'a file' if os.path.exists(folder) else 'nothing'}")
     output.check(out, overwrite)
     archive.check_settings(group, batch, jobs)
-    check_workers(jobs, model)
+    check_workers(jobs, model, engine)
     part = f"{out}.part"
     left = LeftOut()
     names = without(out, folder, files_below(folder, left.add, os.path.realpath(part)))
@@ -93,7 +96,7 @@ def pack(
                 stats.append(some.stats)
                 yield some.bytes, (plan, some.names, some.pictures)
 
-        with Workers(jobs) as workers:
+        with engine_of(engine, jobs, device) as workers:
             done = groups.bytes
             rest = part_of(progress, done / total, 1 - done / total)
             for coded in workers.map(encode_group, tasks(), total - done, rest):

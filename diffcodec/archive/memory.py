@@ -42,12 +42,12 @@ from ..runtime.errors import (
     Truncated,
 )
 from ..runtime.hostile import guarded
+from .engines import check as check_workers
 from .group import decode_group, encode_group, extends, pixels_of
 from .names import shown
 from .plan import EXACT, PINNED, Plan, differing, environment_of, make_plan
 from .reading import HEADER_LOST, all_places, open_archive, streams_of
 from .workers import Workers
-from .workers import check as check_workers
 
 if TYPE_CHECKING:
     import numpy as np

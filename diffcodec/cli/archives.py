@@ -11,7 +11,20 @@ import typer
 
 from ..runtime.errors import DiffcodecError
 from . import console
-from .options import Budget, Device, Jobs, Json, MaxPixels, Model, Overwrite, Quiet, allow_large_pictures, cores
+from .options import (
+    Budget,
+    Device,
+    Engine,
+    Jobs,
+    Json,
+    MaxPixels,
+    Model,
+    Overwrite,
+    Quiet,
+    allow_large_pictures,
+    cores,
+    jobs_of,
+)
 from .sizes import sizes, told, warn_if_larger
 
 
@@ -24,6 +37,7 @@ def pack(
     group: Annotated[int, typer.Option(min=1, help="Pictures coded, and readable, together.")] = 256,
     batch: Annotated[int | None, typer.Option(min=1, help="Pictures in a network call at most (by size).")] = None,
     jobs: Jobs = None,
+    engine: Engine = "processes",
     device: Device = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -54,7 +68,8 @@ def pack(
             batch=batch,
             group=group,
             device=device,
-            jobs=jobs or cores(),
+            jobs=jobs_of(engine, jobs),
+            engine=engine,
             overwrite=overwrite,
             progress=progress,
         )

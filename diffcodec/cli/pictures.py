@@ -16,6 +16,7 @@ from .options import (
     Budget,
     Device,
     DryRun,
+    Engine,
     FileJobs,
     Json,
     MaxPixels,
@@ -57,7 +58,8 @@ def encode(
     out: Out = None,
     out_dir: OutDir = None,
     recursive: Recursive = False,
-    jobs: FileJobs = 1,
+    jobs: FileJobs = None,
+    engine: Engine = "processes",
     skip_existing: SkipExisting = False,
     delete_source: Annotated[
         bool, typer.Option("--delete-source", help="Delete each IN once what was written decodes to all of it.")
@@ -124,9 +126,9 @@ def encode(
     coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)
-    if pair is None or many.wanted(placing, jobs):
+    if pair is None or many.wanted(placing, jobs, engine):
         many.refuse(base=base)
-        many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
+        many.run(files, pair, coding, placing, jobs, engine, as_json=as_json, verbose=verbose)
         return
     _encode_one(*pair, coding, None if base is None else (base, base_bpp, base_form), overwrite, as_json, verbose)
 
@@ -194,7 +196,8 @@ def decode(
     out: Out = None,
     out_dir: OutDir = None,
     recursive: Recursive = False,
-    jobs: FileJobs = 1,
+    jobs: FileJobs = None,
+    engine: Engine = "processes",
     skip_existing: SkipExisting = False,
     delete_source: Annotated[
         bool, typer.Option("--delete-source", help="Delete each IN once what was written reads back as all of it.")
@@ -244,9 +247,9 @@ def decode(
     coding = Decoding(upto_bytes, reconstruction, realism, decoder, model, device, max_pixels, budget, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)
-    if pair is None or many.wanted(placing, jobs):
+    if pair is None or many.wanted(placing, jobs, engine):
         many.refuse(conceal=conceal, base=base)
-        many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
+        many.run(files, pair, coding, placing, jobs, engine, as_json=as_json, verbose=verbose)
         return
     check_target(pair[1], overwrite, as_json, pair[0])
     if base:

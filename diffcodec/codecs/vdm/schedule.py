@@ -138,7 +138,10 @@ def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> 
 
 
 def measured(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> tuple[Schedule, float]:
-    """(the schedule of :func:`measure`, bits that a chain takes of the pictures it was measured on, by its bound)."""
+    """(the schedule of :func:`measure`, bits that a chain takes of the pictures it was measured on, by its bound).
+
+    Raises InputError, ModelMismatch.
+    """
     check_model(model)
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"expected 1 to {MAX_STEPS} diffusion steps, found {steps}")
