@@ -42,7 +42,8 @@ class Way:
     def meant(self) -> np.ndarray:
         """uint16 (highest + 1,): the number that each coded one stands for."""
         numbers: np.ndarray = (np.arange(self.highest + 1) + self.turn) % (self.highest + 1)
-        return (numbers if self.levels is None else self.levels[numbers]).astype(np.uint16)
+        told: np.ndarray = (numbers if self.levels is None else self.levels[numbers]).astype(np.uint16)
+        return told
 
     def coded(self, numbers: np.ndarray) -> np.ndarray:
         """int32: what stands for numbers that occur, integers of any shape."""
@@ -86,7 +87,8 @@ def decode(data: bytes, height: int, width: int, channels: int, progress: Progre
     if data[:1] == b"\xff":
         if len(data) != 1 + height * width * channels:
             raise _damaged(f"expected {height * width * channels} raw bytes, found {len(data) - 1}")
-        return np.frombuffer(data, np.uint8, offset=1).reshape(height, width, channels).copy()
+        raw: np.ndarray = np.frombuffer(data, np.uint8, offset=1).reshape(height, width, channels).copy()
+        return raw
     way, at = _read_head(data, channels // 2)
     on_its_side = planes_coder.on_its_side(height, width)
     shape = (width, height) if on_its_side else (height, width)
