@@ -49,7 +49,8 @@ class Way:
         """int32: what stands for numbers that occur, integers of any shape."""
         places = np.zeros(1 << 16, np.int32)
         places[self.meant()] = np.arange(self.highest + 1)
-        return places[numbers]
+        coded: np.ndarray = places[numbers]
+        return coded
 
 
 def encode(planes: np.ndarray, progress: Progress | None = None) -> bytes:
