@@ -43,6 +43,7 @@ class Example:
 
     photo: Bytes
     extra: Bytes
+    numbers = False
 
     @property
     def told(self) -> str:
