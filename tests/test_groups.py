@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import diffcodec
 from diffcodec import Clip, Colour, api
 from diffcodec.bitstream import StreamReader, read
-from diffcodec.bitstream.container import extended
+from diffcodec.bitstream.extending import extended
 from diffcodec.media.groups import joined, parted
 from diffcodec.runtime.errors import (
     BitstreamError,
