@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import diffcodec
 from diffcodec import Clip, Colour, api
 from diffcodec.bitstream import StreamReader, read
-from diffcodec.bitstream.container import extended
+from diffcodec.bitstream.extending import extended
 from diffcodec.media.groups import joined, parted
+from diffcodec.media.metadata import Metadata
 from diffcodec.runtime.errors import (
     BitstreamError,
     ChecksumMismatch,
@@ -97,8 +98,15 @@ def test_every_group_is_a_stream_of_its_own(stream: bytes) -> None:
     assert [api.decode_signal(one).equals(part) for one, part in zip(payloads, parts[1:], strict=True)] == [True, True]
 
 
+def test_progress_of_groups_ends_at_one() -> None:
+    heard: list[float] = []
+    groups = parted(moving(), 4)
+    b"".join(diffcodec.encode_groups(groups, frames=[one.shape[0] for one in groups], progress=heard.append))
+    assert heard == sorted(heard) and heard[-1] == 1 and len(set(heard)) > 3
+
+
 def test_metadata_are_the_first_groups() -> None:
-    clip = moving().with_metadata(diffcodec.api.Clip.__dataclass_fields__["metadata"].default.__class__(xmp=b"<x/>"))
+    clip = moving().with_metadata(Metadata(xmp=b"<x/>"))
     stream = diffcodec.encode(clip, group=3)
     assert api.decode_signal(stream).equals(clip) and stream.count(b"<x/>") == 1
     assert [bool(one.metadata.kinds) for one in diffcodec.decode_groups(stream)] == [True, False, False, False]

@@ -41,6 +41,11 @@ def decode_files(picture: np.ndarray, folder: Path, told: Told) -> object:
     return list(diffcodec.decode_files([folder / "0.dfc"], folder / "out", overwrite=True, progress=told))
 
 
+def clip(picture: np.ndarray) -> bytes:
+    """Three frames in two groups."""
+    return diffcodec.encode(np.resize(picture, (3, *picture.shape[:2], 3)), group=2)
+
+
 #: public name -> what its progress is heard of
 CALLS: dict[str, Call] = {
     "encode": lambda picture, folder, told: diffcodec.encode(picture, progress=told),
@@ -50,6 +55,7 @@ CALLS: dict[str, Call] = {
     ),
     "decode_sequence": lambda picture, folder, told: diffcodec.decode_sequence(frames(picture), progress=told),
     "decode_concealed": lambda picture, folder, told: diffcodec.decode_concealed(stream(picture)[:-1], progress=told),
+    "decode_groups": lambda picture, folder, told: list(diffcodec.decode_groups(clip(picture), progress=told)),
     "encode_files": encode_files,
     "decode_files": decode_files,
 }

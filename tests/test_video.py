@@ -310,3 +310,15 @@ def test_videos_pass_through_the_command(tmp_path: Path, capsys: pytest.CaptureF
     assert "PNG cannot hold clip:YUV420" in capsys.readouterr().err and not (tmp_path / "none.png").exists()
     (tmp_path / "bad.mkv").write_bytes(b"\x1aE\xdf\xa3" + bytes(90))
     assert run("encode", tmp_path / "bad.mkv", tmp_path / "bad.dfc") == 1 and not (tmp_path / "bad.dfc").exists()
+
+
+def test_folders_of_pictures_leave_videos_out(tmp_path: Path) -> None:
+    from diffcodec.archive import folder, walking
+
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "a.npy", np.zeros((4, 4), np.uint16))
+    (tmp_path / "in" / "b.y4m").write_bytes(files.write_signal(noise("YUV420", 2, 4, 4), "Y4M"))
+    assert [walking.may_be_picture(str(path)) for path in sorted((tmp_path / "in").iterdir())] == [True, False]
+    with pytest.warns(UserWarning, match="left out b.y4m: expected a picture, found a video"):
+        folder.pack(str(tmp_path / "in"), str(tmp_path / "all.dfca"), model="photo-ardm", jobs=1)
+    assert diffcodec.inspect_archive((tmp_path / "all.dfca").read_bytes())["names"] == ["a.npy"]

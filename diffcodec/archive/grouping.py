@@ -83,7 +83,7 @@ def read_groups(
             if reason := refusal(name, windows=False):
                 raise InputError(f"it could not be unpacked: {reason}")
             told = os.stat(path)
-            picture = files.read_signal(path)
+            picture = files.read_signal(path, videos=False)
         except (DiffcodecError, OSError, UnicodeEncodeError) as error:
             reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
             left.add(name, reason, isinstance(error, OSError) or may_be_picture(path))

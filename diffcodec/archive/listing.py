@@ -331,7 +331,7 @@ def digests_of(path: str) -> tuple[bytes, ...] | None:
     from .. import files
 
     try:
-        signal = files.read_signal(path)
+        signal = files.read_signal(path, videos=False)
     except InputError:
         if may_be_picture(path):
             raise

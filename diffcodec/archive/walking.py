@@ -63,10 +63,10 @@ def named_as_picture(path: str) -> bool:
     if Image.EXTENSION.get(os.path.splitext(path)[1].lower()) in Image.OPEN:
         return True
     try:
-        files.format_of(path)
+        modes = files.FORMATS[files.format_of(path)]
     except InputError:
         return False
-    return True
+    return not all(mode.startswith("clip:") for mode in modes)  # a video is coded where it is asked for by name
 
 
 def may_be_picture(path: str) -> bool:

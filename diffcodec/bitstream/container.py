@@ -8,8 +8,7 @@ whole: prefixes and lossy streams have no digest that would find it. It costs no
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -120,24 +119,6 @@ def write(chunks: Iterable[Chunk], since: tuple[int, int] = VERSION) -> bytes:
         seal = seal_of(seal, start, chunk.payload)
         out += [start, chunk.payload, seal]
     return b"".join(out)
-
-
-def extended(stream: bytes, behind: Iterable[bytes]) -> Iterator[bytes]:
-    """A whole stream, which may have more behind it, with further streams in front of its end: piece by piece.
-
-    Its version must have room for them.
-    """
-    at, end = 0, START_BYTES
-    while end < len(stream):
-        at = end
-        length, start = read_varint(stream, at + 1, 35)
-        end = start + length + SEAL_BYTES
-    yield stream[:at]
-    seal = stream[at - SEAL_BYTES : at]
-    for kind, payload in itertools.chain((("N", one) for one in behind), [("E", stream[start:-SEAL_BYTES])]):
-        front = kind.encode("ascii") + write_varint(len(payload))
-        seal = seal_of(seal, front, payload)
-        yield front + payload + seal
 
 
 def _since(chunk: Chunk) -> tuple[int, int]:

@@ -15,7 +15,10 @@ from ..runtime.errors import InputError
 from . import console
 
 #: suffixes that say another format than .dfc
-_FOREIGN = {f".{one}" for one in "avif bmp dfca gif heic heif jp2 jpeg jpg jxl npy pgm png ppm tif tiff webp".split()}
+_FOREIGN = {
+    f".{one}"
+    for one in "avif bmp dfca gif heic heif jp2 jpeg jpg jxl mkv mov mp4 npy pgm png ppm tif tiff webm webp y4m".split()
+}
 
 
 def nothing_kept(target: str) -> contextlib.AbstractContextManager[None]:

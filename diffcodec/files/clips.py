@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import warnings
@@ -80,7 +81,7 @@ def _npy(groups: Iterable[Clip], file: BinaryIO) -> list[str]:
 WRITERS: dict[str, Callable[[Iterable[Clip], BinaryIO], list[str]]] = {
     "NPY": _npy,
     "Y4M": y4m.write,
-    **{format: lambda groups, file, format=format: video.write(groups, file, format) for format in video.WRITTEN},
+    **{format: functools.partial(video.write, format=format) for format in video.WRITTEN},
 }
 
 

@@ -51,7 +51,7 @@ class Film:
             raise InputError(f"{told} are over the limit of {max_pixels} pixels: give groups of fewer")
         if self.lost:
             warnings.warn(f"of this file is not kept: {'; '.join(self.lost)}", stacklevel=2)
-        told = len(self.lost)
+        said = len(self.lost)
         for number in itertools.count():
             planes = list(itertools.islice(self.frames, min(length, max(1, max_pixels // frame) + 1)))
             if len(planes) * frame > max_pixels:
@@ -62,5 +62,5 @@ class Film:
                 break
             self.seen += len(planes)
             yield Clip(tuple(map(np.stack, zip(*planes, strict=True))), self.sampling, self.rate, self.colour)
-        if later := self.lost[told:]:
+        if later := self.lost[said:]:
             warnings.warn(f"of this file is not kept: {'; '.join(later)}", stacklevel=2)

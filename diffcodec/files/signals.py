@@ -9,6 +9,7 @@ from ..media.clip import Clip
 from ..media.medium import Signal
 from ..media.picture import Picture
 from ..runtime import remote
+from ..runtime.errors import InputError
 from ..runtime.limits import DEFAULT_LIMITS
 from . import clips, npy, tables
 from .pictures import READERS, check, read
@@ -16,18 +17,25 @@ from .sequences import read_all, write_all
 
 
 def read_signal(
-    source: str | os.PathLike[str] | bytes, *, first: bool = False, max_pixels: int = DEFAULT_LIMITS.max_pixels
+    source: str | os.PathLike[str] | bytes,
+    *,
+    first: bool = False,
+    videos: bool = True,
+    max_pixels: int = DEFAULT_LIMITS.max_pixels,
 ) -> Signal:
     """What a file (a path, or its bytes) holds.
 
     Tokens or a clip in a `.npy`, the clip of a video, tracks in a table of text, else a picture with all its frames.
-    first: only the first frame or page of a picture. Raises as `read`; InputError over ``max_pixels`` positions.
+    first: only the first frame or page of a picture. videos: whether they are read, or refused as no picture.
+    Raises as `read`; InputError over ``max_pixels`` positions.
     """
     if not isinstance(source, bytes):
         source = remote.read(source)
     if npy.sniff(source):
         return npy.read_signal(source, max_pixels)
     if clips.sniff(source[:512]):
+        if not videos:
+            raise InputError("expected a picture, found a video: encode it by itself")
         return clips.read(io.BytesIO(source), max_pixels)
     if tables.sniff(source) and not any(form.sniff(source) for form in READERS[:-1]):
         return tables.read(source, max_pixels)

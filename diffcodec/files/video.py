@@ -165,7 +165,8 @@ def _of(frame: Any) -> Planes:
 def _rows(plane: Any, step: int) -> Bytes:
     """The samples of a plane, a row each."""
     rows = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
-    return rows[:, : plane.width * step].copy()
+    samples: Bytes = rows[:, : plane.width * step].copy()
+    return samples
 
 
 # ---- writing

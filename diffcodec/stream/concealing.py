@@ -117,7 +117,9 @@ def _front_of(stream: Stream, lost: str, wanted: Wanted, progress: Progress | No
     work.receiver.take_all(passes, progress)
     signal = work.signal(stream).told(stream.metadata, complete=False, exact=False)
     known = work.receiver.known()
-    return Concealed(signal, np.zeros(signal.geometry, bool) if known is None else known, lost, len(passes))
+    if known is None:  # it does not tell: whether all is there is known of all together
+        known = np.full(signal.geometry, stream.lossless and work.receiver.complete and stream.medium.continued)
+    return Concealed(signal, known, lost, len(passes))
 
 
 # ---- clips
@@ -130,7 +132,7 @@ def _clip_of(stream: Stream, found: _Salvaged, size: int, wanted: Wanted, progre
     """
     import numpy as np
 
-    groups: list[tuple[Stream, bool]] = [(stream, found.passes is None)]
+    groups: list[tuple[Stream, bool]] = [(stream, False)]
     groups += [_group_of(one, stream, wanted) for one in found.behind]
     prefixes = [prefix for one, _ in groups for prefix in one.prefixes]
     check_together(prefixes, wanted.limits)
@@ -139,9 +141,11 @@ def _clip_of(stream: Stream, found: _Salvaged, size: int, wanted: Wanted, progre
     for number, (one, whole) in enumerate(groups):
         told = part_of(progress, number, 1, len(groups))
         try:
-            left = _front_of(one, "", wanted, told)
-            exact = np.full(left.known.shape, one.lossless)
-            shown.append(replace(left, known=exact) if whole else left)
+            if whole:
+                signal = decode(one, wanted, told)
+                shown.append(Concealed(signal, np.full(signal.geometry, one.lossless), "", 0))
+            else:
+                shown.append(_front_of(one, "", wanted, told))
         except (BitstreamError, DecodeMismatch):
             shown.append(None)
     there = [one.signal for one in shown if one is not None]

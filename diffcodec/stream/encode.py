@@ -9,7 +9,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ..bitstream import given, read
-from ..bitstream.container import extended, framed
+from ..bitstream.container import framed
+from ..bitstream.extending import extended
 from ..bitstream.header import FINGERPRINT_BYTES
 from ..codecs import budget as budgets
 from ..codecs.codec import Codec, Encoded, Room, Wish

@@ -33,7 +33,7 @@ def stream_of(
     """The stream of a signal in one of its forms, as ``codec`` encoded it.
 
     digest: of the signal, none for a lossy one. given: payload of 'G', if the model was given anything.
-    follows: whether more is to stand behind the first one's own passes and metadata (`container.extended`).
+    follows: whether more is to stand behind the first one's own passes and metadata (`bitstream.extending`).
     Raises InputError for a model that cannot be recorded.
     """
     header = _header(signal, form, codec, encoded, seed)

@@ -57,6 +57,13 @@ async def awaited(pieces: AsyncIterator[bytes]) -> None:
         print(preview.image.shape)
 
 
+def clips(groups: list[diffcodec.Clip]) -> None:
+    data = b"".join(diffcodec.encode_groups(groups, frames=[one.shape[0] for one in groups], device="cpu", effort=5))
+    for group in diffcodec.decode_groups(data, frames=slice(0, 8), threads=1):
+        print(group.shape, group.rate)
+    print(diffcodec.decode(data, frames=slice(0, 8)).shape)
+
+
 def signals(data: bytes) -> None:
     signal = diffcodec.decode_signal(data, frames=True)
     print(signal.mode, signal.array.shape, len(signal.following))
