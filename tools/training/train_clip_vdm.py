@@ -4,10 +4,10 @@
         --minutes 50 [--clips-only] [--pace 0.2]
 
 CLIPS.zip is read by `clip_data.py`, PHOTOS.npz as of `train_vdm`. Clips and photographs, as clips of one frame, are
-learned jointly (§3 there). v-prediction; in a share of the clips some frames are known: they have a log-SNR of their
-own, the greatest or one that is above the others'. RUN_DIR/log.csv holds bits a pixel of held-out clips from the lowest
-log-SNR to UPTO: frame by frame, all frames together, and of frames that have a known one in front; RUN_DIR/psnr.csv
-the denoising PSNR by log-SNR, frame by frame and together.
+learned jointly (§3 there). v-prediction; in a share of the clips some frames are known, as they are, or as a stream
+shows them: they have a log-SNR of their own, of what they err by. RUN_DIR/log.csv holds bits a pixel of held-out clips
+from the lowest log-SNR to UPTO: frame by frame, all frames together, and of frames that have a known one in front;
+RUN_DIR/psnr.csv the denoising PSNR by log-SNR, frame by frame and together.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ LEVELS = np.arange(-6, UPTO + 0.1, 2)
 FRAMES = 8
 SIDE = 64  #: of the middles of held-out clips that are looked at in training
 KNOTS, MASS = (-8.0, -4.0, 6.0), (0.12, 0.76, 0.12)  #: where draws of log-SNRs fall, up to the network's greatest
-#: pictures uint8 (N, 3, H, W), log-SNRs (N,), whether they are to be learned (N,), frames of a clip ()
-Told = tuple[Tensor, Tensor, Tensor, Tensor]
+#: log-SNRs of the streams that known frames are decoded of
+CODED = (-1.0, 6.0)
+#: pictures uint8 (N, 3, H, W), log-SNRs (N,), whether they are to be learned (N,), frames of a clip (), and log-SNRs of
+#: streams that they are shown as decoded of (N,), infinite where they are shown as they are
+Told = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class Validation:
@@ -88,21 +91,35 @@ class Draws:
         side, count = (self.args.large, max(1, self.args.batch // 2)) if wide else (self.args.crop, self.args.batch)
         if self.rng.random() < self.share:
             N = count * FRAMES
-            return stacked(self.crops[side](N)), self._logsnrs(N), torch.ones(N), torch.tensor(1)
+            none = torch.full((N,), torch.inf)
+            return stacked(self.crops[side](N)), self._logsnrs(N), torch.ones(N), torch.tensor(1), none
         x = torch.from_numpy(np.concatenate([self.stretches[side]() for _ in range(count)])).permute(0, 3, 1, 2)
         t, learned = self._logsnrs(count)[:, None].repeat(1, FRAMES), torch.ones(count, FRAMES)
-        for one, those in zip(t, learned, strict=True):
+        coded = torch.full((count, FRAMES), torch.inf)
+        for k in range(count):
             if self.rng.random() < self.args.known:
                 there = torch.from_numpy(known(FRAMES, self.rng))
-                low = max(float(one[0]), 2.0)
-                one[there] = self.most if self.rng.random() < 0.5 else self.rng.uniform(low, self.most)
-                those[there] = 0
-        return x, t.flatten(), learned.flatten(), torch.tensor(FRAMES)
+                t[k, there], learned[k, there] = self.most, 0
+                coded[k, there] = torch.inf if self.rng.random() < 0.5 else self.rng.uniform(*CODED)
+        return x, t.flatten(), learned.flatten(), torch.tensor(FRAMES), coded.flatten()
 
     def _logsnrs(self, count: int) -> Tensor:
         """One stratified draw, of a density that is constant between KNOTS."""
         u = self.rng.permutation((np.arange(count) + self.rng.random()) / count)
         return torch.from_numpy(np.interp(u, np.concatenate([[0.0], np.cumsum(MASS)]), [*KNOTS, self.most])).float()
+
+
+@torch.no_grad()
+def decoded(net: nn.Module, x: Tensor, logsnr: Tensor, most: float, device: str) -> tuple[Tensor, Tensor]:
+    """Frames x (N, 3, H, W) as streams that end at ``logsnr`` (N,) show them, and the log-SNRs (N,) that is worth.
+
+    The latter is -ln of the mean squared error, ``most`` at most.
+    """
+    z, _ = diffuse(x, logsnr, torch.randn_like(x))
+    alpha, sigma = (torch.sigmoid(s * logsnr).sqrt()[:, None, None, None] for s in (1, -1))
+    with low_precision(device):
+        shown = (alpha * z - sigma * net(z, logsnr, 1).float()).clamp(-1, 1)
+    return shown, -(shown - x).square().mean((1, 2, 3)).log().clamp_min(-most)
 
 
 def main() -> None:
@@ -139,9 +156,13 @@ def main() -> None:
     drawn = batches(lambda seed: Draws(segments["train"], tiles, args, config.logsnr_max, seed), args, run.seed)
 
     def loss() -> Tensor:
-        pixels, t, learned, frames = next(drawn)
+        pixels, t, learned, frames, coded = next(drawn)
         x = pixels.to(memory_format=torch.channels_last) / 127.5 - 1
         z, v = diffuse(x, t, torch.randn_like(x))
+        some = coded.isfinite()
+        if some.any():
+            shown, t[some] = decoded(run.net, x[some], coded[some], config.logsnr_max, args.device)
+            z[some] = torch.sigmoid(t[some]).sqrt()[:, None, None, None] * shown
         with low_precision(args.device):
             error = (forward(z, t, int(frames)).float() - v).square().mean((1, 2, 3))
         return (error * learned).sum() / learned.sum()
