@@ -34,6 +34,8 @@ from .stream.given import File as File
 from .stream.given import Gift
 from .stream.given import Outside as Outside
 from .stream.given import Prompt as Prompt
+from .stream.groups import decode_groups as decode_groups
+from .stream.groups import encode_groups as encode_groups
 from .stream.inpainting import inpaint as inpaint
 from .stream.push import Preview as Preview
 from .stream.push import PushDecoder as PushDecoder
@@ -87,6 +89,7 @@ def encode(
     threads: int | None = None,
     strip: Literal["all", "thumbnail"] | None = None,
     given: Gift | Sequence[Gift] | None = None,
+    group: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:
     """Code a picture, a clip, tracks or a row of tokens as a `.dfc` stream, with its metadata and further frames.
@@ -117,12 +120,13 @@ def encode(
     given:     what a conditional model is given beside the noise, one thing or several: a `Base` (a stream of the
                picture in small, or of its luma, ...), a `File` (a JPEG, kept byte for byte), a `Prompt`, or something
                from `Outside` that the receiver has to supply. It stands in the stream, but for the last.
+    group:     frames of a clip that are coded together; each such group stands alone. 16 if None.
     progress:  called with the fraction done, 0 to 1.
 
     Raises InputError, ModelNotFound, ModelMismatch.
     """
     wishes = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes, "prompt": prompt, "calls": calls, "effort": effort}
-    sender = encoding.Sender.of(codec, model, device, given=given, tune=tune, seed=seed, **wishes)
+    sender = encoding.Sender.of(codec, model, device, given=given, group=group, tune=tune, seed=seed, **wishes)
     signal = encoding.stripped(signal_of(image), strip)
     with limited(threads):
         data = encoding.encode(signal, sender, progress)
@@ -134,6 +138,7 @@ def decode(
     data: Source,
     *,
     upto_bytes: int | None = None,
+    frames: slice | None = None,
     size: Size | None = None,
     realism: float | None = None,
     reconstruction: ReconstructionName | None = None,
@@ -151,7 +156,9 @@ def decode(
     Of a clip T×H×W×3, of one of YUV420 as `Clip.array` says; of tracks a masked array T×A×F of whole numbers.
 
     data:       the stream, a path to it or a binary file.
-    upto_bytes: use only this many bytes from the front: a preview, at full size, unless the stream ends within them.
+    upto_bytes: use only this many bytes from the front: a preview, at full size, unless the stream ends within them; of
+                a clip as many groups of frames as are there.
+    frames:     of a clip only these, as ``slice(10, 20)``: no more groups are decoded than hold them.
     size:       of a picture: (width, height) to fit into, or the longest side, proportions kept, never larger than it
                 is. Only the passes are decoded that so many pixels take, and what comes of them has no digest to be
                 compared with: a lossless stream is read until two pixels are known for each, a lossy one until their
@@ -175,6 +182,7 @@ def decode(
     return decode_signal(
         data,
         upto_bytes=upto_bytes,
+        frames=frames or False,
         size=size,
         realism=realism,
         reconstruction=reconstruction,
@@ -191,31 +199,31 @@ def decode(
 
 @overload
 def decode_signal(
-    data: Source, *, medium: Literal["picture"], frames: bool = False, **options: Unpack[DecodeOptions]
+    data: Source, *, medium: Literal["picture"], frames: bool | slice = False, **options: Unpack[DecodeOptions]
 ) -> Picture: ...
 
 
 @overload
 def decode_signal(
-    data: Source, *, medium: Literal["tokens"], frames: bool = False, **options: Unpack[DecodeOptions]
+    data: Source, *, medium: Literal["tokens"], frames: bool | slice = False, **options: Unpack[DecodeOptions]
 ) -> Tokens: ...
 
 
 @overload
 def decode_signal(
-    data: Source, *, medium: Literal["clip"], frames: bool = False, **options: Unpack[DecodeOptions]
+    data: Source, *, medium: Literal["clip"], frames: bool | slice = False, **options: Unpack[DecodeOptions]
 ) -> Clip: ...
 
 
 @overload
 def decode_signal(
-    data: Source, *, medium: Literal["tracks"], frames: bool = False, **options: Unpack[DecodeOptions]
+    data: Source, *, medium: Literal["tracks"], frames: bool | slice = False, **options: Unpack[DecodeOptions]
 ) -> Tracks: ...
 
 
 @overload
 def decode_signal(
-    data: Source, *, medium: None = None, frames: bool = False, **options: Unpack[DecodeOptions]
+    data: Source, *, medium: None = None, frames: bool | slice = False, **options: Unpack[DecodeOptions]
 ) -> Signal: ...
 
 
@@ -234,14 +242,14 @@ def decode_signal(
     max_pixels: int | None = None,
     budget: float = 1.0,
     threads: int | None = None,
-    frames: bool = False,
+    frames: bool | slice = False,
     given: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Signal:
     """As `decode`, the signal with all that was encoded: a `Picture`, `Tokens`, a `Clip` or `Tracks`.
 
     medium: the one that is expected; another is refused (InputError) before anything is decoded.
-    frames: with all frames or pages that follow a picture.
+    frames: with all frames or pages that follow a picture; of a clip a range of them.
 
     A preview has the metadata that stand within `upto_bytes`, and no frames that are not there as a whole.
     Raises as `decode`, and InputError.

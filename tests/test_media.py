@@ -334,7 +334,7 @@ def test_the_table_is_the_specified_one() -> None:
     assert {int(number): name for number, name in rows} | {78: "tracks"} == {
         number: name for row in ROWS for number, name in row.modes.items()
     }
-    assert [row.name for row in ROWS if row.followed] == ["picture"]
+    assert {row.name: row.followed for row in ROWS if row.followed} == {"clip": (1, 7), "picture": (1, 4)}
     for row in ROWS:
         assert (row.plural, row.unit) and all(format in files.FORMATS for format in row.formats)
 

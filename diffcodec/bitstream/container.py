@@ -8,7 +8,8 @@ whole: prefixes and lossy streams have no digest that would find it. It costs no
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -37,6 +38,7 @@ SINCE = {"S": (1, 1), "A": (1, 2), **dict.fromkeys(("G", "M", "N", *LETTERS), (1
 _STATISTICS = (1, 3)  # version of streams whose header tells of them
 #: samples of signed 16, unsigned 32 and half floats; RGBX and RGBa of 16 bits; tokens of 16 bits, clips, tracks
 _MODES_OF_1_4 = (*range(40, 64), *range(72, 79))
+_GROUPED = (75, 76, 77)  #: modes of clips, whose further streams are groups of frames: each is within the limits alone
 DIGEST_BYTES = 8
 ANCILLARY = "ixt" + LETTERS  #: ICC profile, Exif data, text prompt; kinds of metadata since 1.4
 _OTHER_FORM = PLAIN | {old: new for new, old in PLAIN.items()}  # a profile or Exif data in two forms is there twice
@@ -64,8 +66,9 @@ class Container:
     ends:      stream offset behind each pass: that many bytes from the front decode with it
     digest:    8 bytes, 4 of a small stream, none of a lossy one, or None while the end chunk is missing
     version:   (major, minor)
-    frames:    the streams of further frames or pages
+    frames:    the streams of further frames, pages or groups of frames
     given:     what the model was given; begins: stream offset behind it
+    behind:    stream offset behind each of them
     pixels, metadata: of the picture, its frames and all that was given, as the limits count them
     """
 
@@ -80,6 +83,7 @@ class Container:
     frames: list[Container] = field(default_factory=list)
     given: tuple[Given, ...] = ()
     begins: int = 0
+    behind: list[int] = field(default_factory=list)
     pixels: int = 0
     metadata: int = 0
 
@@ -113,6 +117,24 @@ def write(chunks: Iterable[Chunk], since: tuple[int, int] = VERSION) -> bytes:
         seal = seal_of(seal, start, chunk.payload)
         out += [start, chunk.payload, seal]
     return b"".join(out)
+
+
+def extended(stream: bytes, behind: Iterable[bytes]) -> Iterator[bytes]:
+    """A whole stream, which may have more behind it, with further streams in front of its end: piece by piece.
+
+    Its version must have room for them.
+    """
+    at, end = 0, START_BYTES
+    while end < len(stream):
+        at = end
+        length, start = read_varint(stream, at + 1, 35)
+        end = start + length + SEAL_BYTES
+    yield stream[:at]
+    seal = stream[at - SEAL_BYTES : at]
+    for kind, payload in itertools.chain((("N", one) for one in behind), [("E", stream[start:-SEAL_BYTES])]):
+        front = kind.encode("ascii") + write_varint(len(payload))
+        seal = seal_of(seal, front, payload)
+        yield front + payload + seal
 
 
 def _since(chunk: Chunk) -> tuple[int, int]:
@@ -170,6 +192,11 @@ class StreamReader:
     def begun(self) -> bool:
         """Whether a header was among what was read."""
         return self._parts.header is not None
+
+    def take_frames(self) -> list[Container]:
+        """Further frames that came since they were taken last; they are kept no longer, nor told by `container`."""
+        taken, self._parts.frames = self._parts.frames, []
+        return taken
 
     def container(self) -> Container:
         """What was read so far; the header chunk must have been among it."""
@@ -278,6 +305,7 @@ class _Parts:
         self.ends: list[int] = []
         self.digest: bytes | None = None
         self.frames: list[Container] = []
+        self.behind: list[int] = []
         self.pixels = self.metadata = 0
         self.place = _Place.START
 
@@ -372,16 +400,21 @@ class _Parts:
 
     def take_frame(self, chunk: Chunk) -> None:
         """A further frame: a whole stream without frames of its own, within what the others left of the limits."""
+        assert self.header is not None
         if not self.limits.max_frames:
             raise CorruptStream("a frame, or a stream that was given, holds frames of its own; the file is damaged")
-        if len(self.frames) >= self.limits.max_frames:
+        if len(self.behind) >= self.limits.max_frames:
             raise LimitExceeded(f"the stream holds more than {self.limits.max_frames} further frames")
+        left = replace(self.left, max_frames=0)
+        if self.header.mode in _GROUPED:
+            left = replace(left, max_pixels=self.limits.max_pixels)
         try:
-            frame = read(chunk.payload, limits=replace(self.left, max_frames=0))
+            frame = read(chunk.payload, limits=left)
         except Truncated:
-            raise CorruptStream(f"frame {len(self.frames) + 1} is cut; the file is damaged") from None
+            raise CorruptStream(f"frame {len(self.behind) + 1} is cut; the file is damaged") from None
         self.take_used(frame.pixels, frame.metadata)
         self.frames.append(frame)
+        self.behind.append(chunk.end)
 
     def container(self, version: tuple[int, int]) -> Container:
         assert self.header is not None
@@ -397,6 +430,7 @@ class _Parts:
             list(self.frames),
             self.given,
             self.begins,
+            list(self.behind),
             self.pixels,
             self.metadata,
         )

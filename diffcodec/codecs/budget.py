@@ -53,8 +53,8 @@ def check(prefixes: Sequence[Prefix], size: int, budget: float, reconstruction: 
 class Spent:
     """Work that streams of one file take together: floors for a few, and for the others what their bytes stand for."""
 
-    def __init__(self, budget: float):
-        self.budget, self.size = budget, 0
+    def __init__(self, budget: float, what: str = "the archive"):
+        self.budget, self.what, self.size = budget, what, 0
         self._sums: dict[cost.Allowance, tuple[int, cost.Cost]] = {}
 
     def add(self, prefixes: Sequence[Prefix], size: int) -> None:
@@ -66,7 +66,7 @@ class Spent:
             work = cost.total([before, found]) if count else found
             self._sums[allowed] = count + 1, replace(work, plain_bytes=0, fixed_bytes=0, memory_bytes=0)
         for allowed, (count, work) in self._sums.items():
-            cost.check(work, allowed.times(count), self.size, self.budget, "the archive")
+            cost.check(work, allowed.times(count), self.size, self.budget, self.what)
 
 
 def affordable(

@@ -227,8 +227,13 @@ class Medium(Protocol):
         ...
 
     @property
-    def followed(self) -> bool:
-        """Whether further signals may stand behind one, in the same stream."""
+    def followed(self) -> tuple[int, int] | None:
+        """The first version of the format where more may stand behind a signal, in the same stream; None: in none."""
+        ...
+
+    @property
+    def continued(self) -> bool:
+        """Whether what stands behind a signal are further parts of it, not further signals."""
         ...
 
     def taken(self, given: Any) -> Signal | None:
@@ -243,9 +248,48 @@ class Medium(Protocol):
         """
         ...
 
-    def joined(self, signals: Sequence[Signal]) -> Signal:
-        """The first of them, the others ``following`` it."""
+    def parted(self, signal: Signal, length: int) -> Sequence[Signal]:
+        """What a stream holds one behind another: the signal and what follows it, or parts of ``length`` frames."""
         ...
+
+    def joined(self, signals: Sequence[Signal]) -> Signal:
+        """Mirror of :meth:`parted`: the first of them, the others ``following`` it, or what they are parts of."""
+        ...
+
+    def whole(self, forms: Sequence[Form]) -> Form:
+        """What headers of all that stands one behind another say together: of what is not ``continued``, the first.
+
+        Raises CorruptStream where they do not fit one another.
+        """
+        ...
+
+    def cut(self, signal: Signal, start: int, stop: int) -> Signal:
+        """Its frames from ``start`` to before ``stop``. Raises InputError where there is no such part."""
+        ...
+
+
+class Single:
+    """What rows have in common whose signals stand alone in a stream."""
+
+    plural = "signals"
+    followed: tuple[int, int] | None = None
+    continued = False
+
+    def parted(self, signal: Signal, length: int) -> Sequence[Signal]:
+        """The signal and what follows it."""
+        return (signal, *signal.following)
+
+    def joined(self, signals: Sequence[Signal]) -> Signal:
+        """The one."""
+        return signals[0]
+
+    def whole(self, forms: Sequence[Form]) -> Form:
+        """The first."""
+        return forms[0]
+
+    def cut(self, signal: Signal, start: int, stop: int) -> Signal:
+        """Raises InputError."""
+        raise InputError(f"frames of a part are those of a clip, found {self.plural}: leave the range out")
 
 
 Own = TypeVar("Own", bound="Alone")

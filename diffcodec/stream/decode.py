@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ..bitstream import given as chunk
 from ..bitstream.header import NUMERICS
 from ..codecs import budget as budgets
-from ..codecs.codec import Receiver
+from ..codecs.codec import Prefix, Receiver
 from ..codecs.diffc.cost import RECONSTRUCTION_CALLS
 from ..codecs.reconstruction import DEFAULT, LINE, MEAN, Decoder
 from ..codecs.reconstruction import Reconstruction as Reconstruction
 from ..media.medium import Signal
 from ..media.sizes import Size, check_size, within
 from ..models import registry
-from ..runtime.errors import CorruptStream, DecodeMismatch, InputError, ModelMismatch, ModelNotFound
+from ..runtime.errors import CorruptStream, DecodeMismatch, InputError, LimitExceeded, ModelMismatch, ModelNotFound
 from ..runtime.limits import DEFAULT_LIMITS, Limits
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
@@ -39,7 +41,8 @@ class Wanted:
 
     budget: how many times the work that bytes stand for may be done. given: what the reader has to supply, by the
     label that stands in the stream. agrees: whether a lossy signal is made to agree with what was observed of it.
-    medium: the name of the one that is wanted, None for whatever there is. frames: with those behind the first.
+    medium: the name of the one that is wanted, None for whatever there is. frames: with those behind the first, or of a
+    clip those of this range alone, by no more groups than hold them.
     upto: only so many bytes from the front, a preview; None for the whole stream. size: (width, height) that a picture
     is reduced to fit, or its longest side, by as few passes as that takes; None for the picture as it is.
     Raises InputError for a budget that is not above 0, less than one byte and less than one pixel.
@@ -53,7 +56,7 @@ class Wanted:
     given: Mapping[str, Any] = field(default_factory=dict)
     agrees: bool = True
     medium: str | None = None
-    frames: bool = False
+    frames: bool | slice = False
     upto: int | None = None
     size: Size | None = None
 
@@ -142,7 +145,7 @@ def conditions_for(
     A nested stream is shown by its least squares, so that how a reader wants the picture changes nothing of it, and a
     model of this ``fingerprint`` decodes nested streams of the same as well. Raises as :func:`decode`, and InputError.
     """
-    others = replace(wanted, reconstruction=MEAN, model=None, agrees=False, medium=None, size=None)
+    others = replace(wanted, reconstruction=MEAN, model=None, agrees=False, medium=None, size=None, frames=False)
     same = replace(others, model=wanted.model)
 
     def decoded(inner: Stream) -> Signal:
@@ -197,8 +200,9 @@ def decode_all(source: Source, wanted: Wanted, progress: Progress | None = None)
         raise InputError(f"the stream holds {stream.form.mode}, no {wanted.medium}: use diffcodec.decode_signal")
     if wanted.size is not None and stream.medium.name != PICTURE:
         raise InputError(f"the stream holds {stream.medium.plural}, only a picture has a reduced size: leave size out")
-    every = stream.all if wanted.frames else [stream]
+    every, within = asked_of(stream, wanted)
     prefixes = [prefix for one in every for prefix in one.prefixes]
+    check_together(prefixes, wanted.limits)
     budgets.check(prefixes, len(data), wanted.budget, wanted.reconstruction)
     signals: list[Signal] = []
     for number, one in enumerate(every):
@@ -207,7 +211,44 @@ def decode_all(source: Source, wanted: Wanted, progress: Progress | None = None)
         else:
             part = part_of(progress, number, 1, len(every))
             signals.append(decode(one, wanted, part))
-    return stream.medium.joined(signals)
+    signal = stream.medium.joined(signals)
+    return signal if within is None else stream.medium.cut(signal, *within)
+
+
+def asked_of(stream: Stream, wanted: Wanted) -> tuple[list[Stream], tuple[int, int] | None]:
+    """Which of the streams that stand one behind another are wanted, and of their frames which; None for all.
+
+    Raises InputError for a range of what has no parts, or without a frame.
+    """
+    if not isinstance(wanted.frames, slice):
+        return stream.all if wanted.frames or stream.medium.continued else [stream], None
+    if not stream.medium.continued:
+        raise InputError(f"a range of frames is of a clip, found a {stream.medium.name}: leave it out")
+    start, stop = range_of(wanted.frames, stream.whole.frames)
+    starts = list(itertools.accumulate((one.form.frames for one in stream.all), initial=0))
+    first, last = bisect.bisect_right(starts, start) - 1, bisect.bisect_left(starts, stop)
+    return stream.all[first:last], (start - starts[first], stop - starts[first])
+
+
+def range_of(frames: slice, count: int) -> tuple[int, int]:
+    """(start, stop) of a range of so many frames. Raises InputError for one with steps, or without a frame."""
+    if frames.step not in (None, 1):
+        raise InputError(f"expected a range of frames one after another, found steps of {frames.step}")
+    start, stop, _ = frames.indices(count)
+    if start >= stop:
+        asked = ":".join("" if one is None else str(one) for one in (frames.start, frames.stop))
+        raise InputError(f"no frame is in the range {asked}: there are {count} frames, the first is 0")
+    return start, stop
+
+
+def check_together(prefixes: Sequence[Prefix], limits: Limits) -> None:
+    """Raises LimitExceeded where what is decoded together has more pixels than one signal may have."""
+    pixels = sum(prefix.head.height * prefix.head.width for prefix in prefixes)
+    if pixels > limits.max_pixels:
+        raise LimitExceeded(
+            f"all groups together have {pixels} pixels, over the limit of {limits.max_pixels}: take a range of frames, "
+            "take one group after another, or raise max_pixels if you trust the file"
+        )
 
 
 def decode(stream: Stream, wanted: Wanted, progress: Progress | None = None) -> Signal:

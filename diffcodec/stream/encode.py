@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ..bitstream import given, read
-from ..bitstream.container import framed
+from ..bitstream.container import extended, framed
 from ..bitstream.header import FINGERPRINT_BYTES
 from ..codecs import budget as budgets
 from ..codecs.codec import Codec, Encoded, Room, Wish
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..models.condition import Condition
     from ..models.protocols import Model
 
+GROUP = 16  #: frames of a clip that are coded together, and stand alone
 _LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
 
 
@@ -43,6 +44,7 @@ class Sender:
     device: str
     wish: Wish
     gifts: tuple[Gift, ...] = ()
+    group: int = GROUP
 
     @classmethod
     def of(
@@ -52,18 +54,23 @@ class Sender:
         device: str = "auto",
         *,
         given: Gift | Sequence[Gift] | None = None,
+        group: int | None = None,
         **wishes: Any,
     ) -> Sender:
         """The sender by a codec's name, None for what the wishes ask for; ``wishes``: fields of `codecs.codec.Wish`.
+
+        group: frames of a clip that stand alone, GROUP if None.
 
         Raises InputError for wishes that the codec does not meet, whatever the picture.
         """
         wish = Wish(**wishes)
         gifts = listed(given) + (() if wish.prompt is None else (Prompt(wish.prompt),))
-        sender = cls(chosen(codec, wish), model, device, wish, gifts)
+        sender = cls(chosen(codec, wish), model, device, wish, gifts, GROUP if group is None else group)
         sender.codec.refuse(wish)
         if not 0 <= wish.seed < 2**64:
             raise InputError(f"expected a seed from 0 to 2^64 - 1, found {wish.seed}")
+        if sender.group < 1:
+            raise InputError(f"expected groups of at least 1 frame, found {sender.group}")
         return sender
 
     def provider(self) -> Model:
@@ -124,18 +131,11 @@ def stripped(signal: Signal, strip: str | None) -> Signal:
 
 def encode(signal: Signal, sender: Sender, progress: Progress | None = None) -> bytes:
     """The stream of a signal with what follows it. Raises InputError, ModelNotFound, ModelMismatch."""
-    every = (signal, *signal.following)
-    _check_size(every)
-    one = partial(_to_rate, sender=_shared(sender, len(every))) if _lossy(sender) else partial(_smallest, sender=sender)
-    frames: list[bytes] = []
-    way = _Way()
-    for number, frame in enumerate(every[1:], 1):
-        if number > 1 and frame.equals(every[number - 1]):
-            frames.append(frames[-1])
-        else:
-            part = part_of(progress, number - 1, 1, len(every))
-            frames.append(one(frame, frames=(), way=way, progress=part))
-    data = one(signal, frames=frames, way=_Way(), progress=part_of(progress, len(every) - 1, 1, len(every)))
+    medium = medium_of(signal.number)
+    parts = medium.parted(signal, sender.group)
+    if not medium.continued:
+        _check_size(parts)
+    data = b"".join(encoded(parts, sender, progress, [part.units for part in parts]))
     most = sender.wish.max_bytes
     if most is not None and len(data) > most and not _lossy(sender):
         raise InputError(f"the lossless stream takes {len(data)} bytes, more than max_bytes = {most}: allow more")
@@ -143,16 +143,62 @@ def encode(signal: Signal, sender: Sender, progress: Progress | None = None) -> 
     return data
 
 
+def encoded(
+    parts: Iterable[Signal], sender: Sender, progress: Progress | None = None, units: Sequence[int] = ()
+) -> Iterator[bytes]:
+    """The stream of what stands one behind another in it, piece by piece, each as soon as it is coded.
+
+    parts: as `Medium.parted` gives them, or as they come; two are held at a time.
+    units: of each, as far as they are known, by which progress is told and a size is shared.
+
+    Raises as :func:`encode`.
+    """
+    waiting = iter(parts)
+    first = next(waiting, None)
+    if first is None:
+        raise InputError("expected a signal, found none")
+    second, continued, count = next(waiting, None), medium_of(first.number).continued, max(1, len(units))
+    make = _to_rate if _lossy(sender) else _smallest
+
+    def one(part: Signal, number: int, way: _Way, follows: bool = False) -> bytes:
+        if continued:
+            _check_size([part])
+        shared = _shared(sender, units if continued else [1] * len(units), number)
+        told = part_of(progress, min(number, count - 1), 1, count)
+        return make(part, sender=shared, follows=follows, way=way, progress=told)
+
+    def others(part: Signal | None) -> Iterator[bytes]:
+        before, data, number, way = None, b"", 1, _Way()
+        while part is not None:
+            if before is None or not part.equals(before):  # a still within an animation has the bytes of the one before
+                data = one(part, number, way)
+            yield data
+            before, part, number = part, next(waiting, None), number + 1
+
+    start = one(first, 0, _Way(), second is not None)
+    if second is None:
+        yield start
+    else:
+        del first
+        yield from extended(start, others(second))
+
+
 def _lossy(sender: Sender) -> bool:
     return bool(sender.wish.rates) and sender.codec.lossy
 
 
-def _shared(sender: Sender, count: int) -> Sender:
-    """For one of so many frames: of a size that all share, each has its part, less what a chunk around it takes."""
+def _shared(sender: Sender, weights: Sequence[int], number: int) -> Sender:
+    """For one of several parts: of a size that all share, it has its part, less what a chunk around it takes.
+
+    Raises InputError where it is not known how many there are.
+    """
     most = sender.wish.max_bytes
-    if most is None or count == 1:
+    if most is None or len(weights) == 1 or not _lossy(sender):
         return sender
-    return replace(sender, wish=replace(sender.wish, max_bytes=most // count - framed(most) + most))
+    if number >= len(weights):
+        raise InputError("max_bytes is shared by all groups, and how many come is not known: give the clip as a whole")
+    part = most * weights[number] // sum(weights) - (framed(most) - most)
+    return replace(sender, wish=replace(sender.wish, max_bytes=part))
 
 
 def _check_size(every: Sequence[Signal]) -> None:
@@ -197,7 +243,7 @@ class _Way:
 
 
 def _smallest(
-    signal: Signal, *, sender: Sender, frames: Sequence[bytes], way: _Way, progress: Progress | None
+    signal: Signal, *, sender: Sender, follows: bool, way: _Way, progress: Progress | None
 ) -> bytes:
     """``way``: how the frames before came out smallest, which is tried first and alone if it serves again."""
     codec, wish = sender.codec, sender.wish
@@ -214,7 +260,7 @@ def _smallest(
         """(stream, its parameters) of each way."""
         ways = codec.encode(form, model, wish, Room(framed), like=like, progress=progress)
         write = partial(
-            stream_of, signal, form, codec, seed=wish.seed, digest=digest, frames=frames, given=sender.chunk
+            stream_of, signal, form, codec, seed=wish.seed, digest=digest, follows=follows, given=sender.chunk
         )
         return [(write(encoded), encoded.params) for encoded in ways]
 
@@ -237,7 +283,7 @@ def _smallest(
 
 
 def _to_rate(
-    signal: Signal, *, sender: Sender, frames: Sequence[bytes], way: _Way, progress: Progress | None
+    signal: Signal, *, sender: Sender, follows: bool, way: _Way, progress: Progress | None
 ) -> bytes:
     """A lossy stream; every frame is coded by itself, so ``way`` tells nothing."""
     codec, wish = sender.codec, sender.wish
@@ -257,15 +303,14 @@ def _to_rate(
     left = None if size is None else size - least_of(signal)
     room = Room(framed, left, wish.psnr, wish.bpp is not None, bool(sender.gifts), rated.seen)
     (encoded,) = codec.encode(form, model, wish, room, progress=progress)
-    write = partial(stream_of, signal, form, codec, encoded, seed=wish.seed, given=sender.chunk)
-    data = write()
+    data = stream_of(signal, form, codec, encoded, seed=wish.seed, follows=follows, given=sender.chunk)
     name = medium_of(signal.number).name
     if wish.bpp is not None and size is not None and len(data) < min(0.98 * size, size - 8):
         raise InputError(
             f"the model tells all it can of this {name} in {len(data)} bytes ({8 * len(data) / units:.3f} bpp), "
             f"{wish.bpp:g} bpp were asked for: ask for less, or code without loss (codec ardm)"
         )
-    return write(frames=frames) if frames else data
+    return data
 
 
 def _fitting(signal: Signal, frame: int, bare: int, size: int, codec: Codec, least_of: Any) -> Signal:

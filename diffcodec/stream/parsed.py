@@ -33,6 +33,7 @@ class Stream:
     medium: Medium
     form: Form
     about: About
+    whole: Form  #: what all its parts say together; of what is not parted, ``form``
     frames: tuple[Stream, ...] = ()
     nested: tuple[tuple[Stream, ...], ...] = ()  #: of each thing that was given, the streams that it holds
 
@@ -81,7 +82,7 @@ class Stream:
         """As it was behind so many of its passes."""
         whole = self.container
         part = replace(whole, passes=whole.passes[:passes], ends=whole.ends[:passes], digest=None, frames=[])
-        return replace(self, container=part, frames=())
+        return replace(self, container=part, whole=self.form, frames=())
 
     def digest_problem(self) -> str | None:
         """What is wrong with the digest of a whole stream: one where its method has none, or none where it has one."""
@@ -115,10 +116,11 @@ def parse(container: Container) -> Stream:
     about, frames = CODECS[name].about(params), tuple(map(parse, container.frames))
     if any(one.medium is not medium or not medium.followed for one in frames):
         raise CorruptStream(f"something follows {medium.name} that does not belong to it; the file is damaged")
+    whole = medium.whole([form, *(one.form for one in frames)])
     if container.given and not about.needs_model:
         raise CorruptStream("something was given to a model that the stream does not use; the file is damaged")
     nested = tuple(given_streams(part, form.mode, form.colours) for part in container.given)
-    return Stream(container, head, medium, form, about, frames, nested)
+    return Stream(container, head, medium, form, about, whole, frames, nested)
 
 
 def given_streams(part: given.Given, mode: str, colours: int) -> tuple[Stream, ...]:

@@ -9,7 +9,7 @@ from ..bitstream import Container
 from ..codecs import budget as budgets
 from ..media.medium import Signal
 from ..runtime.errors import CorruptStream, Truncated
-from .decode import Wanted, Work, check_end, decode, verified
+from .decode import Wanted, Work, check_end, check_together, decode, verified
 from .parsed import Stream, parse
 
 PREVIEWS = 4  #: times the work of a stream that its previews may take together
@@ -32,6 +32,7 @@ class Progressive:
         self.wanted = wanted
         self.doing: Work | None = None
         self.signal: Signal | None = None
+        self.parts: list[Signal] = []  # of a signal that is continued, those behind the first
         self.taken, self.work = 0, 0  # passes, and network pixels of all previews
         self.seen, self.frames, self.complete = 0, 0, False
 
@@ -41,6 +42,7 @@ class Progressive:
         prefixes = [prefix for one in stream.all for prefix in one.prefixes]
         checked = container.complete or len(stream.all) > 1
         if checked:
+            check_together(prefixes, self.wanted.limits)
             budgets.check(prefixes, size, self.wanted.budget, self.wanted.reconstruction)
         if stream.head.given and self.doing is None:
             yield from self._pass(stream.cut(0), container.begins, checked)
@@ -51,7 +53,9 @@ class Progressive:
             yield from self._pass(stream.cut(number), end, checked)
         for frame in stream.frames[self.frames :]:
             self.frames += 1
-            yield Shown(decode(frame, self.wanted), size, frame=self.frames)
+            signal = decode(frame, self.wanted)
+            self.parts += [signal] * stream.medium.continued
+            yield Shown(signal, size, frame=self.frames)
         if container.complete:
             yield self._end(stream, size)
 
@@ -73,7 +77,7 @@ class Progressive:
         assert self.signal is not None
         verified(self.signal, stream, work.model)
         self.seen, self.complete = size, True
-        return Shown(self.signal, size, True)
+        return Shown(stream.medium.joined([self.signal, *self.parts]), size, True)
 
     def _take(self, stream: Stream) -> Work:
         """Decode the passes that wait, and forget the signal of those before them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import cast
 
 from ..codecs import budget as budgets
@@ -21,12 +22,17 @@ def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
     """
     data = read_all(source)
     stream, size = read(data, limits=limits, partial=partial), len(data)
-    container, head, form = stream.container, stream.head, stream.form
+    container, head, form = stream.container, stream.head, stream.whole
     names = NAMES | {"i": "icc", "x": "exif", "t": "prompt"}
     metadata = {names[letter]: len(payload) for letter, payload in container.ancillary.items()}
     passes = [
-        {"bytes": len(payload), "bpp": 8 * len(payload) / form.units, "end": end}
+        {"bytes": len(payload), "bpp": 8 * len(payload) / stream.form.units, "end": end}
         for payload, end in zip(container.passes, container.ends, strict=True)
+    ]
+    bounds = itertools.pairwise([0, *container.ends[-1:], *container.behind])
+    groups = [
+        {"frames": one.form.frames, "bytes": stop - start, "upto": stop}
+        for one, (start, stop) in zip(stream.all, bounds, strict=False)
     ]
     found = {
         "complete": container.complete,
@@ -56,6 +62,8 @@ def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
         "decode_cost": budgets.decode_cost([prefix for one in stream.all for prefix in one.prefixes], size),
         "passes": passes,
     }
+    if stream.medium.continued:
+        found["groups"] = groups
     return cast(Inspection, found)  # a medium tells fields of its own
 
 

@@ -23,6 +23,22 @@ ReconstructionName = Literal["mean", "flow", "ancestral"]
 TaskName = Literal["enlarge", "colour", "fill", "extend", "jpeg"]
 
 
+class EncodeOptions(TypedDict, total=False):
+    """Of `diffcodec.encode_groups`."""
+
+    bpp: float | None
+    psnr: float | None
+    max_bytes: int | None
+    calls: int | None
+    effort: int | None
+    device: str
+    seed: int
+    tune: bool
+    threads: int | None
+    strip: Literal["all", "thumbnail"] | None
+    progress: Progress | None
+
+
 class PreviewOptions(TypedDict, total=False):
     """Of `diffcodec.PushDecoder`."""
 
@@ -67,9 +83,18 @@ class PassTold(TypedDict):
     end: int
 
 
+class GroupTold(TypedDict):
+    """A group of a clip: its frames, bytes of its own stream, and how many of them there are in all up to its end."""
+
+    frames: int
+    bytes: int
+    upto: int
+
+
 class _OfMedia(TypedDict, total=False):
     rate: str | None
     colour: Any
+    groups: list[GroupTold]
     agents: int
     names: list[str]
     teams: list[str]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..bitstream import Chunk, Header, small, write
 from ..bitstream.container import framed
 from ..bitstream.header import FINGERPRINT_BYTES
@@ -12,6 +10,7 @@ from ..codecs.cost import EXTRA_PLANES
 from ..codecs.table import NUMBERS
 from ..media.medium import Coded, Signal
 from ..media.metadata import Metadata
+from ..media.table import medium_of
 from ..models import registry
 from ..runtime.ancillary import PLAIN
 from ..runtime.errors import CorruptStream, InputError
@@ -28,17 +27,17 @@ def stream_of(
     *,
     seed: int = 0,
     digest: bytes = b"",
-    frames: Sequence[bytes] = (),
+    follows: bool = False,
     given: bytes = b"",
 ) -> bytes:
     """The stream of a signal in one of its forms, as ``codec`` encoded it.
 
     digest: of the signal, none for a lossy one. given: payload of 'G', if the model was given anything.
-    frames: whole streams of the further frames, which stand behind the first one's own passes and metadata.
+    follows: whether more is to stand behind the first one's own passes and metadata (`container.extended`).
     Raises InputError for a model that cannot be recorded.
     """
     header = _header(signal, form, codec, encoded, seed)
-    if not given and _fits_small(signal, form, encoded, header, frames):
+    if not given and _fits_small(signal, form, encoded, header, follows):
         ancillary = signal.metadata.chunks()
         if len(encoded.passes[0]) + sum(len(data) for _, data in ancillary) <= small.WORTH:
             return write([Chunk("S", small.pack(header, encoded.passes[0], digest, ancillary))])
@@ -53,8 +52,9 @@ def stream_of(
     chunks += before + [Chunk("P", payload) for payload in encoded.passes]
     if behind:
         chunks += [Chunk("M", b""), *behind]
-    chunks += [Chunk("N", stream) for stream in frames]
-    return write([*chunks, Chunk("E", digest)], max(_since(form), codec.about(encoded.params).since))
+    followed = medium_of(signal.number).followed if follows else None
+    since = max(_since(form), codec.about(encoded.params).since, followed or (1, 0))
+    return write([*chunks, Chunk("E", digest)], since)
 
 
 def _header(signal: Signal, form: Coded, codec: Codec, encoded: Encoded, seed: int) -> Header:
@@ -84,9 +84,9 @@ def _header(signal: Signal, form: Coded, codec: Codec, encoded: Encoded, seed: i
     return header
 
 
-def _fits_small(signal: Signal, form: Coded, encoded: Encoded, header: Header, frames: Sequence[bytes]) -> bool:
+def _fits_small(signal: Signal, form: Coded, encoded: Encoded, header: Header, follows: bool) -> bool:
     """Whether the short form of a stream holds all that there is."""
-    plain = not (header.codec or header.statistics or frames or _as_in_1_0(signal.metadata))
+    plain = not (header.codec or header.statistics or follows or _as_in_1_0(signal.metadata))
     alone = form.palette is None and encoded.adjustment is None and len(encoded.passes) == 1
     return plain and alone and (not header.model or registry.name_of(header.fingerprint) == header.model)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -170,7 +170,8 @@ class Clips:
     name, plural, unit = "clip", "clips", "pixel"
     modes = MappingProxyType({number: mode_of(sampling) for number, sampling in SAMPLINGS.items()})
     formats = ("NPY",)
-    followed = False
+    followed = (1, 7)
+    continued = True
 
     def taken(self, given: Any) -> Signal | None:
         """A `Clip`, or an array (T, H, W, 3) of uint8 as one of RGB."""
@@ -190,6 +191,30 @@ class Clips:
         layout, rest = read_layout(cursor.rest(), Plain(mode_of(sampling), LAYERS[sampling]))
         return ClipForm(sampling, fields, layout), rest
 
+    def parted(self, signal: Signal, length: int) -> Sequence[Signal]:
+        """The clip in groups of ``length`` frames, the last of what is left; metadata are the first one's."""
+        from ..groups import parted
+
+        return parted(signal, length)
+
     def joined(self, signals: Sequence[Signal]) -> Signal:
-        """The one."""
-        return signals[0]
+        """The clip whose groups these are."""
+        from ..groups import joined
+
+        return joined(signals)
+
+    def whole(self, forms: Sequence[Form]) -> Form:
+        """Of the clip whose groups have these headers. Raises CorruptStream for groups of unlike clips."""
+        first, *others = (form for form in forms if isinstance(form, ClipForm))
+        for number, other in enumerate(others, 1):
+            if other.sampling != first.sampling or replace(other.fields, frames=first.fields.frames) != first.fields:
+                told = f"group {number} is of {other.mode}, {other.fields.width}x{other.fields.height} pixels"
+                raise CorruptStream(f"{told}, with a size, rate or colour that the first has not; the file is damaged")
+        frames = sum(form.frames for form in forms)
+        return replace(first, fields=replace(first.fields, frames=frames))
+
+    def cut(self, signal: Signal, start: int, stop: int) -> Signal:
+        """The clip of these frames."""
+        from ..groups import cut
+
+        return cut(signal, start, stop)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ...runtime.errors import CorruptStream, Truncated
-from ..medium import Form, Signal
+from ..medium import Form, Signal, Single
 from ..modes import BY_NUMBER, DTYPES, MODES, Layout, Mode, read_layout
 
 if TYPE_CHECKING:
@@ -108,13 +108,13 @@ class Sampled:
         return without_hidden_light(picture) if self.kind.premultiplied and rounded else picture
 
 
-class Pictures:
+class Pictures(Single):
     """The row of pictures."""
 
     name, plural, unit = "picture", "pictures", "pixel"
     modes = MappingProxyType({mode.number: mode.name for mode in MODES})
     formats = ("PNG", "TIFF", "WEBP", "BMP", "PPM", "NPY")
-    followed = True
+    followed = (1, 4)
 
     def taken(self, given: Any) -> Signal | None:
         """Whatever `Picture.from_any` takes. Raises InputError for all else: nothing but a picture is left."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ...runtime.errors import CorruptStream
-from ..medium import Form, Signal
+from ..medium import Form, Signal, Single
 from ..modes import Mode, read_layout
 from .picture import Sampled
 
@@ -32,13 +31,12 @@ class Row(Sampled):
         return Tokens(joined(self.every(photo, extra), self.kind)[0])
 
 
-class TokenRows:
+class TokenRows(Single):
     """The row of tokens."""
 
     name, plural, unit = "tokens", "tokens", "token"
     modes = MappingProxyType({mode.number: mode.name for mode in MODES})
     formats = ("NPY",)
-    followed = False
 
     def taken(self, given: Any) -> Signal | None:
         """`Tokens`, or an array (n,) of uint8 or uint16, n at least 1."""
@@ -55,7 +53,3 @@ class TokenRows:
             return Row(kind, height, width, None, palette), params
         layout, rest = read_layout(params, kind)
         return Row(kind, height, width, layout), rest
-
-    def joined(self, signals: Sequence[Signal]) -> Signal:
-        """The one."""
-        return signals[0]

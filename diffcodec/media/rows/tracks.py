@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...runtime.errors import CorruptStream, InputError, LimitExceeded
 from ...runtime.fields import Fields, known
 from ...runtime.varint import write_varint
-from ..medium import Form, Signal
+from ..medium import Form, Signal, Single
 from ..modes import Layout, Plain, read_layout
 from .fractions import read_rate, write_rate
 
@@ -262,13 +262,12 @@ def _read_coding(fields: Fields) -> Differenced:
     return Differenced(order, least)
 
 
-class TrackSets:
+class TrackSets(Single):
     """The row of tracks."""
 
     name, plural, unit = "tracks", "tracks", "value"
     modes = MappingProxyType({NUMBER: MODE})
     formats = ("CSV",)
-    followed = False
 
     def taken(self, given: Any) -> Signal | None:
         """`Tracks`."""
@@ -285,7 +284,3 @@ class TrackSets:
             told = f"{form.fields.frames} x {form.fields.agents} x {len(form.coding)} values"
             raise CorruptStream(f"tracks of {told} are not coded in {width}x{height} positions; the file is damaged")
         return form, rest
-
-    def joined(self, signals: Sequence[Signal]) -> Signal:
-        """The one."""
-        return signals[0]
