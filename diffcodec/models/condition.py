@@ -180,7 +180,7 @@ class ConditionalModel(DiffusionModel, Protocol):
 
     @property
     def takes(self) -> frozenset[str]:
-        """Kinds of what it may be given: "text", "file", "before", "frames", "outside", names of `operators.OPERATORS`."""
+        """Kinds of what it may be given: those of this module, and names of `operators.OPERATORS`."""
         ...
 
     def given(self, condition: Condition) -> DiffusionModel:

@@ -3,7 +3,7 @@
     python -m tools.training.train_clip_vdm CLIPS.zip RUN_DIR --init PHOTO_VDM.safetensors --photographs PHOTOS.npz
         --minutes 50 [--clips-only] [--pace 0.2]
 
-CLIPS.zip is read by `clip_data.py`, PHOTOS.npz as of `train_vdm`. Clips and photographs, as clips of one frame, are
+CLIPS.zip is read by `stretches.py`, PHOTOS.npz as of `train_vdm`. Clips and photographs, as clips of one frame, are
 learned jointly (§3 there). v-prediction; in a share of the clips some frames are known, as they are, or as a stream
 shows them: they have a log-SNR of their own, of what they err by. RUN_DIR/log.csv holds bits a pixel of held-out clips
 from the lowest log-SNR to UPTO: frame by frame, all frames together, and of frames that have a known one in front;
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from diffcodec.models.clips.net import ClipConfig, ClipUNet
-from tools.training.clip_data import Stretches, clips, known
 from tools.training.frame import Training, arguments, batches, low_precision
 from tools.training.photo_data import Crops, load_tiles
+from tools.training.stretches import Stretches, clips, known
 from tools.training.train_vdm import diffuse, stacked
 
 UPTO = 4.0  #: log-SNR where some 0.5 bit a pixel have been sent of a picture, and far less of a clip
