@@ -137,7 +137,15 @@ class Room:
 
 
 class Planes(Protocol):
-    """The planes of a picture that are coded: uint8, ``photo`` (H, W, 0, 1 or 3), ``extra`` (H, W, E)."""
+    """The planes of a picture that are coded: uint8, ``photo`` (H, W, 0, 1 or 3), ``extra`` (H, W, E).
+
+    frames: pictures of equal height that lie one below another in them.
+    """
+
+    @property
+    def frames(self) -> int:
+        """1 of a picture."""
+        ...
 
     @property
     def photo(self) -> Bytes:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..runtime.errors import InputError, Truncated
 from .arrays import array_of, described
-from .medium import Alone, Coded, Signal
+from .medium import Alone, Coded, Rated, Signal
 from .planes import Bytes, laid_out, restored
-from .rows.clip import NUMBERS, UNTOLD, ClipFields, ClipForm, Colour, Sampling, mode_of
+from .rows.clip import NUMBERS, PHOTOGRAPHS, SINCE, UNTOLD, ClipFields, ClipForm, Colour, Sampling, mode_of
 from .rows.fractions import check_rate
+from .yuv import from_rgb, to_rgb
 
 if TYPE_CHECKING:
     from .medium import Samples
@@ -104,6 +105,29 @@ class Clip(Alone):
         every = array.reshape(*self.geometry, -1)
         photo, extra, layout = laid_out(np.asarray(every, np.uint8), 0)
         return [Coded(photo, extra, self.fields() + layout.write(), frames=self.shape[0])]
+
+    def lossy(self) -> Rated:
+        """Frames as photographs one below another, in RGB; `clip_of_photographs` is the mirror."""
+        shown = Photographs(self.planes, self.sampling, self.rate, self.colour, metadata=self.metadata)
+        photo = to_rgb(self.planes, self.sampling, self.colour).reshape(*shown.geometry, 3)
+        layout = self.fields() + PHOTOGRAPHS.write()
+        return Rated(shown, Coded(photo, photo[..., :0], layout, frames=self.shape[0], since=SINCE))
+
+
+class Photographs(Clip):
+    """A clip whose frames are coded as photographs."""
+
+    @property
+    def geometry(self) -> tuple[int, int]:
+        """Frames one below another."""
+        return self._fields.geometry(self.sampling, photographs=True)
+
+
+def clip_of_photographs(photo: Bytes, form: ClipForm) -> Clip:
+    """Mirror of `Clip.lossy`, of ``photo`` uint8 (T H, W, 3)."""
+    fields = form.fields
+    frames = photo.reshape(fields.frames, fields.height, fields.width, 3)
+    return Clip(from_rgb(frames, form.sampling, fields.colour), form.sampling, fields.rate, fields.colour)
 
 
 def clip_of(extra: Bytes | None, form: ClipForm) -> Clip:

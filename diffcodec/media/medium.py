@@ -32,6 +32,7 @@ class Coded:
     layout:  what stands in the header before the codec's parameters: the medium's own, at most 65 536 bytes with them.
     palette: uint8 (N, P), the entries where ``extra`` holds indices; None elsewhere.
     frames:  pictures of equal height that lie one below another in the planes.
+    since:   the first version of the format whose readers know such a layout.
     """
 
     photo: Bytes
@@ -39,6 +40,7 @@ class Coded:
     layout: bytes
     palette: Bytes | None = None
     frames: int = 1
+    since: tuple[int, int] = (1, 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,8 @@ from typing import Protocol
 from ..runtime.errors import CorruptStream
 
 CODED, CONSTANT, COPY = 0, 1, 2
+#: of all three planes of a clip: they are coded as a photograph's red, green and blue
+PHOTO = 3
 
 
 class Planar(Protocol):
@@ -161,7 +163,9 @@ class Layout:
 
     def write(self) -> bytes:
         """Bytes of the layout, which `read_layout` reads."""
-        return b"".join(bytes([kind]) if kind == CODED else bytes([kind, value]) for kind, value in self.planes)
+        return b"".join(
+            bytes([kind]) if kind in (CODED, PHOTO) else bytes([kind, value]) for kind, value in self.planes
+        )
 
 
 def read_layout(data: bytes, kind: Planar) -> tuple[Layout, bytes]:

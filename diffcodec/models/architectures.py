@@ -68,6 +68,7 @@ ARCHITECTURES: dict[str, Loader] = {
     "octaves-1": _by(".octaves"),
     "tokens-1": _by(".tokens"),
     "vdm-unet-1": _by(".unet.model"),
+    "vdm-unet-clip-1": _by(".clips.model"),
     "vdm-unet-exact-1": _by(".unet.model"),
     "vdm-unet-given-1": _by(".cond.model"),
     "vdm-unet-text-1": _by(".captions.model"),

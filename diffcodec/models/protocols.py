@@ -262,6 +262,20 @@ class Posed(DiffusionModel, Protocol):
         ...
 
 
+@runtime_checkable
+class Framed(DiffusionModel, Protocol):
+    """A denoiser that sees the frames of a clip together; as it is, of each picture by itself."""
+
+    def framed(self, frames: int) -> DiffusionModel:
+        """The model of so many frames of one height that lie one below another; name and fingerprint stay."""
+        ...
+
+
+def framed(model: DiffusionModel, frames: int) -> DiffusionModel:
+    """The model of ``frames`` frames one below another: its own, if it is `Framed`, else itself, of a tall picture."""
+    return model.framed(frames) if frames > 1 and isinstance(model, Framed) else model
+
+
 def bfloat16_serves(device: str) -> bool:
     """Whether a kind of device multiplies bfloat16 itself.
 

@@ -92,8 +92,8 @@ def _fits_small(signal: Signal, form: Coded, encoded: Encoded, header: Header, f
 
 
 def _since(form: Coded) -> tuple[int, int]:
-    """The first version whose readers know so many extra planes: more than one pass of them since 1.4."""
-    return (1, 4) if form.extra.shape[2] > EXTRA_PLANES else (1, 0)
+    """The first version whose readers know the layout, and so many extra planes: more than one pass since 1.4."""
+    return max(form.since, (1, 4) if form.extra.shape[2] > EXTRA_PLANES else (1, 0))
 
 
 def _as_in_1_0(metadata: Metadata) -> bool:
