@@ -24,20 +24,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import PAST_SIDES, SIDES
+from .geometry import NO_PAST
+
 KERNEL = 6  #: window of the first convolution, offsets -2..3, symmetric about a point between two samples
 PIXEL_UNIT = 8.0  #: 8-bit levels per unit of the first convolution's input
 MEAN_UNIT = 4.0  #: 8-bit levels per unit of the head's mean outputs
 LOG_SCALE_MIN, LOG_SCALE_MAX = -3.0, 5.0  #: natural log of the logistic scale, in 8-bit levels
 STAT_CODES = 16  #: values of each per-level side-information code
 STAT_UNKNOWN = STAT_CODES  #: the code of a level whose side information is not sent
-PAST_NONE = STAT_CODES + 1  #: that of how well the past tells a level, where there is none
 COMPAND_LIMIT = 127.0  #: first-layer outputs are clamped to this before companding
-
-
-#: rows of the tables of side information: how sharp and noisy a level is
-SIDES = {"luma": STAT_CODES + 1, "chroma": STAT_CODES + 1}
-#: how well the first of the past tells a level, and what the three planes are (`geometry.KINDS`)
-PAST_SIDES = {"past_luma": STAT_CODES + 2, "past_chroma": STAT_CODES + 2, "kind": 3}
 
 
 @dataclass(frozen=True)
@@ -213,7 +209,7 @@ class LatticeNet(nn.Module):
         known: list[Tensor] = [c]
         before: list[Tensor] = []
         if past is not None:
-            without = (stats[:, 2] == PAST_NONE)[:, None, None, None]
+            without = (stats[:, 2] == NO_PAST[0])[:, None, None, None]
             drawn = enlarged(c)
             for one in past.split(3, 1):
                 pairs = zip(drawn, cosets(one), strict=True)
