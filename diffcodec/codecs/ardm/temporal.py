@@ -138,15 +138,15 @@ def _coded(
         past = clip.past(number, motion)
         codes, sent = _codes(picture, past)
         out += [_uniform(sent, CODE_BITS), _uniform(_coarsest(part, picture), BYTE_BITS)]
-        out += _pixels(clip.lattice(part, picture, past, codes), part)
+        out += pixels_of(clip.lattice(part, picture, past, codes), part, units_of(picture))
     stack = AnsStack()
     for starts, freqs in reversed(out):
         stack.push_intervals(starts, freqs)
     return stack.to_bytes(), vectors
 
 
-def _pixels(lattice: Lattice, part: Part) -> list[_Intervals]:
-    """Of all phases, in order; of G that is told none."""
+def pixels_of(lattice: Lattice, part: Part, units: list[tuple[int, int]]) -> list[_Intervals]:
+    """Intervals of the pixels of (level, phase) after (level, phase); of G that is told none."""
     out: list[_Intervals] = []
     first = 1 if part.told else 0
 
@@ -154,7 +154,7 @@ def _pixels(lattice: Lattice, part: Part) -> list[_Intervals]:
         starts, freqs = intervals(params, strip.sums, strip.pixels())
         return starts[:, first:].ravel(), freqs[:, first:].ravel()
 
-    lattice.run(units_of(lattice.photo), prepare, lambda strip, coded: out.append(coded))
+    lattice.run(units, prepare, lambda strip, coded: out.append(coded))
     return out
 
 
