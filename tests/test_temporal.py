@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dfc_decoder import Refused, clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -346,3 +347,17 @@ def test_the_context_coder_keeps_frames_too():
     taking = receiver(params, form, None)
     taking.take(passes[0])
     assert taking.complete and (taking.show()[0] == form.photo).all()
+
+
+@pytest.mark.parametrize("past", [1, 2])
+def test_the_second_reader_decodes_the_same(past):
+    """Of every sampling and odd sides, with a scene that changes; and refuses the same streams."""
+    weights = {name: value.numpy() for name, value in tensors(past).items()}
+    for sampling, size in (("RGB", (3, 9, 13)), ("YUV444", (2, 6, 5)), ("YUV420", (5, 13, 11))):
+        params, passes, form = encoded(moving(*size, sampling), model(past))
+        H, W, C = form.photo.shape
+        assert past == 1 or len(set(ways(passes))) > 1
+        found_ = clips.decode(params[1:], passes, (H, W, C), size[0], weights, past)
+        assert (found_ == form.photo).all()
+        with pytest.raises(Refused, match="past"):
+            clips.decode(params[1:], [passes[1], *passes[1:]], (H, W, C), size[0], weights, past)

@@ -1,4 +1,4 @@
-"""SPEC.md §5.4: frames of a clip over the lattice, each given the one before, by the network of NETWORKS.md §11."""
+"""SPEC.md §5.3: frames of a clip over the lattice, each given the one before, by the network of NETWORKS.md §11."""
 
 from __future__ import annotations
 

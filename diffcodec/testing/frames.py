@@ -63,7 +63,7 @@ class FrameLaws(AutoregressiveLaws):
         return out
 
     def pasts(self, model: FrameModel) -> list[list[np.ndarray | None]]:
-        """None at all, and as many pictures as the model is given."""
+        """None at all, and as many pictures uint8 (H, W, 3) as the model is given."""
         return [[None] * model.past, [self.photo(k + 1) for k in range(model.past)]]
 
     def answers(self, model: FrameModel) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The pictures that a frame of a clip is coded as, one after another (bitstream_spec/SPEC.md §5.4)."""
+"""The pictures that a frame of a clip is coded as, one after another (bitstream_spec/SPEC.md §5.3)."""
 
 from __future__ import annotations
 

@@ -119,7 +119,10 @@ class Lattice:
         code: Callable[[Strip, Any], None],
         progress: Progress | None = None,
     ) -> None:
-        """Code a pass: ``prepare`` of each strip and its parameters in the workers, then ``code`` of both in order."""
+        """Code a pass: ``prepare`` of each strip and its parameters, int32 (n, 10, K), in the workers, then ``code``.
+
+        That has the strip and what ``prepare`` made, in order.
+        """
         done, total = 0, max(1, _pixels(self.photo, units))
         for level, phase in units:
             target, base = self.walk.enter(level, phase)

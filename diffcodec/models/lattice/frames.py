@@ -63,7 +63,7 @@ class LatticeFrames:
     def frame_strip(
         self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """See `FrameModel`."""
+        """Parameters int32 (rows', w, 10K) and features uint8 (rows', w, C) of a strip: see `FrameModel`."""
         params, after = self._runtime.strip(phase, x, before, bias, top, bottom)
         return from_means(params), after
 
