@@ -158,7 +158,8 @@ def _in_small(plane: np.ndarray) -> np.ndarray:
     H, W = plane.shape[:2]
     padded = np.pad(plane[..., 0], ((0, -H % _SMALL), (0, -W % _SMALL)), mode="edge").astype(np.int32)
     sums = padded.reshape(-(-H // _SMALL), _SMALL, -(-W // _SMALL), _SMALL).sum((1, 3))
-    return ((sums + _SMALL**2 // 2) // _SMALL**2).astype(np.uint8)[..., None]
+    means: np.ndarray = ((sums + _SMALL**2 // 2) // _SMALL**2).astype(np.uint8)
+    return means[..., None]
 
 
 def found(now: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, int]:
@@ -166,7 +167,7 @@ def found(now: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, int]:
     now, before = (np.ascontiguousarray(plane[..., None]) for plane in (now, before))
     H, W = now.shape[:2]
     small = _in_small(now), _in_small(before)
-    starts = np.zeros((*grid(*small[0].shape[:2], _SMALL_BLOCK), 2), np.int16)
+    starts = np.zeros((*grid(small[0].shape[0], small[0].shape[1], _SMALL_BLOCK), 2), np.int16)
     _search(*small, _SMALL_BLOCK, starts.copy(), np.array([_SMALL_REACH, 1, 0]), 4, TAPS, starts)
     best: tuple[int, np.ndarray, int] | None = None
     for block in BLOCKS:

@@ -58,8 +58,8 @@ class _Clip:
         if motion is None:
             return [None] * self.model.past
         before = self.before[number]
-        moved = displaced(before, *motion, self.parts[number].halved)
-        return [moved, before][: self.model.past]
+        given: list[np.ndarray | None] = [displaced(before, *motion, self.parts[number].halved), before]
+        return given[: self.model.past]
 
     def lattice(self, part: Part, picture: np.ndarray, past: list[np.ndarray | None], codes: Codes) -> Lattice:
         """The way over a picture."""
@@ -228,9 +228,10 @@ class Receiver:
 
     def known(self) -> np.ndarray:
         """bool (frames · rows, W): the frames that are there."""
-        out = np.zeros(self.clip.frames.shape[:3], bool)
-        out[: self.taken] = True
-        return out.reshape(-1, out.shape[2])
+        T, rows, width = self.clip.frames.shape[:3]
+        out = np.zeros((T * rows, width), bool)
+        out[: self.taken * rows] = True
+        return out
 
 
 def _popped_codes(stack: AnsStack, picture: np.ndarray, past: list[np.ndarray | None]) -> Codes:

@@ -167,8 +167,8 @@ class PhaseNet(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             contrast, weight = (x.float() - 128) / PIXEL_UNIT, self.zero_sum_first().float()
             if self.past:
-                contrast, (weight, rest) = contrast.contiguous(memory_format=torch.channels_last), weight.split(C)
-                skip = F.conv2d(contrast, rest)
+                contrast = contrast.contiguous(memory_format=torch.channels_last)
+                weight, skip = weight[:C], F.conv2d(contrast, weight[C:])
             else:
                 v = F.conv2d(contrast, weight)
                 v, skip = v[:, :C], v[:, C:]
@@ -211,8 +211,8 @@ class LatticeNet(nn.Module):
         if past is not None:
             without = (stats[:, 2] == NO_PAST[0])[:, None, None, None]
             drawn = enlarged(c)
-            for one in past.split(3, 1):
-                pairs = zip(drawn, cosets(one), strict=True)
+            for at in range(0, past.shape[1], 3):
+                pairs = zip(drawn, cosets(past[:, at : at + 3]), strict=True)
                 before += [torch.where(without, own, seen.float()) for own, seen in pairs]
         for phase, target in enumerate((d, e, f)):
             net = self.phases[phase]
