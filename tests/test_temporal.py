@@ -177,8 +177,8 @@ def test_parameters_that_fit_no_clip():
     form = moving(3, 9, 8, "YUV420").forms()[1]
     H, W, _ = form.photo.shape
     for params, frames, C in (
-        (b"\5", 3, 1), (b"\5\2\0", 3, 1), (b"\5\3", 3, 1), (b"\5\0", 3, 1), (b"\5\1", 3, 1), (b"\5\2", 3, 3),
-        (b"\5\2", 4, 1), (b"\5\2", 42, 1),
+        (b"\6", 3, 1), (b"\6\2\0", 3, 1), (b"\6\3", 3, 1), (b"\6\0", 3, 1), (b"\6\1", 3, 1), (b"\6\2", 3, 3),
+        (b"\6\2", 4, 1), (b"\6\2", 42, 1),
     ):  # fmt: skip
         head = Head("ardm", H, W, C, 0, params, frames=frames)
         with pytest.raises(CorruptStream, match="damaged"):
@@ -186,9 +186,9 @@ def test_parameters_that_fit_no_clip():
         with pytest.raises(CorruptStream):
             ARDM().cost(Prefix(head, [], False))
     with pytest.raises(ModelMismatch, match="frame by frame"):
-        codec.Receiver(Head("ardm", H, W, 1, 0, b"\5\2", frames=3), diffcodec.models.registry.load("photo-ardm"))
+        codec.Receiver(Head("ardm", H, W, 1, 0, b"\6\2", frames=3), diffcodec.models.registry.load("photo-ardm"))
     with pytest.raises(CorruptStream, match="2 of its 3 frames"):
-        ARDM().cost(Prefix(Head("ardm", H, W, 1, 0, b"\5\2", frames=3), [b"", b""], True))
+        ARDM().cost(Prefix(Head("ardm", H, W, 1, 0, b"\6\2", frames=3), [b"", b""], True))
 
 
 def test_a_first_frame_with_a_past_is_refused():

@@ -18,9 +18,13 @@ import numpy as np
 from diffcodec.bitstream import Chunk, Header, StreamReader, read, small, write
 from diffcodec.bitstream.container import Container
 from diffcodec.codecs.ardm import codec as ardm
+from diffcodec.codecs.codec import Encoded
+from diffcodec.codecs.table import CODECS
 from diffcodec.entropy.context import coder as context
+from diffcodec.media.table import signal_of
 from diffcodec.models import registry
 from diffcodec.models.gaussian import WhitePictures
+from diffcodec.stream.written import stream_of
 from tools import decodable, given_vectors
 
 #: how the context coder codes a picture, by the names of its other vectors
@@ -97,6 +101,53 @@ def contexts() -> Iterator[tuple[str, bytes]]:
     yield "sixteen_planes_of_shades", decodable.stream(ints(shades(8, 12, 16, False)), ardm.NO_PHOTO)
 
 
+def numbers() -> Iterator[tuple[str, bytes]]:
+    """Samples as whole numbers: each reading, levels told, voids, two numbers of a sample, two passes of them."""
+    y, x = np.mgrid[:9, :14]
+    rng = np.random.default_rng(5)
+    slope = 900 + 311 * y + 97 * x + rng.integers(-9, 10, y.shape)
+    holes = np.where(rng.random(y.shape) < 0.2, 0, 30_000 + slope)
+    colours = np.stack([holes, slope * 3 // 2, holes // 2], 2)
+    light = (slope - 1800) / 512
+    whole = np.float32(slope - 1500)
+    made = {
+        "colours_with_voids": colours.astype(np.uint16),
+        "signed_levels": ((slope // 64 - 20) * 1021).astype(np.int16),
+        "repeated_rows": np.repeat(slope.astype(np.uint16), 3, 0),
+        "wide": (slope * 70_000).astype(np.int32),
+        "wide_unsigned": (slope + 4_000_000_000).astype(np.uint32),
+        "half": light.astype(np.float16),
+        "float_as_half": light.astype(np.float16).astype(np.float32),
+        "float_as_whole": whole,
+        "float_two_passes": np.stack([light, light * 3, light / 7], 2).astype(np.float32),
+        "turned": ((slope // 8 - 260) % 8192).astype(np.uint16),
+        "raw": rng.integers(0, 65_536, (4, 3, 4), np.uint16),
+    }
+    for name, samples in made.items():
+        signal = signal_of(samples)
+        form = next(form for form in signal.forms() if form.numbers)
+        encoded = Encoded(*ardm.encode_numbers(form.extra))
+        yield f"numbers_{name}", stream_of(signal, form, CODECS["ardm"], encoded, digest=signal.digest())
+
+
+def under_alpha() -> Iterator[tuple[str, bytes]]:
+    """One colour under alpha, grey and coloured, of 16 bits; a colour that stands wherever alpha is 0."""
+    y, x = np.mgrid[:9, :12]
+    cover = np.clip(60 * (4 - abs(y - 4)) + 20 * x - 160, 0, 255)[..., None]
+    slope = (np.stack([9 * y, 7 * x, 3 * y + 5 * x], 2) + 60).astype(np.uint8)
+    wide = np.concatenate([0 * cover + 300, cover * 257], 2).astype(np.uint16)
+    made = {
+        "one_colour": np.concatenate([0 * slope + np.uint8([40, 44, 52]), cover], 2).astype(np.uint8),
+        "one_grey_of_16_bits": wide,
+        "hidden_colour": np.concatenate([np.where(cover, slope, 0), cover], 2).astype(np.uint8),
+    }
+    for name, samples in made.items():
+        signal = signal_of(samples)
+        form = signal.forms()[-1]
+        encoded = Encoded(*ardm.encode(form.photo, form.extra, None, method=ardm.CONTEXT))
+        yield f"under_alpha_{name}", stream_of(signal, form, CODECS["ardm"], encoded, digest=signal.digest())
+
+
 def lattices() -> Iterator[tuple[str, bytes]]:
     model = registry.load("photo-ardm")
     row = decodable.photograph(1, 8200)[..., :1]
@@ -137,7 +188,7 @@ def again(container: Container, header: Header) -> bytes:
 
 
 def write_all(vectors: Path) -> None:
-    for name, data in [*contexts(), *lattices()]:
+    for name, data in [*contexts(), *numbers(), *under_alpha(), *lattices()]:
         (vectors / "decodable" / f"{name}.dfc").write_bytes(data)
         (vectors / "decodable" / f"{name}.json").write_text(json.dumps(decodable.described(data)) + "\n")
     (vectors / "undecodable").mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, clips, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
+from . import archive, clips, context, diffc, given, lattice, media, metadata, modes, numbers, ordered, vdm
 from .captioned import CaptionedUNet
 from .conditional import GivenUNet
 from .models import Models
@@ -17,7 +17,7 @@ from .octaves import Octaves
 from .refused import Refused, refuse
 from .unet import FloatUNet, White
 
-__all__ = ["Models", "Refused", "archive", "digest", "metadata", "modes", "samples", "vdm"]
+__all__ = ["Models", "Refused", "archive", "digest", "metadata", "modes", "samples", "vdm", "whole"]
 
 EXTRA = 8  #: planes of a pass
 
@@ -29,6 +29,13 @@ def digest(found: dict[str, Any], out: np.ndarray) -> bytes:
     return all_of_it
 
 
+def whole(found: dict[str, Any], models: Models) -> np.ndarray:
+    """The samples of a whole stream; of a clip those of all its groups."""
+    groups = found.get("frames", []) if found["header"]["mode"] in media.CLIPS else []
+    parts = [samples(one, models) for one in (found, *groups)]
+    return np.concatenate(parts) if groups else parts[0]
+
+
 def samples(found: dict[str, Any], models: Models) -> np.ndarray:
     """The samples of a whole stream, as `reader.parse` describes it, its digest met.
 
@@ -38,8 +45,8 @@ def samples(found: dict[str, Any], models: Models) -> np.ndarray:
     palette = None if found["palette"] is None else bytes.fromhex(found["palette"])
     H, W = header["height"], header["width"]
     planes = media.planes_of(header, palette)
-    if any(one["header"]["mode"] in media.ALONE or header["mode"] in media.ALONE for one in found.get("frames", [])):
-        refuse("CorruptStream", "frames of what is no picture")
+    for behind in found.get("frames", []):
+        media.check_behind(header, behind["header"])
     for part in found.get("given", []):
         given.check(part, header["mode"])
     decode = _ardm if header["codec"] == 0 else _diffc
@@ -51,11 +58,11 @@ def samples(found: dict[str, Any], models: Models) -> np.ndarray:
     return out
 
 
-def _extra(passes: list[bytes], H: int, W: int, count: int) -> np.ndarray:
+def _extra(passes: list[bytes], H: int, W: int, count: int, decode: Any = context.decode) -> np.ndarray:
     parts = [min(EXTRA, count - at) for at in range(0, count, EXTRA)]
     if len(parts) != len(passes):
         refuse("CorruptStream", f"{len(passes)} passes of extra planes where there are {len(parts)}")
-    found = [np.array(context.decode(p, H, W, n), np.uint8) for p, n in zip(passes, parts, strict=True)]
+    found = [np.array(decode(p, H, W, n), np.uint8) for p, n in zip(passes, parts, strict=True)]
     return np.concatenate([np.zeros((H, W, 0), np.uint8), *found], 2)
 
 
@@ -64,7 +71,10 @@ def _ardm(
 ) -> tuple[np.ndarray, np.ndarray]:
     header, params = found["header"], planes.rest
     method = params[0] if params else -1
-    if not 0 <= method <= 5 or (method == 2) != (planes.n_photo == 0) or (method in (1, 2) and len(params) > 1):
+    bare = method in (1, 2, 5)
+    if not 0 <= method <= 6 or (method in (2, 5)) != (planes.n_photo == 0) or (bare and len(params) > 1):
+        refuse("CorruptStream", "the method of ARDM")
+    if method == 5 and planes.n_extra % 2:
         refuse("CorruptStream", "the method of ARDM")
     if header["statistics"] != (method == 4):
         refuse("CorruptStream", "header and parameters disagree on statistics of values")
@@ -76,7 +86,7 @@ def _ardm(
         refuse("ModelMismatch", "no model of ARDM takes what was given")
     split = max(0, len(passes) - -(-planes.n_extra // EXTRA))
     first, last = passes[:split], passes[split:]
-    if method == 2:
+    if method in (2, 5):
         if first:
             refuse("CorruptStream", "passes of photo planes that are not there")
         photo = np.zeros(shape, np.uint8)
@@ -87,13 +97,13 @@ def _ardm(
     else:
         config, tensors = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
         kind = config["architecture"].split("-")[0]
-        if kind != {3: "masked", 5: "clip"}.get(method, "lattice"):
+        if kind != {3: "masked", 6: "clip"}.get(method, "lattice"):
             refuse("ModelMismatch", f"method {method} with a model of architecture {config['architecture']}")
         if found["adjustment"] is not None:
             if method == 3:
                 refuse("ModelMismatch", "an adjustment of a network that has none")
             tensors = lattice.adjusted(tensors, bytes.fromhex(found["adjustment"]))
-        if method == 5:
+        if method == 6:
             photo = clips.decode(params[1:], first, shape, getattr(planes, "T", 1), tensors, config["past"])
         elif method == 3:
             model = ordered.Masked(tensors, config)
@@ -103,7 +113,7 @@ def _ardm(
             if method == 4 and not (1 <= tables <= 7 and (shape[2] == 3 or tables == 1)):
                 refuse("CorruptStream", "the tables of statistics")
             photo = lattice.decode(params[2 if method == 4 else 1 :], first, shape, tensors, tables)
-    return photo, _extra(last, shape[0], shape[1], planes.n_extra)
+    return photo, _extra(last, shape[0], shape[1], planes.n_extra, numbers.decode if method == 5 else context.decode)
 
 
 def octaves_of(config: dict[str, Any], tensors: dict[str, np.ndarray], models: Models) -> Octaves:

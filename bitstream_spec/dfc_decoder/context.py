@@ -76,27 +76,18 @@ def tables():
 SQUASH, STRETCH = tables()
 
 
-class Body:
-    """One coded picture: range decoder, decisions, rows."""
+class Decisions:
+    """Range decoder, plain and mixed decisions of so many inputs, of 2^bits slots each."""
 
-    def __init__(self, data, height, width, channels, colours, use_pixels):
+    def __init__(self, data, inputs, bits):
         self.data, self.position, self.low, self.high = data, 6, 0, (1 << 48) - 1
         self.value = int.from_bytes(data[:6].ljust(6, b"\0"), "big")
-        self.height, self.width, self.channels = height, width, channels
-        self.colours, self.use_pixels = colours, use_pixels
-        self.order = [1, 0, *range(2, channels)] if channels >= 3 else list(range(channels))
-        self.bits = clamp(ceil_log2(2 * height * width), 12, 20)
-        self.slots = [defaultdict(lambda: [1 << 17, 0, 0]) for _ in range(12)]
-        self.weights = defaultdict(lambda: [4300] * 12)
+        self.inputs, self.bits = inputs, bits
+        self.slots = [defaultdict(lambda: [1 << 17, 0, 0]) for _ in range(inputs)]
+        self.weights = defaultdict(lambda: [4300] * inputs)
         self.maps = defaultdict(lambda: [SQUASH[min(256 * c, 6143)] * 64 for c in range(25)])
         self.plain = defaultdict(lambda: [1 << 17, 0])
         self.clock = 0
-        self.memory_bits = clamp(ceil_log2(height * width), 8, 18)
-        self.memory = [defaultdict(lambda: [0, 0, 0]) for _ in range(3)]
-        self.rows = defaultdict(lambda: [0] * (width + 18))
-        self.answers, self.residuals, self.misses = defaultdict(int), defaultdict(int), defaultdict(int)
-        self.taps = [[0] * 16 for _ in range(channels)]
-        self.hint, self.hinted, self.following = 0, 0, [0] * width
 
     def code(self, p):
         span = self.high - self.low
@@ -121,14 +112,14 @@ class Body:
         return bit
 
     def decision(self, places, a, b, m, k):
-        """places: (slot, check) of the twelve inputs."""
+        """places: (slot, check) of the inputs."""
         cells = [self.slots[i][slot] for i, (slot, _) in enumerate(places)]
         for cell, (_, check) in zip(cells, places, strict=True):
             if cell[2] != check:
                 cell[:] = [1 << 17, 0, check]
         s = [STRETCH[cell[0] >> 4] for cell in cells]
         wa, wb, table = self.weights[a], self.weights[b], self.maps[m]
-        dot = sum((wa[i] + wb[i]) * s[i] for i in range(12))
+        dot = sum((wa[i] + wb[i]) * s[i] for i in range(self.inputs))
         d = clamp(dot >> 16, -3071, 3071) + 3072
         mixed, f, c = SQUASH[d], d % 256, d >> 8
         refined = (table[c] * (256 - f) + table[c + 1] * f) >> 14
@@ -143,6 +134,22 @@ class Body:
             cell[0] += ((bit * 262143 - cell[0]) * (655360 // (10 * cell[1] + k))) >> 16
             cell[1] = min(cell[1] + 1, 60)
         return bit
+
+
+class Body(Decisions):
+    """One coded picture: rows of pixels, indices or numbers."""
+
+    def __init__(self, data, height, width, channels, colours, use_pixels):
+        super().__init__(data, 12, clamp(ceil_log2(2 * height * width), 12, 20))
+        self.height, self.width, self.channels = height, width, channels
+        self.colours, self.use_pixels = colours, use_pixels
+        self.order = [1, 0, *range(2, channels)] if channels >= 3 else list(range(channels))
+        self.memory_bits = clamp(ceil_log2(height * width), 8, 18)
+        self.memory = [defaultdict(lambda: [0, 0, 0]) for _ in range(3)]
+        self.rows = defaultdict(lambda: [0] * (width + 18))
+        self.answers, self.residuals, self.misses = defaultdict(int), defaultdict(int), defaultdict(int)
+        self.taps = [[0] * 16 for _ in range(channels)]
+        self.hint, self.hinted, self.following = 0, 0, [0] * width
 
     def places(self, hashes):
         return [((h >> 20) % (1 << self.bits), (h >> 48) % 256) for h in hashes]

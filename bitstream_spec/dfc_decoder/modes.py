@@ -15,6 +15,10 @@ MODES |= {64: ("u1", 4, 0), 65: ("u1", 3, 1), 66: ("u1", 3, 1), 67: ("u1", 3, 0)
           70: ("u1", 2, 1), 71: ("u1", 0, 1), 72: ("u2", 4, 3), 73: ("u2", 4, 3), 74: ("u2", 0, 0)}  # fmt: skip
 CODED, CONSTANT, COPY = 0, 1, 2
 KEPT = 4  #: of all planes of a clip: they are photo planes
+ALPHA = (2, 4, 10, 12, 69, 70, 73)
+PLAIN, SIGNED, ORDERED, HALF, WHOLE = range(5)
+READINGS = {"u2": (PLAIN,), "u4": (PLAIN,), "i2": (SIGNED,), "i4": (SIGNED,), "f2": (ORDERED,),
+            "f4": (ORDERED, HALF, WHOLE)}  # fmt: skip
 
 
 class Planes:
@@ -37,7 +41,18 @@ class Planes:
             self.palette = np.frombuffer(palette, np.uint8).reshape(-1, self.count)
             self.n_photo, self.n_extra, self.rest = 0, 1, params
             return
-        self.layout, at = [], 0
+        self.numbers = None
+        if params[:1] == b"\3":
+            self.read_numbers(params)
+            return
+        self.layout, at, self.hidden = [], 0, None
+        alpha, last = mode in ALPHA, self.components - 1
+        self.colours = [index for index in range(self.count) if not alpha or index % self.components < last]
+        if params[:1] == b"\4":
+            at = 1 + len(self.colours)
+            self.hidden = params[1:at]
+            if not alpha or len(params) < at:
+                refuse("CorruptStream", "a hidden colour")
         for index in range(self.count):
             kind = params[at] if at < len(params) else -1
             size = 1 if kind == CODED else 2
@@ -50,16 +65,53 @@ class Planes:
             at += size
         coded = [kind == CODED for kind, _ in self.layout]
         grey = [(CODED, 0), (COPY, 0), (COPY, 0)]
-        if not any(coded) or not (all(coded[:photo]) or self.layout[:photo] == grey):
+        constant = all(kind == CONSTANT for kind, _ in self.layout[:photo])
+        if not any(coded) or not (all(coded[:photo]) or constant or self.layout[:photo] == grey):
             refuse("CorruptStream", "the layout")
         self.n_photo = sum(coded[:photo])
         self.n_extra = sum(coded) - self.n_photo
         self.rest = params[at:]
 
+    def read_numbers(self, params: bytes) -> None:
+        """A layout of numbers."""
+        reading, parts = (params[1], params[2]) if len(params) > 2 else (-1, 0)
+        wide = self.bytes == 4 and reading != HALF
+        if reading not in READINGS.get(self.sample, ()) or parts not in ((1, 2) if wide else (1,)):
+            refuse("CorruptStream", "a layout of numbers")
+        if wide and len(params) < 7:
+            refuse("CorruptStream", "a layout of numbers without its base")
+        self.numbers = reading, parts, int.from_bytes(params[3:7], "little") if wide else None
+        self.n_photo, self.n_extra, self.rest = 0, 2 * parts * self.components, params[7 if wide else 3 :]
+
+    def of_numbers(self, planes: np.ndarray) -> np.ndarray:
+        """Samples (H, W, C), one after another."""
+        reading, parts, base = self.numbers
+        count, found = self.components, np.empty((*planes.shape[:2], self.components), "<" + self.sample)
+        for y, x, c in np.ndindex(found.shape):
+            bits, v = 16, 0
+            for part in range(parts):
+                at = 2 * (part * count + c)
+                v = 65536 * v + 256 * int(planes[y, x, at]) + int(planes[y, x, at + 1])
+            if base is not None:
+                bits, v = 32, v + base
+                if v >= 1 << 32:
+                    refuse("CorruptStream", "a number above all samples")
+            top = 1 << (bits - 1)
+            if reading in (SIGNED, WHOLE):
+                v -= top
+            elif reading in (ORDERED, HALF):
+                v = v ^ top if v & top else (1 << bits) - 1 - v
+                v = np.frombuffer(v.to_bytes(bits // 8, "little"), f"<f{bits // 8}")[0]
+            found[y, x, c] = v
+        return found
+
     def samples(self, photo: np.ndarray, extra: np.ndarray) -> np.ndarray:
         """H×W or H×W×C samples of coded planes uint8 (H, W, n)."""
         planes = np.concatenate([photo, extra], 2)
         height, width = planes.shape[:2]
+        if self.palette is None and self.numbers:
+            found = self.of_numbers(planes)
+            return found if self.channels else found[..., 0]
         if self.palette is not None:
             if planes.max() >= len(self.palette):
                 refuse("CorruptStream", "an index beyond the palette")
@@ -71,6 +123,11 @@ class Planes:
                     every[..., index], at = planes[..., at], at + 1
                 else:
                     every[..., index] = value if kind == CONSTANT else every[..., value]
+            if self.hidden is not None:
+                alphas = [index for index in range(self.count) if index not in self.colours]
+                hidden = (every[..., alphas] == 0).all(2)
+                for index, value in zip(self.colours, self.hidden, strict=True):
+                    every[hidden, index] = value
         if self.sample == "bit":
             if every.max() > 1:
                 refuse("CorruptStream", "a bit above 1")

@@ -164,6 +164,11 @@ class Planes(Protocol):
         """Those that are coded without loss whatever the codec, uint8 (H, W, E)."""
         ...
 
+    @property
+    def numbers(self) -> bool:
+        """Whether these are numbers of 16 bits, of each the high byte, then the low one."""
+        ...
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -32,7 +32,8 @@ class Coded:
     layout:  what stands in the header before the codec's parameters: the medium's own, at most 65 536 bytes with them.
     palette: uint8 (N, P), the entries where ``extra`` holds indices; None elsewhere.
     frames:  pictures of equal height that lie one below another in the planes.
-    since:   the first version of the format whose readers know such a layout.
+    since:   the first version of the format whose readers know the layout.
+    numbers: whether ``extra`` holds numbers of 16 bits, of each the high byte, then the low one.
     sampling: of the photo planes, where they are a clip's as they are; nothing of a picture.
     """
 
@@ -42,7 +43,17 @@ class Coded:
     palette: Bytes | None = None
     frames: int = 1
     since: tuple[int, int] = (1, 0)
+    numbers: bool = False
     sampling: str = ""
+
+    def middle(self, side: int) -> Coded:
+        """So many rows and columns of its planes, around their middle; of no frames."""
+        import numpy as np
+
+        top, left = ((n - side) // 2 for n in self.extra.shape[:2])
+        part = slice(max(0, top), top + side), slice(max(0, left), left + side)
+        photo, extra = (np.ascontiguousarray(planes[part]) for planes in (self.photo, self.extra))
+        return replace(self, photo=photo, extra=extra, frames=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,15 @@ CODED, CONSTANT, COPY = 0, 1, 2
 #: of all planes of a clip: its frames are coded as photographs, in red, green and blue; or its planes as they are, as
 #: a photograph's
 PHOTO, KEPT = 3, 4
+NUMBERED = 3  #: first byte of a layout of numbers
+HIDDEN = 4  #: first byte where the colour under an alpha of 0 is told
+#: which integer a sample is: its bits; with the sign turned; in the order of floats; as a half; as a whole number
+PLAIN, SIGNED, ORDERED, HALF, WHOLE = range(5)
+#: by the type of a sample, what serves best last, where it loses nothing
+READINGS = {
+    **{"u2": (PLAIN,), "u4": (PLAIN,), "i2": (SIGNED,), "i4": (SIGNED,)},
+    **{"f2": (ORDERED,), "f4": (ORDERED, HALF, WHOLE)},
+}
 
 
 class Planar(Protocol):
@@ -86,6 +95,11 @@ class Mode:
         return self.components - 1 if self.name in _ALPHA else None
 
     @property
+    def colour_planes(self) -> tuple[int, ...]:
+        """Indices of the byte planes that are not alpha's."""
+        return tuple(index for index in range(self.planes) if index % self.components != self.alpha)
+
+    @property
     def premultiplied(self) -> bool:
         """Whether colours are stored times alpha."""
         return self.name in _PREMULTIPLIED
@@ -147,10 +161,17 @@ class Layout:
     """How the planes of a mode come about: per plane CODED, (CONSTANT, value) or (COPY, index of an earlier plane).
 
     At least one plane is coded. Of three photograph planes either all are coded or the first is and the other two are
-    its copies (a grey picture stored as RGB); a single one is coded.
+    its copies (a grey picture stored as RGB); a single one is coded. Since format 1.7 all of them may be constant.
+    hidden: bytes of the colour wherever alpha is 0, if that is told (since 1.7).
     """
 
     planes: tuple[tuple[int, int], ...]
+    hidden: bytes | None = None
+
+    def since(self, kind: Planar) -> tuple[int, int]:
+        """The first version of the format whose readers know such a layout."""
+        bare = kind.photo > 0 and self.counts(kind)[0] == 0
+        return (1, 7) if bare or self.hidden is not None else (1, 0)
 
     @property
     def coded(self) -> tuple[int, ...]:
@@ -164,9 +185,55 @@ class Layout:
 
     def write(self) -> bytes:
         """Bytes of the layout, which `read_layout` reads."""
-        return b"".join(
-            bytes([kind]) if kind in (CODED, PHOTO, KEPT) else bytes([kind, value]) for kind, value in self.planes
-        )
+        bare = (CODED, PHOTO, KEPT)
+        planes = b"".join(bytes([kind]) if kind in bare else bytes([kind, value]) for kind, value in self.planes)
+        return planes if self.hidden is None else bytes([HIDDEN]) + self.hidden + planes
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Samples as whole numbers of 16 bits (since format 1.7): no photograph planes, and of extra ones two for each.
+
+    reading: a value of READINGS. parts: numbers of a sample, the high one of all channels first. base: of samples of 32
+    bits, what 0 stands for.
+    """
+
+    reading: int
+    parts: int
+    base: int = 0
+
+    def wide(self, mode: Mode) -> bool:
+        """Whether the integers read have 32 bits."""
+        return mode.sample_bytes == 4 and self.reading != HALF
+
+    def counts(self, mode: Mode) -> tuple[int, int]:
+        """(photograph planes, extra planes) in the stream."""
+        return 0, 2 * self.parts * mode.components
+
+    def write(self, mode: Mode) -> bytes:
+        """Bytes of the layout, which `read_numbers` reads."""
+        base = self.base.to_bytes(4, "little") if self.wide(mode) else b""
+        return bytes([NUMBERED, self.reading, self.parts]) + base
+
+
+def read_numbers(data: bytes, mode: Mode) -> tuple[Numbers, bytes]:
+    """The layout of numbers at the front of `data`, and the bytes after it. Raises CorruptStream."""
+    reading, parts = (data[1], data[2]) if len(data) > 2 else (-1, 0)
+    layout = Numbers(reading, parts)
+    size = 7 if layout.wide(mode) else 3
+    if reading not in READINGS.get(mode.sample, ()) or not 1 <= parts <= (2 if size > 3 else 1) or len(data) < size:
+        raise CorruptStream(f"a layout of numbers {data[:3].hex()} does not fit mode {mode.name}; the file is damaged")
+    return Numbers(reading, parts, int.from_bytes(data[3:size], "little")), data[size:]
+
+
+def read_hidden(data: bytes, mode: Mode) -> tuple[bytes | None, bytes]:
+    """The colour under an alpha of 0 at the front of `data`, if it is told, and the rest. Raises CorruptStream."""
+    if data[:1] != bytes([HIDDEN]):
+        return None, data
+    size = 1 + len(mode.colour_planes)
+    if mode.alpha is None or len(data) < size:
+        raise CorruptStream(f"plane layout: no colour of mode {mode.name} under an alpha of 0 in {len(data) - 1} bytes")
+    return data[1:size], data[size:]
 
 
 def read_layout(data: bytes, kind: Planar) -> tuple[Layout, bytes]:
@@ -186,6 +253,7 @@ def read_layout(data: bytes, kind: Planar) -> tuple[Layout, bytes]:
     layout = Layout(tuple(planes))
     photo = layout.planes[: kind.photo]
     grey = ((CODED, 0), (COPY, 0), (COPY, 0))
-    if not layout.coded or (any(origin != CODED for origin, _ in photo) and photo != grey):
+    whole = {origin for origin, _ in photo}
+    if not layout.coded or not ((len(whole) < 2 and COPY not in whole) or photo == grey):
         raise CorruptStream(f"plane layout: these planes cannot make a picture of mode {kind.name}")
     return layout, data[at:]

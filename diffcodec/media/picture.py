@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from ..runtime.errors import CorruptStream, InputError
 from . import indices, palettes
 from .arrays import array_of, described
+from .hidden import told_apart
 from .medium import Coded, Rated, Signal
 from .metadata import EMPTY, Metadata, PackedPalette
 from .modes import BY_NAME, COPY, DTYPES, MODES, Layout, Mode, digest_prefix
+from .numbered import numbered
 from .pillow_info import info_of, of_pillow
-from .planes import chosen, joined, laid_out, palette, restored, split
+from .planes import bare, chosen, joined, laid_out, palette, restored, split
 
 Bytes = NDArray[np.uint8]
 _SAMPLES = {"bool": "bit", **{name: sample for sample, name in DTYPES.items() if sample != "bit"}}
@@ -160,13 +162,25 @@ class Picture:
         """The ways of coding this picture that may turn out smallest; without ``palettes`` only the direct one."""
         every = to_planes(self)
         photo, extra, layout = laid_out(every, self.info.photo)
-        direct = Coded(photo, extra, layout.write())
-        indexed = palette(every) if palettes and len(layout.coded) > 1 else None
-        if indexed is None:
-            return [direct]
-        entries, index = indexed
-        few = Coded(index[..., :0], index, b"", entries)
-        return [few, direct] if index.size <= _BOTH_FORMS else [few]
+        if not palettes:
+            return [Coded(photo, extra, layout.write())]
+        shown, hidden = told_apart(every, self.info) or (every, None)
+        photo, extra, layout = bare(*laid_out(shown, self.info.photo), self.info.photo)
+        layout = replace(layout, hidden=hidden)
+        direct = Coded(photo, extra, layout.write(), since=layout.since(self.info))
+        indexed = palette(every) if len(layout.coded) > 1 else None
+        ways = [direct]
+        if indexed is not None:
+            entries, index = indexed
+            few = Coded(index[..., :0], index, b"", entries)
+            if index.size > _BOTH_FORMS:
+                return [few]
+            ways.insert(0, few)
+        told = numbered(self.samples, self.info)
+        if told is not None:
+            planes, numbers = told
+            ways.insert(0, Coded(planes[..., :0], planes, numbers.write(self.info), numbers=True))
+        return ways
 
     def lossy(self) -> Rated:
         """For a lossy codec, as `lossy_planes`; its colours are no longer those of a palette. Raises InputError."""

@@ -70,6 +70,15 @@ def chosen(every: Bytes, photo: int, layout: Layout) -> tuple[Bytes, Bytes, Layo
     return _chosen(every, layout.coded[:count]), _chosen(every, layout.coded[count:]), layout
 
 
+def bare(photo: Bytes, extra: Bytes, layout: Layout, planes: int) -> tuple[Bytes, Bytes, Layout]:
+    """The same (H, W, n) without a photograph of one colour beside other planes; ``planes``: of it, 0, 1 or 3."""
+    if not photo.shape[2] or not extra.shape[2] or (photo != photo[:1, :1]).any():
+        return photo, extra, layout
+    values = photo[0, 0].tolist() * (planes if photo.shape[2] == 1 else 1)
+    kinds = tuple((CONSTANT, value) for value in values) + layout.planes[planes:]
+    return photo[..., :0], extra, Layout(kinds)
+
+
 def _chosen(every: Bytes, indices: tuple[int, ...]) -> Bytes:
     first, last = (indices[0], indices[-1] + 1) if indices else (0, 0)
     neighbours = len(indices) == last - first

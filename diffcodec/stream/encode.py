@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 GROUP = 16  #: frames of a clip that are coded together, and stand alone
 _LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
+_MIDDLE = 96  # rows and columns of a picture by which forms are judged that cost much to code
+_DOUBT = 1.15  # a form that takes so many times the bytes there is not tried on the whole
 
 
 @dataclass(frozen=True)
@@ -235,10 +237,10 @@ def _warn_of_cost(data: bytes) -> None:
 class _Way:
     """How the last frame that was coded in every way came out smallest; without a rate there was none yet.
 
-    form: whether by a palette, and of how many photo planes; params: its parameters; rate: bytes of its stream a unit.
+    kind: by a palette, as numbers, of so many photo planes; params: its parameters; rate: bytes of its stream per unit.
     """
 
-    form: tuple[bool, int] = (False, 0)
+    kind: tuple[bool, bool, int] = (False, False, 0)
     params: bytes = b""
     rate: float = 0.0
 
@@ -271,21 +273,37 @@ def _smallest(
 
     if way.rate and codec.palettes and not wish.tune and wish.calls is None:
         for form in forms:
-            if _kind(form) == way.form:
+            if _kind(form) == way.kind:
                 stream, _ = coded(form, progress, way.params)[0]
                 if len(stream) <= way.most(signal):
                     return stream
-    streams: list[tuple[bytes, bytes, tuple[bool, int]]] = []
+    if not wish.tune and wish.calls is None:
+        forms = _promising(forms, lambda form: codec.encode(form, model, wish, Room(framed))[0])
+    streams: list[tuple[bytes, bytes, tuple[bool, bool, int]]] = []
     for number, form in enumerate(forms):
         part = part_of(progress, number, 1, len(forms))
         streams += [(*one, _kind(form)) for one in coded(form, part)]
     stream, params, kind = min(streams, key=lambda one: len(one[0]))
-    way.form, way.params, way.rate = kind, params, len(stream) / signal.units
+    way.kind, way.params, way.rate = kind, params, len(stream) / signal.units
     return stream
 
 
-def _kind(form: Coded) -> tuple[bool, int]:
-    return form.palette is not None, form.photo.shape[2]
+def _promising(forms: list[Coded], encoded: Callable[[Coded], Encoded]) -> list[Coded]:
+    """Those worth coding the whole with, where one is of numbers and the picture is large: the best of its middle."""
+    height, width = forms[0].extra.shape[:2]
+    if not any(form.numbers for form in forms) or min(height, width) < 2 * _MIDDLE:
+        return forms
+    scale = height * width / _MIDDLE**2
+    sizes = []
+    for form in forms:
+        told = 0 if form.palette is None else form.palette.nbytes
+        sizes.append(scale * sum(map(len, encoded(form.middle(_MIDDLE)).passes)) + told)
+    return [form for form, size in zip(forms, sizes, strict=True) if size <= _DOUBT * min(sizes)]
+
+
+def _kind(form: Coded) -> tuple[bool, bool, int]:
+    """Whether a form is of indices, whether of numbers, and how many photo planes it has."""
+    return form.palette is not None, form.numbers, form.photo.shape[2]
 
 
 # ---- to a rate

@@ -37,10 +37,12 @@ def stream_of(
     Raises InputError for a model that cannot be recorded.
     """
     header = _header(signal, form, codec, encoded, seed)
+    followed = medium_of(signal.number).followed if follows else None
+    since = max(_since(form), codec.about(encoded.params).since, followed or (1, 0))
     if not given and _fits_small(signal, form, encoded, header, follows):
         ancillary = signal.metadata.chunks()
         if len(encoded.passes[0]) + sum(len(data) for _, data in ancillary) <= small.WORTH:
-            return write([Chunk("S", small.pack(header, encoded.passes[0], digest, ancillary))])
+            return write([Chunk("S", small.pack(header, encoded.passes[0], digest, ancillary))], since)
     chunks = [Chunk("H", header.to_bytes())]
     if form.palette is not None:
         chunks.append(Chunk("C", form.palette.tobytes()))
@@ -52,8 +54,6 @@ def stream_of(
     chunks += before + [Chunk("P", payload) for payload in encoded.passes]
     if behind:
         chunks += [Chunk("M", b""), *behind]
-    followed = medium_of(signal.number).followed if follows else None
-    since = max(_since(form), codec.about(encoded.params).since, followed or (1, 0))
     return write([*chunks, Chunk("E", digest)], since)
 
 
@@ -93,7 +93,7 @@ def _fits_small(signal: Signal, form: Coded, encoded: Encoded, header: Header, f
 
 
 def _since(form: Coded) -> tuple[int, int]:
-    """The first version whose readers know the layout, and so many extra planes: more than one pass since 1.4."""
+    """The first version whose readers know the layout and so many extra planes: more than one pass since 1.4."""
     return max(form.since, (1, 4) if form.extra.shape[2] > EXTRA_PLANES else (1, 0))
 
 

@@ -45,6 +45,7 @@ class Example:
     extra: Bytes
     frames: int = 1
     sampling: str = ""
+    numbers: bool = False
 
     @property
     def told(self) -> str:

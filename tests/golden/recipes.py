@@ -90,6 +90,22 @@ def photograph(height: int, width: int) -> np.ndarray:
     return np.array(Image.open(FOLDER / "astronaut.png"))[:height, :width]
 
 
+def relief(height: int, width: int, channels: int, seed: int) -> np.ndarray:
+    """uint16 (H, W, C): a slope with grain, a hole in it."""
+    y, x = np.mgrid[:height, :width]
+    slope = (20_000 + 311 * y + 97 * x)[..., None] + noise(height, width, channels, seed) % 64
+    slope[(y - height // 3) ** 2 + (x - width // 2) ** 2 < 40] = 0
+    return slope.astype(np.uint16)
+
+
+def under(height: int, width: int, colours: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 4): a disc of these colours with a soft edge, black where it is transparent."""
+    y, x = np.mgrid[:height, :width]
+    away = 4 * ((2 * y - height) ** 2 + (2 * x - width) ** 2)
+    cover = np.clip(255 + 3 * (height * width) - away, 0, 255)[..., None]
+    return np.concatenate([np.where(cover, colours, 0), cover], 2).astype(np.uint8)
+
+
 def of_mode(name: str, height: int, width: int, seed: int) -> Picture:
     """A picture of any mode of MODES.md; of those wider than 8 planes one whose high bytes are the same everywhere."""
     mode = BY_NAME[name]
@@ -338,6 +354,14 @@ def _recipes() -> dict[str, Recipe]:
         "palette-16-bit.dfc": stream(
             EXACT, lambda: Picture(drawing(60, 44, 2, 22, 200).reshape(60, 88).view(np.uint16), "I;16")
         ),
+        "numbers-grey.dfc": stream(EXACT, lambda: relief(40, 44, 1, 90)[..., 0]),
+        "numbers-colour.dfc": stream(EXACT, lambda: relief(30, 33, 3, 91)),
+        "numbers-signed.dfc": stream(
+            EXACT, lambda: (relief(36, 31, 1, 92)[..., 0].astype(np.int32) - 30_000).astype(np.int16)
+        ),
+        "numbers-whole.dfc": stream(EXACT, lambda: (relief(36, 31, 1, 93)[..., 0] >> 3).astype(np.float32)),
+        "alpha-one-colour.dfc": stream(EXACT, lambda: Picture(under(16, 18, np.uint8([40, 44, 52])), "RGBA")),
+        "alpha-hidden.dfc": stream(EXACT, lambda: Picture(under(33, 36, scene(33, 36, 3, 94)), "RGBA")),
         "palette-metadata.dfc": stream(EXACT, lambda: with_metadata(drawing(16, 16, 3, 20))),
         "diffc-rgb.dfc": stream(LOSSY, lambda: photograph(64, 64), model="photo-vdm", bpp=1.0, device="cpu"),
         "diffc-octaves.dfc": stream(LOSSY, lambda: photograph(80, 72), model="photo-octaves", bpp=0.5, device="cpu"),
@@ -386,6 +410,8 @@ def _recipes() -> dict[str, Recipe]:
         "clip-rgb.dfc": stream(EXACT, lambda: clip("RGB", 3, 7, 9, 301)),
         "clip-yuv420.dfc": stream(EXACT, lambda: clip("YUV420", 4, 7, 9, 302)),
         "clip-yuv444.dfc": stream(EXACT, lambda: clip("YUV444", 2, 6, 8, 303)),
+        "clip-groups.dfc": stream(EXACT, lambda: clip("RGB", 18, 7, 9, 307)),
+        "clip-groups-yuv420.dfc": stream(EXACT, lambda: clip("YUV420", 5, 7, 9, 308), group=2),
         "tracks.dfc": stream(EXACT, lambda: tracks(20, 5, 304)),
         "tracks-empty.dfc": stream(EXACT, lambda: tracks(0, 2, 306)),
     }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...entropy.context import coder as context
+from ...entropy.context import whole
 from ...models.environment import environment
 from ...models.lattice.geometry import pass_units
 from ...models.lattice.walk import THREADS
@@ -25,7 +26,7 @@ from ..codec import Receiver as AnyReceiver
 from ..cost import MARGIN
 from ..reconstruction import DEFAULT, Reconstruction
 from . import lattice, ordered, temporal
-from .cost import CONTEXT, LATTICE, NO_PHOTO, ORDERED, REFINED, TEMPORAL, cost
+from .cost import CONTEXT, LATTICE, NO_PHOTO, NUMBERS, ORDERED, REFINED, TEMPORAL, cost
 from .lattice import SMALL_PIXELS, STRIP_POSITIONS
 from .orders import MAX_PLANNED, RANDOM
 from .sampling import SAMPLINGS
@@ -74,6 +75,17 @@ def encode(
         passes.append(context.encode_planes(planes, progress=shares.take(planes.size)))
     end(progress)
     return params, passes
+
+
+def encode_numbers(extra: np.ndarray, progress: Progress | None = None) -> tuple[bytes, list[bytes]]:
+    """Parameters and passes of whole numbers of 16 bits, uint8 (H, W, 2n): of each the high byte, then the low one."""
+    shares = Shares(progress, extra.size)
+    passes = []
+    for part in _parts(extra.shape[2]):
+        planes = np.ascontiguousarray(extra[..., part])
+        passes.append(whole.encode(planes, shares.take(planes.size)))
+    end(progress)
+    return bytes([NUMBERS]), passes
 
 
 @dataclass(frozen=True)
@@ -210,14 +222,16 @@ class Receiver(AnyReceiver):
     ):
         params, n_photo = head.params, head.photo
         method = params[0] if params else -1
-        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, TEMPORAL)
-        bare = method not in (CONTEXT, NO_PHOTO) or len(params) == 1
-        if not known or not bare or (method == NO_PHOTO) != (n_photo == 0):
+        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL)
+        bare = method not in (CONTEXT, NO_PHOTO, NUMBERS) or len(params) == 1
+        odd = method == NUMBERS and head.extra % 2
+        if not known or not bare or (method in (NO_PHOTO, NUMBERS)) != (n_photo == 0) or odd:
             raise CorruptStream(
                 f"codec parameters {params[:4].hex()} do not fit {n_photo} photo planes; the file is damaged"
             )
         self.shape = (head.height, head.width, n_photo)
-        self.taken, self.stride = 0, 1 if method in (CONTEXT, NO_PHOTO) else 0
+        self.taken, self.stride = 0, 1 if method in (CONTEXT, NO_PHOTO, NUMBERS) else 0
+        self._decode_extra = whole.decode if method == NUMBERS else context.decode_planes
         self.photo = np.zeros(self.shape, np.uint8)
         self.extra: np.ndarray | None = None if head.extra else np.empty((*self.shape[:2], 0), np.uint8)
         self._extra_parts = _parts(head.extra)
@@ -246,7 +260,7 @@ class Receiver(AnyReceiver):
             raise CorruptStream(f"more passes than the {number} expected; the file is damaged")
         if number >= self.photo_passes:
             part = self._extra_parts[number - self.photo_passes]
-            planes = context.decode_planes(payload, *self.shape[:2], part.stop - part.start, progress)
+            planes = self._decode_extra(payload, *self.shape[:2], part.stop - part.start, progress)
             self.extra = planes if self.extra is None else np.concatenate([self.extra, planes], 2)
         elif self._lattice is not None:
             with threads_of_call.alone(self.shape[0] * self.shape[1] <= SMALL_PIXELS):

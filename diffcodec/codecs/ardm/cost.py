@@ -8,9 +8,9 @@ from ..codec import Prefix
 from ..cost import EXTRA_PLANES, FILLED, NOTHING_ALLOWED, Allowance, Cost, Rate, context_pixels, plain_bytes
 from .sampling import sampling_of
 
-#: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values, TEMPORAL
-#: of the frames of a clip, each given the one before
-LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, TEMPORAL = 0, 1, 2, 3, 4, 5
+#: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values, NUMBERS
+#: has no photo planes, and its extra ones are whole numbers, TEMPORAL has frames of a clip, each given the one before
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL = range(7)
 
 LATTICE_BYTES, STRIP_BYTES = 80, 2500  #: of memory for a pixel of the picture, and of the strips that are in work
 FILLED_BYTES = 20  #: for a pixel that a preview fills in

@@ -8,7 +8,7 @@ from ...runtime.progress import Progress, end, part
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Wish
 from ..cost import Allowance, Cost
 from ..reconstruction import DEFAULT, Reconstruction
-from .cost import CONTEXT, LATTICE, ORDERED, REFINED, TEMPORAL, cost
+from .cost import CONTEXT, LATTICE, NUMBERS, ORDERED, REFINED, TEMPORAL, cost
 
 ORDER_BYTES = 4  #: of the parameters of an order-agnostic stream, before the environment
 TABLES = ("levels", "differences", "colours")  #: of statistics of values, by the bits of the second parameter
@@ -45,6 +45,8 @@ class ARDM:
         """
         from . import codec
 
+        if coded.numbers:
+            return [Encoded(*codec.encode_numbers(coded.extra, progress), model)]
         tuned = model if wish.tune and isinstance(model, Tunable) else None
         if wish.tune and model is not None and tuned is None:
             raise InputError(f"model '{model.name}' cannot be tuned: leave tune out")
@@ -99,7 +101,7 @@ class ARDM:
             statistics=method == REFINED,
             tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
             environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
-            since=(1, 7) if method == TEMPORAL else (1, 0),
+            since=(1, 7) if method in (NUMBERS, TEMPORAL) else (1, 0),
         )
 
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:

@@ -44,7 +44,7 @@ def encode_planes(planes: np.ndarray, most: int = 2, progress: Progress | None =
     height, width, channels = planes.shape
     if planes.dtype != np.uint8 or not 1 <= channels <= MAX_CHANNELS or not height or not width:
         raise ValueError(f"expected uint8 planes (H, W, 1..8), found {planes.dtype} {planes.shape}")
-    planes = np.require(planes.transpose(1, 0, 2) if _on_its_side(height, width) else planes, requirements=["C", "W"])
+    planes = np.require(planes.transpose(1, 0, 2) if on_its_side(height, width) else planes, requirements=["C", "W"])
     palette, indices = _palette(planes)
     raw = bytes([RAW]) + planes.tobytes()
     modes = _likely_modes(planes, palette, indices, most)
@@ -64,8 +64,8 @@ def decode_planes(data: bytes, height: int, width: int, channels: int, progress:
         raise ValueError(f"expected a geometry (H, W, 1..8), found {(height, width, channels)}")
     if not data:
         raise CorruptStream("context-coded planes: expected a mode byte, found no data; the file is damaged")
-    on_its_side = _on_its_side(height, width)
-    shape = (width, height, channels) if on_its_side else (height, width, channels)
+    turned = on_its_side(height, width)
+    shape = (width, height, channels) if turned else (height, width, channels)
     mode, body = data[0], data[1:]
     if mode == RAW:
         planes = _decode_raw(body, shape)
@@ -75,10 +75,11 @@ def decode_planes(data: bytes, height: int, width: int, channels: int, progress:
         planes = _decode_colours(body, shape, mode == COLOURS_AND_PIXELS, progress)
     else:
         raise CorruptStream(f"context-coded planes: expected a mode of 0 to 4, found {mode}; the file is damaged")
-    return np.ascontiguousarray(planes.transpose(1, 0, 2)) if on_its_side else planes
+    return np.ascontiguousarray(planes.transpose(1, 0, 2)) if turned else planes
 
 
-def _on_its_side(height: int, width: int) -> bool:
+def on_its_side(height: int, width: int) -> bool:
+    """Whether a picture of so many rows and columns is coded with the two exchanged."""
     return width > WIDE and width > height
 
 
@@ -156,7 +157,7 @@ def _decode_raw(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
 def _encode_body(planes: np.ndarray, colours: int, pixels: bool, progress: Progress | None = None) -> bytes | None:
     """Range-coded bytes; None where they would be no fewer than the planes'."""
     data = np.empty(planes.size, np.uint8)
-    model = state.new_model(planes, _order(planes.shape[2]), decoding=False)
+    model = state.new_model(planes, order_of(planes.shape[2]), decoding=False)
     if not _code(model, data, colours, pixels, progress):
         return None
     length = decisions.finish(model, data)
@@ -168,7 +169,7 @@ def _decode_body(
 ) -> np.ndarray:
     data = np.frombuffer(body, np.uint8).copy()  # the kernel is typed for an array it could write to
     planes = np.zeros(shape, np.uint8)
-    model = state.new_model(planes, _order(shape[2]), decoding=True)
+    model = state.new_model(planes, order_of(shape[2]), decoding=True)
     decisions.start(model, data)
     if not _code(model, data, colours, pixels, progress) or not decisions.finished(model, data):
         raise CorruptStream(
@@ -191,8 +192,8 @@ def _code(model: state.Model, data: np.ndarray, colours: int, pixels: bool, prog
     return True
 
 
-def _order(channels: int) -> np.ndarray:
-    """Green first: it predicts red and blue better than they predict it."""
+def order_of(channels: int) -> np.ndarray:
+    """int64 (C,), channels as they are coded. Green first: it predicts red and blue better than they predict it."""
     return np.array([1, 0, *range(2, channels)] if channels >= 3 else range(channels), np.int64)
 
 
@@ -204,7 +205,7 @@ def _palette(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     height, width, channels = planes.shape
     limit = min(MAX_COLOURS, max(256, height * width // 4))
     keys, used = np.zeros(4 * MAX_COLOURS, np.uint64), np.zeros(4 * MAX_COLOURS, np.uint8)
-    order = _order(channels)
+    order = order_of(channels)
     if not _collect_colours(planes, order, keys, used, limit):
         return np.zeros((0, channels), np.uint8), np.zeros((0, 0, 1), np.uint8)
     slots = np.flatnonzero(used)

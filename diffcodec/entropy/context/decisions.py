@@ -17,7 +17,6 @@ from .state import (
     DECODING,
     HIGH,
     I64,
-    INPUTS,
     LIMIT,
     LOW,
     MAGNITUDE,
@@ -98,12 +97,12 @@ def decide_plainly(coder, plain, data, bit, where):
 
 
 @woven
-def decide(coder, table, weights, refine, now, data, bit, set1, set2, map_, kind):
-    """Code one bit with the mix of the INPUTS probabilities at now[SLOT], by the sum of two sets of weights."""
-    base1 = set1 * INPUTS
-    base2 = set2 * INPUTS
+def decide(coder, table, weights, refine, now, data, bit, set1, set2, map_, kind, inputs):
+    """Code one bit with the mix of the ``inputs`` probabilities at now[SLOT], by the sum of two sets of weights."""
+    base1 = set1 * inputs
+    base2 = set2 * inputs
     dot = I64(0)
-    for i in range(INPUTS):
+    for i in range(inputs):
         v = I64(table[now[SLOT + i]])
         if v & 255 != now[CHECK + i]:
             v = now[CHECK + i]  # another context's slot: start afresh at one half
@@ -122,7 +121,7 @@ def decide(coder, table, weights, refine, now, data, bit, set1, set2, map_, kind
     refine[cell] += ((bit << 22) - bit - I64(refine[cell])) >> 7
     coder[CLOCK] += 1
     error = ((bit << 16) - mixed) * (10 + (30 << 12) // (coder[CLOCK] + (1 << 12)))
-    for i in range(INPUTS):
+    for i in range(inputs):
         change = (now[STRETCHED + i] * error + (1 << 19)) >> 20
         weights[base1 + i] += change
         weights[base2 + i] += change

@@ -131,8 +131,9 @@ def code_pixel(coder, table, weights, refine, rows, now, data, x, count, target,
         local = m6 + 64 * I64(tried > 0)
         set1 = PIXEL_SETS + (tried * 8 + recalled) * 3 + level
         if decide(
-            coder, table, weights, refine, now, data, I64(v == target), set1, PIXEL_SETS + 144 + local, local, PIXELS
-        ):
+            coder, table, weights, refine, now, data, I64(v == target), set1, PIXEL_SETS + 144 + local, local, PIXELS,
+            INPUTS,
+        ):  # fmt: skip
             hit = True
             target = v
         else:
@@ -183,6 +184,7 @@ def code_index(coder, table, weights, refine, rows, now, data, x, y, target, col
             set2,
             128 + min(v, I64(127)),
             PIXELS,
+            INPUTS,
         )
         v = v * 2 + bit
     return min(v - (I64(1) << depth), I64(colours - 1))

@@ -161,8 +161,8 @@ def code_residual(coder, table, weights, refine, plain, now, data, e, j, energy,
         local = energy * 32 + min(node, I64(31))
         set1 = NUMBER_SETS + min(I64(j), I64(2)) * 64 + node
         bit = decide(
-            coder, table, weights, refine, now, data, bit, set1, NUMBER_SETS + 192 + local, 256 + local, NUMBERS
-        )
+            coder, table, weights, refine, now, data, bit, set1, NUMBER_SETS + 192 + local, 256 + local, NUMBERS, INPUTS
+        )  # fmt: skip
         if phase == 0:
             phase = I64(1) if bit else I64(5)
         elif phase == 1:

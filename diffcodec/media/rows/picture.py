@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ...runtime.errors import CorruptStream, Truncated
 from ..medium import Form, Signal, Single
-from ..modes import BY_NUMBER, DTYPES, MODES, Layout, Mode, read_layout
+from ..modes import BY_NUMBER, DTYPES, MODES, NUMBERED, Layout, Mode, Numbers, read_hidden, read_layout, read_numbers
 
 if TYPE_CHECKING:
     from ..medium import Bytes
@@ -20,13 +20,14 @@ class Sampled:
     """Of a picture, or a row of tokens: the planes that a layout tells, or indices of the entries of a palette.
 
     kind: the row of the mode table. height, width: of the header.
-    layout: how the planes come about, None where the one coded plane holds indices. entries: the palette's bytes.
+    layout: how the planes come about, or how samples are numbers; None where the one coded plane holds indices.
+    entries: the palette's bytes.
     """
 
     kind: Mode
     height: int
     width: int
-    layout: Layout | None
+    layout: Layout | Numbers | None
     entries: bytes | None = None
 
     frames = 1
@@ -89,8 +90,10 @@ class Sampled:
 
     def every(self, photo: Bytes, extra: Bytes | None) -> Bytes:
         """All byte planes, (H, W, P). Raises Truncated, CorruptStream."""
+        from ..hidden import put_back
+        from ..numbered import samples_of
         from ..picture import every_plane
-        from ..planes import unpalette
+        from ..planes import split, unpalette
 
         if self.layout is None:
             if extra is None:
@@ -98,7 +101,11 @@ class Sampled:
             return unpalette(self.palette(), extra)
         if not self.photo and extra is None:
             raise Truncated(f"the stream ends before the first plane of this {self.mode} picture: fetch more of it")
-        return every_plane(photo, extra, self.layout, self.kind)
+        if isinstance(self.layout, Numbers) and extra is not None:
+            return split(samples_of(extra, self.layout, self.kind), self.kind)
+        assert isinstance(self.layout, Layout)
+        every = every_plane(photo, extra, self.layout, self.kind)
+        return every if self.layout.hidden is None else put_back(every, self.kind, self.layout.hidden)
 
     def signal(self, photo: Bytes, extra: Bytes | None, rounded: bool = False) -> Signal:
         """The picture, of uint8 (H, W, 0, 1 or 3) and (H, W, E). Raises Truncated, CorruptStream."""
@@ -127,8 +134,12 @@ class Pictures(Single):
         kind = BY_NUMBER[mode]
         if palette is not None:
             return Sampled(kind, height, width, None, palette), params
-        layout, rest = read_layout(params, kind)
-        return Sampled(kind, height, width, layout), rest
+        if params[:1] == bytes([NUMBERED]):
+            numbers, rest = read_numbers(params, kind)
+            return Sampled(kind, height, width, numbers), rest
+        hidden, rest = read_hidden(params, kind)
+        layout, rest = read_layout(rest, kind)
+        return Sampled(kind, height, width, replace(layout, hidden=hidden)), rest
 
     def joined(self, signals: Sequence[Signal]) -> Signal:
         """A picture with its frames; of frames that are one and the same, each has samples of its own."""
