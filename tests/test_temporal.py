@@ -6,6 +6,7 @@ import copy
 import hashlib
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,13 @@ from diffcodec.codecs.ardm.motion import BLOCKS, FARTHEST, displaced, found, gri
 from diffcodec.codecs.ardm.row import ARDM
 from diffcodec.codecs.ardm.sampling import SAMPLINGS
 from diffcodec.codecs.ardm.vectors import Vectors
-from diffcodec.codecs.codec import Encoded, Head, Prefix
+from diffcodec.codecs.codec import Encoded, Head, Prefix, Room, Wish
 from diffcodec.entropy.stack import AnsStack
+from diffcodec.models import registry
 from diffcodec.models.lattice import net as lattice_net
 from diffcodec.models.lattice.frames import LatticeFrames
 from diffcodec.models.lattice.quant import quantise
+from diffcodec.stream.encode import Sender
 from diffcodec.stream.written import stream_of
 
 
@@ -153,10 +156,18 @@ def test_encode_takes_the_smaller_form():
         diffcodec.encode(clip.planes[0][0], model=model())
 
 
-def test_a_codec_has_no_way_for_a_clip_and_a_network_of_pictures(monkeypatch):
-    form = moving(2, 16, 16).forms()[1]
-    from diffcodec.codecs.codec import Room, Wish
+def test_clips_have_a_default_model_of_their_own(monkeypatch):
+    """Where there is one of the name; pictures keep theirs."""
+    monkeypatch.setattr(registry, "FOLDER", Path("nowhere"))
+    monkeypatch.setattr(registry, "_registered", {})
+    assert registry.default("ardm", "clip") == registry.default("ardm") == "photo-ardm"
+    registry.register("clip-ardm", model())
+    assert registry.default("ardm", "clip") == "clip-ardm" and registry.default("ardm", "picture") == "photo-ardm"
+    assert Sender.of("ardm").provider("clip") is model()
 
+
+def test_a_codec_has_no_way_for_a_clip_and_a_network_of_pictures():
+    form = moving(2, 16, 16).forms()[1]
     assert ARDM().encode(form, None, Wish(), Room(len)) == []
 
 
@@ -186,7 +197,7 @@ def test_parameters_that_fit_no_clip():
         with pytest.raises(CorruptStream):
             ARDM().cost(Prefix(head, [], False))
     with pytest.raises(ModelMismatch, match="frame by frame"):
-        codec.Receiver(Head("ardm", H, W, 1, 0, b"\6\2", frames=3), diffcodec.models.registry.load("photo-ardm"))
+        codec.Receiver(Head("ardm", H, W, 1, 0, b"\6\2", frames=3), registry.load("photo-ardm"))
     with pytest.raises(CorruptStream, match="2 of its 3 frames"):
         ARDM().cost(Prefix(Head("ardm", H, W, 1, 0, b"\6\2", frames=3), [b"", b""], True))
 
