@@ -4,57 +4,116 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .api import (
-    Base,
-    Colour,
-    Column,
-    Concealed,
-    File,
-    Outside,
-    Preview,
-    Prompt,
-    PushDecoder,
-    base_of,
-    decode,
-    decode_async,
-    decode_concealed,
-    decode_groups,
-    decode_progressive,
-    decode_sequence,
-    decode_signal,
-    encode,
-    encode_groups,
-    given_files,
-    inpaint,
-    inspect,
-    list_models,
-    register_model,
-    restore,
-)
-from .archive.dataset import ArchiveDataset
-from .archive.many import FileResult, decode_files, encode_files
-from .archive.memory import decode_archive, encode_archive, inspect_archive
-from .archive.opening import open_picture
-from .runtime.errors import (
-    BitstreamError,
-    ChecksumMismatch,
-    CorruptStream,
-    DecodeMismatch,
-    DiffcodecError,
-    InputError,
-    LimitExceeded,
-    ModelError,
-    ModelMismatch,
-    ModelNotFound,
-    NotADiffcodecFile,
-    Truncated,
-    Unforeseen,
-    UnsupportedVersion,
-)
+from .runtime.lazy import elsewhere
 from .runtime.version import __version__
 
 if TYPE_CHECKING:
-    from .api import Clip, Picture, Tokens, Tracks
+    from .api import (
+        Base,
+        Clip,
+        Colour,
+        Column,
+        Concealed,
+        File,
+        Outside,
+        Picture,
+        Preview,
+        Prompt,
+        PushDecoder,
+        Tokens,
+        Tracks,
+        base_of,
+        decode,
+        decode_async,
+        decode_concealed,
+        decode_groups,
+        decode_progressive,
+        decode_sequence,
+        decode_signal,
+        encode,
+        encode_groups,
+        given_files,
+        inpaint,
+        inspect,
+        list_models,
+        register_model,
+        restore,
+    )
+    from .archive.dataset import ArchiveDataset
+    from .archive.many import FileResult, decode_files, encode_files
+    from .archive.memory import decode_archive, encode_archive, inspect_archive
+    from .archive.opening import open_picture
+    from .runtime.errors import (
+        BitstreamError,
+        ChecksumMismatch,
+        CorruptStream,
+        DecodeMismatch,
+        DiffcodecError,
+        InputError,
+        LimitExceeded,
+        ModelError,
+        ModelMismatch,
+        ModelNotFound,
+        NotADiffcodecFile,
+        Truncated,
+        Unforeseen,
+        UnsupportedVersion,
+    )
+
+# a program that uses a few of these names does not wait for the others
+_HOMES = {
+    ".api": [
+        "Base",
+        "Clip",
+        "Colour",
+        "Column",
+        "Concealed",
+        "File",
+        "Outside",
+        "Picture",
+        "Preview",
+        "Prompt",
+        "PushDecoder",
+        "Tokens",
+        "Tracks",
+        "base_of",
+        "decode",
+        "decode_async",
+        "decode_concealed",
+        "decode_groups",
+        "decode_progressive",
+        "decode_sequence",
+        "decode_signal",
+        "encode",
+        "encode_groups",
+        "given_files",
+        "inpaint",
+        "inspect",
+        "list_models",
+        "register_model",
+        "restore",
+    ],
+    ".archive.dataset": ["ArchiveDataset"],
+    ".archive.many": ["FileResult", "decode_files", "encode_files"],
+    ".archive.memory": ["decode_archive", "encode_archive", "inspect_archive"],
+    ".archive.opening": ["open_picture"],
+    ".runtime.errors": [
+        "BitstreamError",
+        "ChecksumMismatch",
+        "CorruptStream",
+        "DecodeMismatch",
+        "DiffcodecError",
+        "InputError",
+        "LimitExceeded",
+        "ModelError",
+        "ModelMismatch",
+        "ModelNotFound",
+        "NotADiffcodecFile",
+        "Truncated",
+        "Unforeseen",
+        "UnsupportedVersion",
+    ],
+}
 
 __all__ = [
     "ArchiveDataset",
@@ -111,11 +170,5 @@ __all__ = [
     "restore",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Signals, which bring NumPy along, when they are asked for. Raises AttributeError for other names."""
-    from . import api
-
-    if name in api.SIGNALS:
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to which all of these names are there
+    __getattr__ = elsewhere(__name__, _HOMES, ["api"])

@@ -1,77 +1,80 @@
 """encode, decode, inspect: signals to bytes and back.
 
-Nothing heavy is imported before it is needed: `inspect` runs without NumPy, torch and weights.
+Nothing is imported before it is needed: `inspect` runs without NumPy, torch and weights, `--help` without the codecs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from .media.medium import Signal
-from .media.rows.clip import Colour as Colour
-from .media.rows.tracks import Column as Column
-from .media.sizes import Size
-from .media.table import signal_of
-from .models import registry
-from .models.registry import CONDITIONAL as CONDITIONAL
-from .models.registry import Card as Card
 from .runtime.hostile import guarded
-from .runtime.limits import Limits
-from .runtime.progress import Progress, end
-from .runtime.threads import limited
-from .stream import decode as decoding
-from .stream import encode as encoding
-from .stream.cascade import SHARE as SHARE
-from .stream.cascade import base_of as base_of
-from .stream.concealing import Concealed as Concealed
-from .stream.concealing import left_of
-from .stream.decode import Reconstruction, Wanted
-from .stream.encode import GROUP as GROUP
-from .stream.given import Base as Base
-from .stream.given import File as File
-from .stream.given import Gift
-from .stream.given import Outside as Outside
-from .stream.given import Prompt as Prompt
-from .stream.groups import decode_groups as decode_groups
-from .stream.groups import encode_groups as encode_groups
-from .stream.inpainting import inpaint as inpaint
-from .stream.push import Preview as Preview
-from .stream.push import PushDecoder as PushDecoder
-from .stream.push import decode_async as decode_async
-from .stream.push import decode_progressive as decode_progressive
-from .stream.restoring import restore as restore
-from .stream.sources import Source
-from .stream.told import given_files as files_given
-from .stream.told import metadata_of as metadata_read
-from .stream.told import told
-from .stream.typed import CodecName, DecodeOptions, ReconstructionName
-from .stream.typed import Inspection as Inspection
+from .runtime.lazy import elsewhere
+from .runtime.progress import end
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
     from .media.clip import Clip as Clip
+    from .media.medium import Signal
     from .media.metadata import Metadata
     from .media.picture import Picture as Picture
+    from .media.rows.clip import Colour as Colour
+    from .media.rows.tracks import Column as Column
+    from .media.sizes import Size
     from .media.tokens import Tokens as Tokens
     from .media.tracks import Tracks as Tracks
+    from .models.registry import CONDITIONAL as CONDITIONAL
+    from .models.registry import Card as Card
+    from .runtime.limits import Limits
+    from .runtime.progress import Progress
+    from .stream.cascade import SHARE as SHARE
+    from .stream.cascade import base_of as base_of
+    from .stream.concealing import Concealed as Concealed
+    from .stream.encode import GROUP as GROUP
+    from .stream.given import Base as Base
+    from .stream.given import File as File
+    from .stream.given import Gift
+    from .stream.given import Outside as Outside
+    from .stream.given import Prompt as Prompt
+    from .stream.groups import decode_groups as decode_groups
+    from .stream.groups import encode_groups as encode_groups
+    from .stream.inpainting import inpaint as inpaint
+    from .stream.push import Preview as Preview
+    from .stream.push import PushDecoder as PushDecoder
+    from .stream.push import decode_async as decode_async
+    from .stream.push import decode_progressive as decode_progressive
+    from .stream.restoring import restore as restore
+    from .stream.sources import Source
+    from .stream.typed import CodecName, DecodeOptions, ReconstructionName
+    from .stream.typed import Inspection as Inspection
 
     Samples = NDArray[np.generic]
-
-MAX_PIXELS = Limits().max_pixels  #: of a signal, or of a group of a clip, unless a caller says otherwise
-SIGNALS = {"Clip": "clip", "Picture": "picture", "Tokens": "tokens", "Tracks": "tracks"}  #: modules of `media`
-
-
-def __getattr__(name: str) -> object:
-    """Signals, which bring NumPy along, when they are asked for. Raises AttributeError for other names."""
-    if name in SIGNALS:
-        return getattr(import_module(f".media.{SIGNALS[name]}", __package__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+else:
+    __getattr__ = elsewhere(
+        __name__,
+        {
+            ".media.clip": ["Clip"],
+            ".media.picture": ["Picture"],
+            ".media.tokens": ["Tokens"],
+            ".media.tracks": ["Tracks"],
+            ".media.rows.clip": ["Colour"],
+            ".media.rows.tracks": ["Column"],
+            ".models.registry": ["CONDITIONAL", "Card"],
+            ".stream.cascade": ["SHARE", "base_of"],
+            ".stream.concealing": ["Concealed"],
+            ".stream.encode": ["GROUP"],
+            ".stream.given": ["Base", "File", "Outside", "Prompt"],
+            ".stream.groups": ["decode_groups", "encode_groups"],
+            ".stream.inpainting": ["inpaint"],
+            ".stream.push": ["Preview", "PushDecoder", "decode_async", "decode_progressive"],
+            ".stream.restoring": ["restore"],
+            ".stream.typed": ["Inspection"],
+        },
+    )
 
 
 def encode(
@@ -127,6 +130,10 @@ def encode(
 
     Raises InputError, ModelNotFound, ModelMismatch.
     """
+    from .media.table import signal_of
+    from .runtime.threads import limited
+    from .stream import encode as encoding
+
     wishes = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes, "prompt": prompt, "calls": calls, "effort": effort}
     sender = encoding.Sender.of(codec, model, device, given=given, group=group, tune=tune, seed=seed, **wishes)
     signal = encoding.stripped(signal_of(image), strip)
@@ -256,10 +263,22 @@ def decode_signal(
     A preview has the metadata that stand within `upto_bytes`, and no frames that are not there as a whole.
     Raises as `decode`, and InputError.
     """
-    how = Reconstruction.of(reconstruction, realism).by(decoding.decoder_of(decoder, device))
-    limits = _limits(max_pixels)
-    wanted = Wanted(how, model, device, limits, budget, given or {}, medium=medium, frames=frames)
-    wanted = replace(wanted, upto=upto_bytes, size=size)
+    from .runtime.threads import limited
+    from .stream import decode as decoding
+
+    how = decoding.Reconstruction.of(reconstruction, realism).by(decoding.decoder_of(decoder, device))
+    wanted = decoding.Wanted(
+        how,
+        model,
+        device,
+        _limits(max_pixels),
+        budget,
+        given or {},
+        medium=medium,
+        frames=frames,
+        upto=upto_bytes,
+        size=size,
+    )
     with limited(threads):
         signal = decoding.decode_all(data, wanted, progress)
     end(progress)
@@ -326,6 +345,10 @@ def decode_concealed(
 
     Only the first frame. Raises as `decode` where nothing can be shown, since the damage is in front of the first pass.
     """
+    from .runtime.threads import limited
+    from .stream.concealing import left_of
+    from .stream.decode import Reconstruction, Wanted
+
     wanted = Wanted(
         Reconstruction.of(None, realism),
         model=model,
@@ -362,6 +385,8 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
 
     Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream.
     """
+    from .stream.told import told
+
     return told(data, _limits(max_pixels), partial)
 
 
@@ -370,19 +395,25 @@ def given_files(data: Source, *, max_pixels: int | None = None) -> list[bytes]:
 
     Raises as :func:`inspect`.
     """
+    from .stream.told import given_files as files_given
+
     return files_given(data, _limits(max_pixels))
 
 
 def metadata_of(data: Source, *, max_pixels: int | None = None) -> Metadata:
     """What a stream, or the beginning of one, holds beside samples; nothing is decoded. Raises as :func:`inspect`."""
+    from .stream.told import metadata_of as metadata_read
+
     return metadata_read(data, _limits(max_pixels))
 
 
 def list_models() -> list[Card]:
     """The cards of the bundled models: name, codec, data, training, held-out figures, licence, default_for (codecs)."""
+    from .models import registry
+
     defaults = [*registry.DEFAULT.items(), *((codec, name) for (codec, _), name in registry.DEFAULT_OF.items())]
     told = ({**card, "default_for": [c for c, name in defaults if name == card["name"]]} for card in registry.cards())
-    return [cast(Card, card) for card in told]
+    return [cast("Card", card) for card in told]
 
 
 def register_model(name: str, model: Any) -> None:
@@ -393,8 +424,12 @@ def register_model(name: str, model: Any) -> None:
 
     Raises InputError for a name that no stream can record, and for what is no provider.
     """
+    from .models import registry
+
     registry.register(name, model)
 
 
 def _limits(max_pixels: int | None) -> Limits:
+    from .runtime.limits import Limits
+
     return Limits() if max_pixels is None else Limits(max_pixels=max_pixels)

@@ -8,10 +8,14 @@ what is imported at the start from what is imported where it is needed; nor does
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -177,7 +181,8 @@ def test_nothing_heavy_is_imported_at_the_start() -> None:
         "media/medium.py",
         "media/table.py",
         *(f"cli/{path.name}" for path in (PACKAGE / "cli").glob("*.py") if path.stem not in ("demo", "peers", "sheet")),
-        *(f"archive/{name}.py" for name in ("coding", "many", "memory", "names", "walking", "workers")),
+        *(f"archive/{name}.py" for name in ("coding", "listing", "many", "memory", "names", "reading")),
+        *(f"archive/{name}.py" for name in ("walking", "workers")),
     ]
     light += ["runtime/atomic.py"]
     light += [f"models/{name}.py" for name in ("registry", "protocols", "denoiser", "completion", "architectures")]
@@ -188,3 +193,44 @@ def test_nothing_heavy_is_imported_at_the_start() -> None:
 
 def test_only_entropy_touches_constriction() -> None:
     assert {layer(path) for path in files() if "constriction" in external(path)} == {"entropy"}
+
+
+#: what a command does without: parts and modules of the package
+STARTS = {
+    "encode --help": ["archive", "bitstream", "codecs", "files", "media", "models", "stream", "cli.showing"],
+    "info x.dfc": ["archive", "files", "models.condition", "stream.decode", "stream.given", "bitstream.given"],
+    "list x.dfca": ["archive.memory", "archive.workers", "files", "models.condition", "stream.decode", "stream.encode"],
+}
+
+
+@pytest.mark.parametrize("line", STARTS)
+def test_a_command_imports_little(line: str, tmp_path: Path) -> None:
+    """What it takes to start is what it imports: a hundred modules of the package take longer than Python itself."""
+    import diffcodec
+
+    picture = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
+    (tmp_path / "x.dfc").write_bytes(diffcodec.encode(picture, "ardm", "cifar10-ardm"))
+    (tmp_path / "x.dfca").write_bytes(diffcodec.encode_archive([picture, picture[..., 0]], "cifar10-ardm"))
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n" + (
+        "from diffcodec.cli.main import main; main(sys.argv[1:])"
+    )
+    process = [sys.executable, "-c", code, *line.split()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(process, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "diffcodec.cli.main" in loaded and done.stdout
+    there = {f"diffcodec.{name}" for name in STARTS[line]} & loaded
+    assert not there, there
+    assert not {"numpy", "torch", "PIL", "numba"} & loaded
+
+
+def test_names_that_come_when_they_are_asked_for() -> None:
+    import diffcodec
+
+    assert diffcodec.api.decode_signal is diffcodec.decode_signal
+    told = {name for names in diffcodec._HOMES.values() for name in names}
+    assert {*diffcodec.__all__} - {"__version__"} == told
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = diffcodec.nothing_like_it
+    with pytest.raises(AttributeError, match=r"diffcodec\.api.*nothing_like_it"):
+        _ = diffcodec.api.nothing_like_it

@@ -20,7 +20,7 @@ from diffcodec.media import modes
 from diffcodec.media.modes import BY_NAME, MODES, READINGS, Mode, Numbers
 from diffcodec.media.numbered import numbered, samples_of
 from diffcodec.media.picture import Picture
-from diffcodec.runtime.errors import CorruptStream, DiffcodecError
+from diffcodec.runtime.errors import CorruptStream, DiffcodecError, LimitExceeded
 from diffcodec.stream.written import stream_of
 
 WIDE = [mode for mode in MODES if mode.sample in READINGS]
@@ -124,6 +124,16 @@ def test_numbers_are_no_planes() -> None:
             diffcodec.decode(data)
         with pytest.raises(reader.Refused):
             reader.decode(data)
+
+
+def test_a_pass_of_numbers_costs_its_pixels() -> None:
+    """Whatever it begins with: in passes of planes these bytes say that there is nothing to read."""
+    blank = b"\3\0\0" + bytes(9)
+    header = Header(0, 0, 2**14, 2**14, BY_NAME["LA;16"].number, 0, 0, "", bytes(8), b"\3\0\1\5")
+    data = write([Chunk("H", header.to_bytes()), Chunk("P", blank), Chunk("E", bytes(8))])
+    assert diffcodec.inspect(data)["decode_cost"]["context_pixels"] == 2**28
+    with pytest.raises(LimitExceeded):
+        diffcodec.decode(data)
 
 
 @given(st.sampled_from(WIDE), st.integers(0, 2**32 - 1), st.data())

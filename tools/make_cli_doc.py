@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typer.models import ArgumentInfo
 
-from diffcodec.cli.main import app
+from diffcodec.cli.main import app_of
 
 PATH = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 INTRODUCTION = """# Command line
@@ -104,7 +104,7 @@ def section(name: str, command: Callable[..., Any]) -> list[str]:
 def text() -> str:
     """The whole page."""
     out = [INTRODUCTION]
-    for info in app.registered_commands:
+    for info in app_of([]).registered_commands:
         assert info.callback is not None
         out += section(info.name or info.callback.__name__, info.callback)
     return "\n".join(out).rstrip() + "\n"

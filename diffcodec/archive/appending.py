@@ -15,14 +15,14 @@ from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.hostile import guarded
 from ..runtime.progress import Progress
 from . import memory as archive
+from .engines import check as check_workers
 from .group import encode_group
-from .grouping import LeftOut, Neighbours, path_of, read_groups, stamped
+from .grouping import LeftOut, Neighbours, read_groups, stamped
 from .listing import alike, digests_in, digests_of, list_archive
 from .names import shown
 from .plan import Plan, differing, environment_of
-from .walking import files_below, size_of
+from .walking import files_below, path_of, size_of
 from .workers import Workers
-from .workers import check as check_workers
 
 
 @guarded

@@ -64,6 +64,10 @@ class Coding(Protocol):
     def model(self) -> Any:
         """A name, a path, a provider or None."""
 
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+
     def check(self, deletes: bool) -> None:
         """Raise InputError for options that no file can be coded with, or after which none could be deleted."""
 

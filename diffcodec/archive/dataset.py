@@ -14,6 +14,7 @@ from ..bitstream.archive import Place, Reader
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.hostile import guarded
 from . import memory as archive
+from .reading import reader_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ class ArchiveDataset(Base):
     def _opened(self) -> Reader:
         """The archive, open in this process: those that are forked would share where they read."""
         if self._reader is None or self._process != os.getpid():
-            self._reader = archive.reader_of(self._source, self._max_pixels)
+            self._reader = reader_of(self._source, self._max_pixels)
             self._process = os.getpid()
         return self._reader
 

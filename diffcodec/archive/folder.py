@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..bitstream.archive import CHAINED, SIGNATURE, Place, Reader, Writer, digest_of
+from ..bitstream.archive import CHAINED, MAX_GROUP_PIXELS, SIGNATURE, Place, Reader, Writer, digest_of
+from ..models import registry
 from ..runtime import atomic as output
 from ..runtime.errors import BitstreamError, DiffcodecError, InputError
 from ..runtime.hostile import guarded
@@ -22,14 +23,16 @@ from ..runtime.progress import part as part_of
 from ..runtime.stages import stage
 from . import memory as archive
 from .chain import further_metadata
+from .choosing import chosen, group_pixels
+from .engines import EngineName, engine_of
+from .engines import check as check_workers
 from .group import digest_with_frames, encode_group
-from .grouping import Ahead, LeftOut, Stat, path_of, read_groups, stamped, without
+from .grouping import Ahead, LeftOut, Stat, read_groups, stamped, without
 from .names import shown
 from .plan import Plan, make_plan
+from .reading import HEADER_LOST, all_places, open_archive
 from .unpacking import Target
-from .walking import files_below, size_of
-from .workers import Workers
-from .workers import check as check_workers
+from .walking import files_below, path_of, size_of
 
 if TYPE_CHECKING:
     from ..media.medium import Signal
@@ -47,14 +50,19 @@ def pack(
     group: int = archive.GROUP,
     device: str = "auto",
     jobs: int = 1,
+    engine: EngineName = "processes",
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """All pictures below ``folder``, in the order of their names, into the archive ``out``.
 
+    Without ``model`` and ``steps`` the pictures say which: many small ones in colour are chained where that is smaller;
+    others are streams, as `encode` makes them, in groups of few, so that an interrupted call loses little.
     With each go its file's time of modification and permissions. Files that are no pictures, or cannot be read without
     loss, and linked folders are left out with a warning each. What is done stands in ``out``.part, to which a later
     call with the same settings adds, after comparing it with the pictures. ``progress`` goes by the bytes of the files.
+    engine: what does groups side by side, ``jobs`` at most, `engines.ALL` for as many as there is room for; it changes
+    no byte.
 
     Returns pictures, left_out (names), failed (those of them that are pictures, or may be), groups, resumed (groups
     found done), samples, bytes, source_bytes (of the files that were packed), model, codec.
@@ -64,17 +72,21 @@ def pack(
         raise InputError(f"expected a folder of pictures, found {'a file' if os.path.exists(folder) else 'nothing'}")
     output.check(out, overwrite)
     archive.check_settings(group, batch, jobs)
-    check_workers(jobs, model)
+    check_workers(jobs, model, engine)
     part = f"{out}.part"
     left = LeftOut()
     names = without(out, folder, files_below(folder, left.add, os.path.realpath(part)))
     total = sum(size_of(path_of(folder, name)) for name in names)
-    groups = Ahead(read_groups(folder, names, group, left))
+    open_choice = model is None and steps is None
+    most = group_pixels(group) if open_choice else MAX_GROUP_PIXELS
+    groups = Ahead(read_groups(folder, names, group, left, most))
     with stage("reading pictures"):
         first = groups.peek()
     if first is None:
         raise InputError(f"expected pictures in {folder}, found none among {len(names)} files")
     with _locked(part) as file:
+        if open_choice:
+            model = _begun_with(file) or chosen(first.pictures, device)
         planned = partial(make_plan, model, device, steps, batch, lambda: first.pictures)
         plan, writer, resumed = _resume(file, planned, groups, lambda: progress and progress(groups.bytes / total))
         stats: deque[list[Stat]] = deque()
@@ -84,7 +96,7 @@ def pack(
                 stats.append(some.stats)
                 yield some.bytes, (plan, some.names, some.pictures)
 
-        with Workers(jobs) as workers:
+        with engine_of(engine, jobs, device) as workers:
             done = groups.bytes
             rest = part_of(progress, done / total, 1 - done / total)
             for coded in workers.map(encode_group, tasks(), total - done, rest):
@@ -152,12 +164,12 @@ def unpack(
     check_workers(jobs, model)
     problems: list[str] = []
     lost = 0
-    with archive.open_archive(source, max_pixels, lenient=True) as reader:
+    with open_archive(source, max_pixels, lenient=True) as reader:
         if reader.header_problem is not None:
-            problems.append(f"{reader.header_problem}; {archive.HEADER_LOST}")
+            problems.append(f"{reader.header_problem}; {HEADER_LOST}")
         if not reader.complete:
             problems.append(f"{reader.problem}; whole groups: {len(reader.places)}")
-        there = archive.all_places(reader)
+        there = all_places(reader)
         patterns = [only] if isinstance(only, str) else only
         places = [place for place in there if patterns is None or _has(reader, place, patterns)]
         if patterns is not None and not places:
@@ -237,6 +249,15 @@ def _opened(part: str) -> BinaryIO:
         raise foreign
     file.seek(0)
     return file
+
+
+def _begun_with(file: BinaryIO) -> str | None:
+    """The bundled model that an unfinished archive was begun with; None where there is no group of it."""
+    with contextlib.suppress(BitstreamError):
+        reader = Reader(file)
+        if reader.places and any(card["name"] == reader.header.model for card in registry.cards()):
+            return reader.header.model
+    return None
 
 
 def _resume(

@@ -5,15 +5,13 @@ Runs in worker processes as well. Encode and decode walk the same order: chained
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..bitstream.archive import CHAINED, COPY, MAX_GROUP_PIXELS, STREAM, Entry, Group, digest_of
 from ..codecs import budget as budgets
 from ..media.medium import Signal
 from ..runtime.errors import (
-    BitstreamError,
     CorruptStream,
     DecodeMismatch,
     DiffcodecError,
@@ -26,9 +24,10 @@ from ..runtime.limits import Limits
 from ..runtime.progress import Progress, Shares
 from ..stream.decode import Wanted, decode_all
 from ..stream.encode import Sender, encode
-from ..stream.parsed import Stream, read
+from ..stream.parsed import Stream
 from . import chain as chains
 from .plan import Plan, chainable
+from .reading import each_stream, streams_of
 
 
 def encode_group(task: tuple[Plan, list[str], list[Signal]], progress: Progress | None = None) -> Group:
@@ -141,27 +140,6 @@ def _check_digest(group: Group, pictures: dict[int, Signal | DiffcodecError]) ->
 def _originals_of(entries: Sequence[Entry]) -> list[int]:
     """For each entry the number of the picture that it shows: its own, or of a copy the first such."""
     return [entry.size if entry.kind == COPY else i for i, entry in enumerate(entries)]
-
-
-def each_stream(entries: Sequence[Entry], data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(number of the picture, stream) of those that lie in ``data`` one behind another."""
-    at = 0
-    for i, entry in enumerate(entries):
-        if entry.kind == STREAM:
-            yield i, data[at : at + entry.size]
-            at += entry.size
-
-
-def streams_of(entries: Sequence[Entry], data: bytes, max_pixels: int | None = None) -> dict[int, list[Stream]]:
-    """For the number of each picture whose stream in ``data`` is sound, that and those of its frames."""
-    limits = Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
-    found = {}
-    for i, stream in each_stream(entries, data):
-        with contextlib.suppress(BitstreamError):
-            every = read(stream, limits=limits).all
-            budgets.cost_of_all([one.prefix for one in every])
-            found[i] = every
-    return found
 
 
 def _check_streams(entries: Sequence[Entry], data: bytes, plan: Plan) -> dict[int, list[Stream]]:

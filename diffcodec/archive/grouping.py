@@ -14,7 +14,7 @@ from ..runtime import atomic as output
 from ..runtime.errors import DiffcodecError, InputError
 from .group import pixels_of
 from .names import refusal, shown
-from .walking import may_be_picture, size_of
+from .walking import may_be_picture, path_of, size_of
 
 if TYPE_CHECKING:
     from ..media.medium import Signal
@@ -64,13 +64,13 @@ def without(out: str, folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name not in same]
 
 
-def path_of(folder: str, name: str) -> str:
-    """Of a name with '/' below a folder."""
-    return os.path.join(folder, *name.split("/"))
+def read_groups(
+    folder: str, names: list[str], group: int, left: LeftOut, most: int = MAX_GROUP_PIXELS
+) -> Iterator[Neighbours]:
+    """The pictures of these names; what is none, or raises InputError, is left out.
 
-
-def read_groups(folder: str, names: list[str], group: int, left: LeftOut) -> Iterator[Neighbours]:
-    """The pictures of these names, at most ``group`` together; what is none, or raises InputError, is left out."""
+    At most ``group`` together, and ``most`` pixels but for a single picture.
+    """
     from .. import files
 
     some, pixels = Neighbours(), 0
@@ -90,7 +90,7 @@ def read_groups(folder: str, names: list[str], group: int, left: LeftOut) -> Ite
             some.bytes += size
             continue
         count = pixels_of(picture)
-        if some.names and (len(some.names) == group or pixels + count > MAX_GROUP_PIXELS):
+        if some.names and (len(some.names) == group or pixels + count > most):
             yield some
             some, pixels = Neighbours(), 0
         some.bytes += size

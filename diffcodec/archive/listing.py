@@ -6,19 +6,19 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..bitstream.archive import CHAINED, COPY, Entry, Group, Place, Reader
-from ..media.medium import Signal
 from ..runtime.errors import BitstreamError, CorruptStream, DiffcodecError, InputError
 from ..runtime.hostile import guarded
 from ..runtime.progress import Progress, end, part
-from ..stream.parsed import Stream
-from . import memory as archive
-from .group import each_stream, streams_of
-from .grouping import path_of
 from .names import shown
-from .walking import files_below, may_be_picture, size_of
+from .reading import HEADER_LOST, all_places, each_stream, open_archive, streams_of
+from .walking import files_below, may_be_picture, path_of, size_of
+
+if TYPE_CHECKING:
+    from ..media.medium import Signal
+    from ..stream.parsed import Stream
 
 Kind = Literal["stream", "chained", "initial", "copy", "damaged"]
 
@@ -56,7 +56,7 @@ def list_archive(source: Any, *, max_pixels: int | None = None) -> tuple[list[It
     and for a header that does not hold Truncated, ChecksumMismatch, CorruptStream.
     """
     problems: list[str] = []
-    with archive.open_archive(source, max_pixels, lenient=True) as reader:
+    with open_archive(source, max_pixels, lenient=True) as reader:
         return list(_items(reader, max_pixels, problems)), _of_whole(reader) + problems
 
 
@@ -64,7 +64,7 @@ def _of_whole(reader: Reader) -> list[str]:
     """What is wrong with the archive but for its groups."""
     lines = []
     if reader.header_problem is not None:
-        lines.append(f"{reader.header_problem}; {archive.HEADER_LOST}")
+        lines.append(f"{reader.header_problem}; {HEADER_LOST}")
     if not reader.complete:
         lines.append(f"{reader.problem}; whole groups: {len(reader.places)}")
     return lines
@@ -72,7 +72,7 @@ def _of_whole(reader: Reader) -> list[str]:
 
 def _items(reader: Reader, max_pixels: int | None, problems: list[str]) -> Iterator[Item]:
     number = 0
-    for place in archive.all_places(reader):
+    for place in all_places(reader):
         try:
             group = _group(reader, place, problems)
         except BitstreamError as error:
@@ -143,9 +143,11 @@ def contents(
     A group with a chain is decoded: of its pictures the signals, or the errors that lost them. Raises as
     `decode_archive` where nothing can be read.
     """
-    with archive.open_archive(source, max_pixels, lenient=True) as reader:
+    from . import memory as archive
+
+    with open_archive(source, max_pixels, lenient=True) as reader:
         number = given = 0
-        for place in archive.all_places(reader):
+        for place in all_places(reader):
             if given >= most:
                 return
             try:
@@ -195,10 +197,12 @@ def check_archive(
     progress: Progress | None = None,
 ) -> Checked:
     """Decode all of an archive, bytes or a path, and keep nothing of it. Raises as `decode_archive` where it cannot."""
+    from . import memory as archive
+
     held = lost = 0
-    with archive.open_archive(source, max_pixels, lenient=True) as reader:
+    with open_archive(source, max_pixels, lenient=True) as reader:
         problems = _of_whole(reader)
-        for one in archive.decoded(reader, archive.all_places(reader), model, device, jobs, progress, budget):
+        for one in archive.decoded(reader, all_places(reader), model, device, jobs, progress, budget):
             problems += one.problems()
             lost += one.lost
             held += len(one.pictures) + one.lost_with_it - one.lost
@@ -281,8 +285,10 @@ def digests_in(
     hidden = {item.group for item in items if not item.digests and item.kind != "damaged"}
     if not hidden:
         return found
-    with archive.open_archive(source, max_pixels, lenient=True) as reader:
-        places = archive.all_places(reader)
+    from . import memory as archive
+
+    with open_archive(source, max_pixels, lenient=True) as reader:
+        places = all_places(reader)
         starts = list(itertools.accumulate((place.pictures or 0 for place in places), initial=0))
         wanted = [place for place in places if place.number in hidden]
         for one in archive.decoded(reader, wanted, model, device, jobs, progress):

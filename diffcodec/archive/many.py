@@ -18,10 +18,10 @@ from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.progress import Progress
 from ..stream.typed import CodecName, ReconstructionName
 from .coding import Coding, Decoding, Encoding, Made, made
+from .engines import Engine, EngineName, engine_of
+from .engines import check as check_workers
 from .names import folded
 from .walking import files_below, size_of
-from .workers import Workers
-from .workers import check as check_workers
 
 Path = str | os.PathLike[str]
 Sources = Path | Iterable[Path] | Mapping[Path, Path]
@@ -86,6 +86,7 @@ def encode_files(
     delete_source: bool = False,
     dry_run: bool = False,
     jobs: int = 1,
+    engine: EngineName = "processes",
     codec: CodecName | None = None,
     model: Any = None,
     device: str = "auto",
@@ -105,6 +106,8 @@ def encode_files(
               and a warning in the result says why. Only without loss.
     dry_run:  write nothing and read fronts of files only.
     jobs:     processes, each of which loads the model once; 1 is this process. Then ``model`` is a name or a path.
+    engine:   "processes" of this machine, or "ray": actors of a Ray cluster, ``jobs`` at most. This one reads their
+              names and writes what they make; they read the sources, which lie where all of them see them.
     first:    only the first frame or page of each. The other options, ``wishes`` too, are those of `diffcodec.encode`.
 
     Raises InputError at once for options that no file can be coded with, ModelNotFound and ModelMismatch with the first
@@ -112,7 +115,7 @@ def encode_files(
     """
     coding = Encoding(codec, model, device, wishes, strip, first, threads)
     placing = Placing(_text(out_dir), recursive, overwrite, skip_existing, delete_source, dry_run)
-    return run(plan(sources, coding, placing), coding, placing, jobs, progress)
+    return run(plan(sources, coding, placing), coding, placing, jobs, progress, engine)
 
 
 def decode_files(
@@ -125,6 +128,7 @@ def decode_files(
     delete_source: bool = False,
     dry_run: bool = False,
     jobs: int = 1,
+    engine: EngineName = "processes",
     upto_bytes: int | None = None,
     realism: float | None = None,
     reconstruction: ReconstructionName | None = None,
@@ -145,7 +149,7 @@ def decode_files(
         upto_bytes, reconstruction, realism, decoder, model, device, max_pixels, budget, threads
     )
     placing = Placing(_text(out_dir), recursive, overwrite, skip_existing, delete_source, dry_run)
-    return run(plan(sources, coding, placing), coding, placing, jobs, progress)
+    return run(plan(sources, coding, placing), coding, placing, jobs, progress, engine)
 
 
 def _text(path: Path | None) -> str | None:
@@ -292,24 +296,29 @@ def _below(path: str, folder: str) -> bool:
 
 
 def run(
-    plan: Plan, coding: Coding, placing: Placing, jobs: int = 1, progress: Progress | None = None
+    plan: Plan,
+    coding: Coding,
+    placing: Placing,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    engine: EngineName = "processes",
 ) -> Iterator[FileResult]:
     """The results of a plan in its order, each as soon as it is there; ``progress`` goes by bytes of the sources.
 
     Raises InputError for a model that no other process can be sent, and where a worker process was killed; what
     `Coding.is_of_all`.
     """
-    check_workers(jobs, coding.model)
-    return _run(plan, coding, placing, jobs, progress)
+    check_workers(jobs, coding.model, engine)
+    return _run(plan, coding, placing, engine_of(engine, jobs, coding.device), progress)
 
 
 def _run(
-    plan: Plan, coding: Coding, placing: Placing, jobs: int, progress: Progress | None
+    plan: Plan, coding: Coding, placing: Placing, engine: Engine, progress: Progress | None
 ) -> Iterator[FileResult]:
     work = [pair for pair, result in zip(plan.pairs, plan.results, strict=True) if result is None]
     sizes = [size_of(source) for source, _ in work]
     tasks = zip(sizes, ((coding, *pair, placing.delete_source) for pair in work), strict=True)
-    with Workers(jobs) as workers:
+    with engine as workers:
         coded = workers.map(made, tasks, sum(sizes), progress)
         for (source, target), result in zip(plan.pairs, plan.results, strict=True):
             if result is None:

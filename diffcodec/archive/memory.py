@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from ..bitstream.archive import (
     CHAINED,
@@ -33,7 +32,6 @@ from ..bitstream.archive import (
 from ..bitstream.header import FINGERPRINT_BYTES, NUMERICS
 from ..codecs import budget as budgets
 from ..media.table import signal_of
-from ..runtime import remote
 from ..runtime.errors import (
     BitstreamError,
     ChecksumMismatch,
@@ -44,12 +42,12 @@ from ..runtime.errors import (
     Truncated,
 )
 from ..runtime.hostile import guarded
-from ..runtime.limits import Limits
-from .group import decode_group, encode_group, extends, pixels_of, streams_of
+from .engines import check as check_workers
+from .group import decode_group, encode_group, extends, pixels_of
 from .names import shown
 from .plan import EXACT, PINNED, Plan, differing, environment_of, make_plan
+from .reading import HEADER_LOST, all_places, open_archive, streams_of
 from .workers import Workers
-from .workers import check as check_workers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +60,6 @@ if TYPE_CHECKING:
     Samples = NDArray[np.generic]
 
 GROUP = 256  #: pictures of a group at most
-HEADER_LOST = "pictures that are streams of their own are read without it"
 GROUP_PIXELS = MAX_GROUP_PIXELS  #: of all pictures of a group, unless it has only one, which is never chained
 
 
@@ -250,11 +247,6 @@ def inspect_archive(data: Any, *, max_pixels: int | None = None) -> ArchiveInspe
         }
 
 
-def all_places(reader: Reader) -> list[Place]:
-    """Groups, and what remains of others, in their order."""
-    return sorted([*reader.places, *reader.remains], key=lambda place: place.number)
-
-
 @dataclass(frozen=True)
 class Decoded:
     """What came of a group: its entries, and for each the picture or the error that lost it.
@@ -427,7 +419,6 @@ def add(writer: Writer, group: Group) -> None:
         raise InputError(f"group {len(writer.places)} holds {error}: pack groups of fewer pictures") from None
 
 
-
 def _grouped(pixels: Sequence[int], group: int) -> Iterator[range]:
     """Ranges of pictures: at most ``group`` of them, and GROUP_PIXELS unless it is a single one."""
     start, total = 0, 0
@@ -437,34 +428,6 @@ def _grouped(pixels: Sequence[int], group: int) -> Iterator[range]:
             start, total = i, 0
         total += count
     yield range(start, len(pixels))
-
-
-@contextlib.contextmanager
-def open_archive(source: Any, max_pixels: int | None = None, *, lenient: bool = False) -> Iterator[Reader]:
-    """Within, a reader as of :func:`reader_of`."""
-    reader = reader_of(source, max_pixels, lenient=lenient)
-    with reader.file:
-        yield reader
-
-
-def reader_of(source: Any, max_pixels: int | None = None, *, lenient: bool = False) -> Reader:
-    """A reader of bytes or of a path, here or elsewhere, its file open; lenient: of a damaged header as far as one can.
-
-    Raises InputError for what is neither; as `bitstream.archive.Reader`.
-    """
-    limits = Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
-    file: BinaryIO
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        file = io.BytesIO(source)
-    elif isinstance(source, (str, os.PathLike)):
-        file = remote.opened(source)
-    else:
-        raise InputError(f"expected bytes or a path, found {type(source).__name__}")
-    try:
-        return Reader(file, limits, lenient=lenient)
-    except BaseException:
-        file.close()
-        raise
 
 
 def _require_index(reader: Reader, damaged: str) -> None:

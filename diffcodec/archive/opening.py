@@ -10,8 +10,8 @@ from ..runtime.errors import InputError
 from ..runtime.hostile import guarded
 from ..runtime.remote import Placed
 from ..runtime.varint import read_varint
-from . import memory as archive
 from .names import shown
+from .reading import reader_of
 
 _FRONT = 2**12  # bytes of a group in which its directory mostly stands
 
@@ -28,7 +28,7 @@ def open_picture(source: Any, picture: str | int, *, max_pixels: int | None = No
     Raises InputError for a picture that is not there, or has no stream since it is of a chain; OSError; as
     `bitstream.archive.Reader`.
     """
-    reader = archive.reader_of(source, max_pixels)
+    reader = reader_of(source, max_pixels)
     try:
         entries, index, at = _found(reader, picture)
     except BaseException:

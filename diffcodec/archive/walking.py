@@ -40,6 +40,11 @@ def files_below(folder: str, leave_out: Add, besides: str = "") -> list[str]:
     return sorted(found)
 
 
+def path_of(folder: str, name: str) -> str:
+    """Of a name with '/' below a folder."""
+    return os.path.join(folder, *name.split("/"))
+
+
 def size_of(path: str) -> int:
     """Bytes of a file, at least one; it may have gone meanwhile."""
     try:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..runtime import compiling
-from ..runtime.errors import DiffcodecError, InputError
+from ..runtime.errors import DiffcodecError
 from ..runtime.progress import Progress, end
 from ..runtime.stages import stage
 
@@ -63,7 +63,7 @@ class Workers:
         source = iter(tasks)
         first = list(itertools.islice(source, self.jobs)) if self.jobs > 1 else []  # fewer need no more processes
         every = itertools.chain(first, source)
-        done = _Done(total, progress)
+        done = Done(total, progress)
         if len(first) > 1:
             yield from self._side_by_side(function, every, len(first), errors, done)
         else:
@@ -76,7 +76,7 @@ class Workers:
         tasks: Iterator[tuple[float, Any]],
         jobs: int,
         errors: bool,
-        done: _Done,
+        done: Done,
     ) -> Iterator[Any]:
         import multiprocessing  # which commands that start at once do without
         from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -97,12 +97,12 @@ class Workers:
                 finished = wait([waiting[0]], timeout=0.2).done
                 done.take(_drained(reports))
             waiting.popleft()
-            yield _settle(finished.pop().result, errors)
+            yield settled(finished.pop().result, errors)
             done.finish()
             waiting.extend(itertools.islice(submitted, 1))
 
 
-class _Done:
+class Done:
     """How far tasks have come that are finished in the order in which they were begun."""
 
     def __init__(self, total: float, progress: Progress | None):
@@ -150,17 +150,11 @@ def _in_turn(
     function: Work,
     tasks: Iterator[tuple[float, Any]],
     errors: bool,
-    done: _Done,
+    done: Done,
 ) -> Iterator[Any]:
     for weight, task in tasks:
-        yield _settle(partial(function, task, done.part(done.begin(weight))), errors)
+        yield settled(partial(function, task, done.part(done.begin(weight))), errors)
         done.finish()
-
-
-def check(jobs: int, model: Any) -> None:
-    """Raise InputError where a model cannot be sent to another process."""
-    if jobs > 1 and model is not None and not isinstance(model, str):
-        raise InputError("several processes need a model by its name or path: pass that, or jobs=1")
 
 
 def _drained(reports: Any) -> Iterator[tuple[int, float]]:
@@ -172,7 +166,8 @@ def _drained(reports: Any) -> Iterator[tuple[int, float]]:
             return
 
 
-def _settle(call: Callable[[], Any], errors: bool) -> Any:
+def settled(call: Callable[[], Any], errors: bool) -> Any:
+    """What a call gives; with ``errors`` a DiffcodecError that it raises is what it gives."""
     try:
         return call()
     except DiffcodecError as error:

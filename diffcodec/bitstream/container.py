@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import google_crc32c
 
@@ -27,9 +28,11 @@ from ..runtime.errors import (
 )
 from ..runtime.limits import DEFAULT_LIMITS, Limits
 from ..runtime.varint import read_varint, write_varint
-from . import given, small
-from .given import Given
+from . import small
 from .header import CODECS, Header, Traits
+
+if TYPE_CHECKING:
+    from .given import Given
 
 SIGNATURE = b"\x8bDFC\r\n\x1a\n"
 VERSION = (1, 0)
@@ -149,6 +152,8 @@ def _since(chunk: Chunk) -> tuple[int, int]:
                 return _STATISTICS
     if chunk.type == "G":
         with contextlib.suppress(BitstreamError):
+            from . import given  # which few streams have a part of
+
             return given.since(chunk.payload)
     return SINCE.get(chunk.type, VERSION)
 
@@ -374,6 +379,8 @@ class _Parts:
     def take_given(self, chunk: Chunk) -> None:
         assert self.header is not None
         size = (self.header.width, self.header.height)
+        from . import given
+
         within = given.Within(size, self.left, lambda data, limits: read(data, limits=limits))
         self.given = given.read(chunk.payload, within)
         for part in self.given:

@@ -11,7 +11,20 @@ import typer
 
 from ..runtime.errors import DiffcodecError
 from . import console
-from .options import Budget, Device, Jobs, Json, MaxPixels, Model, Overwrite, Quiet, allow_large_pictures, cores
+from .options import (
+    Budget,
+    Device,
+    Engine,
+    Jobs,
+    Json,
+    MaxPixels,
+    Model,
+    Overwrite,
+    Quiet,
+    allow_large_pictures,
+    cores,
+    jobs_of,
+)
 from .sizes import sizes, told, warn_if_larger
 
 
@@ -20,16 +33,20 @@ def pack(
     target: Annotated[str, typer.Argument(metavar="OUT.dfca", help="The archive to write.")],
     *,
     model: Model = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Diffusion steps: more are slower, smaller (100).")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of a chain: more are slower, smaller (100).")] = None,
     group: Annotated[int, typer.Option(min=1, help="Pictures coded, and readable, together.")] = 256,
     batch: Annotated[int | None, typer.Option(min=1, help="Pictures in a network call at most (by size).")] = None,
     jobs: Jobs = None,
+    engine: Engine = "processes",
     device: Device = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Pack a folder of pictures into one lossless archive; goes on where an interrupted run stopped."""
+    """Pack a folder of pictures into one lossless archive; goes on where an interrupted run stopped.
+
+    Many small pictures in colour are chained where that is smaller, others are streams: unless --model or --steps say.
+    """
     from ..archive import folder as packing
 
     def kept() -> str:
@@ -51,7 +68,8 @@ def pack(
             batch=batch,
             group=group,
             device=device,
-            jobs=jobs or cores(),
+            jobs=jobs_of(engine, jobs),
+            engine=engine,
             overwrite=overwrite,
             progress=progress,
         )
@@ -63,7 +81,7 @@ def pack(
     else:
         console.tell(
             f"{target}: {done['pictures']} pictures, {told(done)}, {done['bpd']:.3f} bits per sample, "
-            f"{done['seconds']:.1f} s, left out: {len(done['left_out'])}"
+            f"{done['seconds']:.1f} s by {done['model']}, left out: {len(done['left_out'])}"
         )
     _require_all_packed(done)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .. import api
-from ..archive.coding import Decoding, Encoding
 from ..runtime import atomic as output
 from ..runtime import remote
 from ..runtime.errors import DiffcodecError
+from ..runtime.limits import DEFAULT_LIMITS
 from . import console
 from .pipes import nothing_kept
 from .sizes import report, sizes, summary_of, warn_if_larger
+
+if TYPE_CHECKING:
+    from ..archive.coding import Decoding, Encoding
 
 _FRONT = 2**18  #: bytes of a stream that its header stands in, with names and parameters
 _RANGE = re.compile(r"(\d*):(\d*)")
@@ -49,7 +52,7 @@ def encode(source: str, target: str, coding: Encoding, overwrite: bool, as_json:
         with nothing_kept(target), console.bar("encoding") as progress, output.writing(target, overwrite) as file:
             told: dict[str, Any] = {"device": coding.device, "threads": coding.threads, "strip": coding.strip}
             told["progress"] = progress if counts else None
-            groups, codec = film.groups(length, api.MAX_PIXELS), coding.codec
+            groups, codec = film.groups(length, DEFAULT_LIMITS.max_pixels), coding.codec
             for piece in api.encode_groups(groups, codec, coding.model, frames=counts, **told, **wishes):  # type: ignore
                 file.write(piece)
     seconds, before, after = time.perf_counter() - start, os.path.getsize(source), os.path.getsize(target)

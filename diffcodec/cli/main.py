@@ -1,4 +1,7 @@
-"""The command `diffcodec`. Heavy imports wait inside the commands: --help and info must start at once."""
+"""The command `diffcodec`. Heavy imports wait inside the commands: --help and info must start at once.
+
+Each subcommand is a function of a module beside this one, which is imported where its name is the first word.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +10,55 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from ..runtime.errors import DiffcodecError
 from ..runtime.version import __version__
-from . import archives, console, desktop, pictures, restoring, showing, tools, viewing
+from . import console
 
-app = typer.Typer(
-    name="diffcodec",
-    help="Images to bits and back with neural models. Lossless .dfc files decode bit-exactly on any machine.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "encode": pictures.encode,
-    "decode": pictures.decode,
-    "info": showing.info,
-    "restore": restoring.restore,
-    "pack": archives.pack,
-    "append": archives.append,
-    "unpack": archives.unpack,
-    "extract": archives.extract,
-    "list": showing.listed,
-    "diff": showing.diff,
-    "test": showing.checked,
-    "view": viewing.view,
-    "thumbnail": viewing.thumbnail,
-    "desktop": desktop.desktop,
-    "bench": tools.bench,
-    "models": tools.models,
-    "demo": tools.demo,
+#: module and function of each subcommand, in the order of the help
+COMMANDS = {
+    "encode": ("pictures", "encode"),
+    "decode": ("pictures", "decode"),
+    "info": ("showing", "info"),
+    "restore": ("restoring", "restore"),
+    "pack": ("archives", "pack"),
+    "append": ("archives", "append"),
+    "unpack": ("archives", "unpack"),
+    "extract": ("archives", "extract"),
+    "list": ("showing", "listed"),
+    "diff": ("showing", "diff"),
+    "test": ("showing", "checked"),
+    "view": ("viewing", "view"),
+    "thumbnail": ("viewing", "thumbnail"),
+    "desktop": ("desktop", "desktop"),
+    "bench": ("tools", "bench"),
+    "models": ("tools", "models"),
+    "demo": ("tools", "demo"),
 }
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
 
 
-@app.callback(invoke_without_command=True)
+def app_of(argv: Sequence[str]) -> typer.Typer:
+    """The command with the subcommand that ``argv`` begins with, or with all of them: for help, completion, typos."""
+    app = typer.Typer(
+        name="diffcodec",
+        help="Images to bits and back with neural models. Lossless .dfc files decode bit-exactly on any machine.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_root)
+    for name in argv[:1] if argv and argv[0] in COMMANDS else COMMANDS:
+        module, function = COMMANDS[name]
+        app.command(name)(getattr(import_module(f".{module}", __package__), function))
+    return app
+
+
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
         print(__version__)
@@ -64,7 +75,7 @@ def _run(argv: list[str]) -> int:
     console.prepare()
     warnings.showwarning = lambda message, *_: console.say(f"warning: {console.line(message)}")
     try:
-        app(argv, prog_name="diffcodec")
+        app_of(argv)(argv, prog_name="diffcodec")
     except SystemExit as stop:
         return console.flush(stop.code if isinstance(stop.code, int) else 1)
     except console.Interrupted as stop:

@@ -9,18 +9,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..archive import many
-from ..archive.coding import Coding
-from ..archive.many import FileResult, Placing
 from ..runtime import remote
 from ..runtime.errors import DiffcodecError
 from . import console
+from .options import jobs_of
 from .sizes import sizes, told
 
+if TYPE_CHECKING:
+    from ..archive.coding import Coding
+    from ..archive.engines import EngineName
+    from ..archive.many import FileResult, Placing
+
+_JOBS = {"processes": 1}  # where nothing is said: a file alone has all cores
 _COUNTED = ("skipped", "failed", "left out")
 
 
@@ -44,9 +48,9 @@ def _is_pattern(name: str) -> bool:
     return glob.has_magic(name) and not os.path.lexists(name) and not remote.is_remote(name)
 
 
-def wanted(placing: Placing, jobs: int) -> bool:
+def wanted(placing: Placing, jobs: int | None, engine: EngineName) -> bool:
     """Whether something is asked for that is of many files, be it for one."""
-    return placing.skip_existing or placing.delete_source or placing.dry_run or jobs > 1
+    return placing.skip_existing or placing.delete_source or placing.dry_run or (jobs or 1) > 1 or engine != "processes"
 
 
 def refuse(**options: object) -> None:
@@ -62,7 +66,8 @@ def run(
     pair: tuple[str, str] | None,
     coding: Coding,
     placing: Placing,
-    jobs: int,
+    jobs: int | None,
+    engine: EngineName,
     *,
     as_json: bool,
     verbose: bool,
@@ -71,15 +76,18 @@ def run(
 
     Raises typer.Exit with status 1 where a file failed, DiffcodecError where there is none, BadParameter.
     """
+    from ..archive import many
+
     if pair is not None and "-" in pair:
         raise typer.BadParameter("- stands for one stream, without --skip-existing, --delete-source and --jobs")
     with console.bar("looking for files"):
         plan = many.plan(files if pair is None else {pair[0]: pair[1]}, coding, placing)
     if all(one is not None and one.status == "left out" for one in plan.results):
         raise DiffcodecError(f"found no file to {coding.verb} in {', '.join(files)}")
+    most = jobs_of(engine, jobs or _JOBS.get(engine))
     sum_ = Sum(coding.verb, len(plan), as_json, verbose)
     with console.interruptible(sum_.kept), console.bar(sum_.label) as progress:
-        for result in many.run(plan, coding, placing, jobs, progress):
+        for result in many.run(plan, coding, placing, most, progress, engine):
             sum_.add(result)
     sum_.end()
     if sum_.count["failed"]:

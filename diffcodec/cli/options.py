@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from .. import api
-
 
 def model_names(start: str) -> list[str]:
     """Names of bundled models that begin so, for a shell to complete."""
+    from .. import api
+
     return [card["name"] for card in api.list_models() if card["name"].startswith(start)]
 
 
@@ -26,8 +26,13 @@ Model = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, one object a line.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads at most (default: the network's own number).")]
+Engine = Annotated[
+    Literal["processes", "ray"], typer.Option(help="What works side by side: processes here, or a Ray cluster.")
+]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes (one per core).")]
-FileJobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes, each with a model of its own.")]
+FileJobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Processes (1), or actors, each with a model of its own.")
+]
 Out = Annotated[str | None, typer.Option("--out", "-o", metavar="OUT", help="The file to write, of one IN.")]
 OutDir = Annotated[str | None, typer.Option(metavar="DIR", help="A folder to write to; else beside each IN.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Take folders, with their structure.")]
@@ -44,6 +49,13 @@ MaxPixels = Annotated[int | None, typer.Option(min=1, help="Refuse larger pictur
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def jobs_of(engine: Literal["processes", "ray"], jobs: int | None) -> int:
+    """How many at most, where nothing is said: one per core of this machine, or all that the cluster has room for."""
+    from ..archive import engines
+
+    return jobs or {"processes": cores(), "ray": engines.ALL}[engine]
 
 
 def allow_large_pictures() -> None:

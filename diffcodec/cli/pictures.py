@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .. import api
-from ..archive.coding import Decoding, Encoding
-from ..archive.many import Placing
 from ..runtime.errors import DiffcodecError
 from . import clips, console, many
 from .options import (
     Budget,
     Device,
     DryRun,
+    Engine,
     FileJobs,
     Json,
     MaxPixels,
@@ -33,6 +32,9 @@ from .options import (
 )
 from .pipes import check_suffix, check_target, nothing_kept, read, write
 from .sizes import report, sizes, summary_of, warn_if_larger
+
+if TYPE_CHECKING:
+    from ..archive.coding import Decoding, Encoding
 
 CONCEALED = 3  #: exit status where something was filled in that a stream has lost
 Form = Literal["dfc", "jpeg", "webp"]
@@ -55,7 +57,8 @@ def encode(
     out: Out = None,
     out_dir: OutDir = None,
     recursive: Recursive = False,
-    jobs: FileJobs = 1,
+    jobs: FileJobs = None,
+    engine: Engine = "processes",
     skip_existing: SkipExisting = False,
     delete_source: Annotated[
         bool, typer.Option("--delete-source", help="Delete each IN once what was written decodes to all of it.")
@@ -115,6 +118,9 @@ def encode(
         raise typer.BadParameter("--base-bpp and --base-form are of a base: give --base as well")
     if prompt is None and (negative is not None or guidance != 1):
         raise typer.BadParameter("--negative and --guidance are of a prompt: give --prompt as well")
+    from ..archive.coding import Encoding
+    from ..archive.many import Placing
+
     console.hush(quiet)
     told = None if prompt is None else api.Prompt(prompt, negative or "", guidance)
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
@@ -122,9 +128,9 @@ def encode(
     coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)
-    if pair is None or many.wanted(placing, jobs):
+    if pair is None or many.wanted(placing, jobs, engine):
         many.refuse(base=base)
-        many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
+        many.run(files, pair, coding, placing, jobs, engine, as_json=as_json, verbose=verbose)
         return
     _encode_one(*pair, coding, None if base is None else (base, base_bpp, base_form), overwrite, as_json, verbose)
 
@@ -194,7 +200,8 @@ def decode(
     out: Out = None,
     out_dir: OutDir = None,
     recursive: Recursive = False,
-    jobs: FileJobs = 1,
+    jobs: FileJobs = None,
+    engine: Engine = "processes",
     skip_existing: SkipExisting = False,
     delete_source: Annotated[
         bool, typer.Option("--delete-source", help="Delete each IN once what was written reads back as all of it.")
@@ -240,6 +247,9 @@ def decode(
         raise typer.BadParameter("--conceal takes --realism, neither --reconstruction nor --decoder")
     if mask is not None and not conceal:
         raise typer.BadParameter("--mask is of --conceal: give that as well")
+    from ..archive.coding import Decoding
+    from ..archive.many import Placing
+
     wanted = None if frames is None else clips.range_of(frames)
     if wanted is not None and (conceal or base):
         raise typer.BadParameter("--frames is of what decodes: give neither --conceal nor --base")
@@ -247,9 +257,9 @@ def decode(
     coding = Decoding(upto_bytes, reconstruction, realism, decoder, model, device, max_pixels, budget, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)
-    if pair is None or many.wanted(placing, jobs):
+    if pair is None or many.wanted(placing, jobs, engine):
         many.refuse(conceal=conceal, base=base, frames=frames)
-        many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
+        many.run(files, pair, coding, placing, jobs, engine, as_json=as_json, verbose=verbose)
         return
     check_target(pair[1], overwrite, as_json, pair[0])
     if base:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import api
-from ..archive import memory as archive
 from ..runtime import remote
 from ..runtime.errors import BitstreamError, ChecksumMismatch, DiffcodecError, InputError, Truncated
 from . import console
@@ -46,6 +45,8 @@ def info(
 def told(data: bytes, max_pixels: int | None) -> tuple[dict[str, Any], DiffcodecError | None]:
     """What there is, and what is wrong where it is cut or damaged but for its header. Raises BitstreamError."""
     if data.startswith(ARCHIVE):
+        from ..archive import memory as archive
+
         found: dict[str, Any] = dict(archive.inspect_archive(data, max_pixels=max_pixels))
         cut = f"the archive is cut or damaged; whole groups: {len(found['groups'])}"
         return found, None if found["complete"] else Truncated(cut)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .modes import Mode
 
 Bytes = NDArray[np.uint8]
+_STRIP = 64  # rows that are looked at together
 _DIGITS = np.array([value.bit_length() for value in range(256)])
 
 
@@ -53,7 +54,7 @@ def where_hidden(every: Bytes, mode: Mode) -> NDArray[np.bool_] | None:
 def _spread(colours: Bytes, seen: NDArray[np.bool_]) -> Bytes:
     """Each pixel that is not seen as the one to its left, in the first columns as the one above."""
     height, width = seen.shape
-    out = colours.copy()
+    out: Bytes = colours.copy()
     above = np.broadcast_to(colours[seen][0], (width, colours.shape[2]))
     columns = np.arange(width)
     for y in range(height):
@@ -65,6 +66,10 @@ def _spread(colours: Bytes, seen: NDArray[np.bool_]) -> Bytes:
 
 def _surprise(every: Bytes) -> int:
     """Binary digits of what a median of left, above and both leaves of each byte but those of first row and column."""
-    w, n, nw = (part.astype(np.int16) for part in (every[1:, :-1], every[:-1, 1:], every[:-1, :-1]))
-    guess = np.clip(w + n - nw, np.minimum(w, n), np.maximum(w, n))
-    return int(_DIGITS[np.abs(every[1:, 1:] - guess)].sum())
+    total = 0
+    for first in range(1, len(every), _STRIP):
+        rows = every[first - 1 : first + _STRIP].astype(np.int16)
+        w, n, nw = rows[1:, :-1], rows[:-1, 1:], rows[:-1, :-1]
+        guess = np.clip(w + n - nw, np.minimum(w, n), np.maximum(w, n))
+        total += int(_DIGITS[np.abs(rows[1:, 1:] - guess)].sum())
+    return total

@@ -63,12 +63,14 @@ def _top(integers: Unsigned) -> Any:
 
 
 def _unsigned(samples: NDArray[Any]) -> Unsigned:
-    return np.ascontiguousarray(samples).view(f"u{samples.dtype.itemsize}")
+    integers: Unsigned = np.ascontiguousarray(samples).view(f"u{samples.dtype.itemsize}")
+    return integers
 
 
 def _signed(samples: NDArray[Any]) -> Unsigned:
     integers = _unsigned(samples)
-    return integers ^ _top(integers)
+    turned: Unsigned = integers ^ _top(integers)
+    return turned
 
 
 def _ordered(samples: NDArray[Any]) -> Unsigned:

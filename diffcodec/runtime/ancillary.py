@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import lzma
 import zlib
-from importlib import resources
 
 from .errors import CorruptStream, LimitExceeded, Truncated, UnsupportedVersion
 from .limits import DEFAULT_LIMITS, Limits
@@ -26,6 +25,8 @@ _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 2**22}]
 
 @functools.cache
 def _dictionary() -> bytes:
+    from importlib import resources  # which takes longer to come than all of this module
+
     return resources.files(__package__).joinpath("profiles.bin").read_bytes()
 
 

@@ -24,7 +24,7 @@ from ..runtime.limits import DEFAULT_LIMITS, Limits
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
 from .given import Receiving, conditioned, conditions, consistent
-from .parsed import Stream, read
+from .parsed import Stream, model_name, read
 from .sources import Source, read_all
 
 if TYPE_CHECKING:
@@ -87,12 +87,6 @@ def decoder_of(decoder: Any, device: str) -> Decoder | None:
     model = registry.load(decoder, device=device, codec="diffc")
     shortcut = model.shortcut if isinstance(model, Shortened) else None
     return Decoder(model, shortcut.calls if shortcut else most)
-
-
-def model_name(stream: Stream) -> str | None:
-    """The name in the header; of a small stream the bundled model's that it was made with, None if there is none."""
-    head = stream.head
-    return head.model or (registry.name_of(head.fingerprint) if any(head.fingerprint) else None)
 
 
 def provider_of(stream: Stream, wanted: Wanted) -> Model | None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 GROUP = 16  #: frames of a clip that are coded together, and stand alone
 _LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
+_WORTH = 0.99  # older readers do not know numbers, and they have no previews, so they have to be 1 % smaller
 _MIDDLE = 96  # rows and columns of a picture by which forms are judged that cost much to code
 _DOUBT = 1.15  # a form that takes so many times the bytes there is not tried on the whole
 
@@ -283,7 +284,7 @@ def _smallest(
     for number, form in enumerate(forms):
         part = part_of(progress, number, 1, len(forms))
         streams += [(*one, _kind(form)) for one in coded(form, part)]
-    stream, params, kind = min(streams, key=lambda one: len(one[0]))
+    stream, params, kind = min(streams, key=lambda one: len(one[0]) * (1 if one[2][1] else _WORTH))
     way.kind, way.params, way.rate = kind, params, len(stream) / signal.units
     return stream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..bitstream import Container, given
+from ..bitstream import Container
 from ..bitstream import read as read_container
 from ..bitstream.container import SIGNATURE
 from ..bitstream.header import NUMERICS
@@ -20,6 +20,8 @@ from ..runtime.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ..bitstream.given import Given
 
     Bytes = NDArray[np.uint8]
 
@@ -92,6 +94,16 @@ class Stream:
         return f"the stream has {has} digest where its method has {wanted}; the file is damaged"
 
 
+def model_name(stream: Stream) -> str | None:
+    """The name in the header; of a small stream the bundled model's that it was made with, None if there is none."""
+    head = stream.head
+    if head.model or not any(head.fingerprint):
+        return head.model or None
+    from ..models import registry
+
+    return registry.name_of(head.fingerprint)
+
+
 def parse(container: Container) -> Stream:
     """Raises CorruptStream, LimitExceeded, UnsupportedVersion for a header that no medium or codec has."""
     header = container.header
@@ -123,13 +135,15 @@ def parse(container: Container) -> Stream:
     return Stream(container, head, medium, form, about, whole, frames, nested)
 
 
-def given_streams(part: given.Given, mode: str, colours: int) -> tuple[Stream, ...]:
+def given_streams(part: Given, mode: str, colours: int) -> tuple[Stream, ...]:
     """The streams that a thing holds which was given for a signal of ``mode``: what was observed, and its mask.
 
     colours: planes of a photograph that the mode has.
 
     Raises CorruptStream, UnsupportedVersion for what cannot be given for such a signal.
     """
+    from ..bitstream import given
+
     if not isinstance(part, given.Stream):
         return ()
     base, *masks = (parse(container) for container in part.containers)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..codecs import budget as budgets
 from ..media.metadata import NAMES, Metadata
 from ..runtime.limits import Limits
-from .decode import model_name
-from .given import described
-from .parsed import read
+from .parsed import Stream, model_name, read
 from .sources import Source, read_all
-from .typed import Inspection
+
+if TYPE_CHECKING:
+    from .typed import Inspection
 
 
 def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
@@ -57,14 +57,22 @@ def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
         "icc_bytes": metadata.get("icc", 0),
         "exif_bytes": metadata.get("exif", 0),
         "metadata": metadata,
-        "given": described(container.given, stream.nested),
+        "given": _given(stream),
         "digest": container.digest.hex() if container.digest else None,
         "decode_cost": budgets.decode_cost([prefix for one in stream.all for prefix in one.prefixes], size),
         "passes": passes,
     }
     if stream.medium.continued:
         found["groups"] = groups
-    return cast(Inspection, found)  # a medium tells fields of its own
+    return cast("Inspection", found)  # a medium tells fields of its own
+
+
+def _given(stream: Stream) -> list[dict[str, Any]]:
+    if not stream.container.given:
+        return []
+    from .given import described
+
+    return described(stream.container.given, stream.nested)
 
 
 def metadata_of(source: Source, limits: Limits) -> Metadata:

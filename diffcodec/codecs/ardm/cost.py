@@ -39,7 +39,8 @@ def cost(prefix: Prefix) -> tuple[Cost, Allowance]:
         return _ordered(prefix)
     if method == TEMPORAL:
         return _temporal(prefix)
-    read = context_pixels(prefix, prefix.passes)
+    # a pass of whole numbers has no form without a body
+    read = head.pixels * len(prefix.passes) if method == NUMBERS else context_pixels(prefix, prefix.passes)
     plain = plain_bytes(head)
     return Cost(head.pixels, context_pixels=read, plain_bytes=plain, memory_bytes=plain), NOTHING_ALLOWED
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...models import registry
 from ..codec import Head, Prefix
 from ..cost import (
     BLOCK_PIXELS,
@@ -72,6 +71,8 @@ def _last_calls(head: Head, reconstruction: Reconstruction) -> int:
     decoder = reconstruction.decoder
     if reconstruction.name == LINE and decoder is not None:
         return decoder.calls + (decoder.model is not None)
+    from ...models import registry
+
     known = {LINE: registry.shortcut_calls, MEAN.name: registry.pose_calls}.get(reconstruction.name)
     return (known(head.fingerprint) if known else 0) or RECONSTRUCTION_CALLS[reconstruction.name]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,6 +75,18 @@ class Schedule:
         (a, b), (low, high) = self.knots[k : k + 2], self.mse[k : k + 2]
         return low + (high - low) * (min(max(units, a), b) - a) // (b - a)
 
+    def bound(self, energy: float) -> float:
+        """Bits a sample that the steps take, and the prior, of pictures with E x^2 = ``energy`` (VDM eq. 13, 15)."""
+        nats = 0.0
+        for here, there in pairwise(self.units):
+            keep = math.exp((there - here) * UNIT)
+            alpha, sigma = signal(here)
+            b2, variance = ((1 - keep) * alpha) ** 2, (1 - keep) * sigma**2
+            nats += math.log1p(b2 * 2 ** (-self.log2_mse(there) / MSE_UNIT) / variance) / 2
+        alpha, sigma = signal(self.units[-1])
+        nats += (alpha**2 * energy + sigma**2 - 1 - 2 * math.log(sigma)) / 2
+        return nats / math.log(2)
+
     def to_bytes(self) -> bytes:
         """T, scale, number of knots, knots and errors, 16 bits each; z_0's log-SNR, 32 bits; deflated steps."""
         head = np.array([self.steps, self.scale, len(self.knots)], "<u2").tobytes()
@@ -121,12 +134,20 @@ def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> 
 
     Raises InputError, ModelMismatch.
     """
+    return measured(photos, model, steps)[0]
+
+
+def measured(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> tuple[Schedule, float]:
+    """(the schedule of :func:`measure`, bits that a chain takes of the pictures it was measured on, by its bound).
+
+    Raises InputError, ModelMismatch.
+    """
     check_model(model)
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"expected 1 to {MAX_STEPS} diffusion steps, found {steps}")
     top = min(LAST, model.logsnr_max)
     knots = np.unique(np.rint(np.linspace(model.logsnr_min, top, _KNOTS) / UNIT).astype(int))
-    squared, count = np.zeros(len(knots)), 0
+    squared, count, energy = np.zeros(len(knots)), 0, 0.0
     last: list[tuple[np.ndarray, np.ndarray]] = []  # levels, and means at z_0
     with numerics_of(model):
         for number, photo in enumerate(photos):
@@ -134,6 +155,7 @@ def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> 
                 break
             count += photo.size
             x = model.to_latent(as_images(photo[None]))
+            energy += float(x.double().square().sum())
             eps = torch.from_numpy(normals(Key(number, 0, Purpose.PROBE), x.numel())).reshape(x.shape).to(x.device)
             for k, knot in enumerate(knots):
                 a, s = signal(int(knot))
@@ -142,8 +164,10 @@ def measure(photos: Sequence[np.ndarray], model: DiffusionModel, steps: int) -> 
             last.append((photo.transpose(2, 0, 1).ravel(), means(x_hat.double().cpu().numpy())))
     mse = np.minimum.accumulate(np.maximum(squared / max(count, 1), 1e-9))
     profile = tuple(int(v) for v in np.rint(-MSE_UNIT * np.log2(mse)))
-    scale = best_scale(*(np.concatenate(part) for part in zip(*last, strict=True)))
-    return Schedule.placed(steps, tuple(int(k) for k in knots), profile, scale)
+    levels, mean64 = (np.concatenate(part) for part in zip(*last, strict=True))
+    scale = best_scale(levels, mean64)
+    schedule = Schedule.placed(steps, tuple(int(k) for k in knots), profile, scale)
+    return schedule, count * schedule.bound(energy / max(count, 1)) + _told_bits(levels, mean64, scale)
 
 
 def best_scale(levels: np.ndarray, mean64: np.ndarray) -> int:
@@ -153,12 +177,14 @@ def best_scale(levels: np.ndarray, mean64: np.ndarray) -> int:
     """
     symbols = levels.astype(np.int64)
     widest = scale_index(float(np.sqrt(np.square(symbols - mean64 / 64).mean())))
+    return min(range(max(0, widest - 48), widest + 1), key=lambda scale: _told_bits(symbols, mean64, scale))
 
-    def bits(scale: int) -> float:
-        freqs = gaussian.intervals(symbols, mean64, np.full(len(symbols), scale), LEVELS)[1]
-        return -float(np.log2(freqs / 2.0**24).sum())
 
-    return min(range(max(0, widest - 48), widest + 1), key=bits)
+def _told_bits(levels: np.ndarray, mean64: np.ndarray, scale: int) -> float:
+    """Of all samples, told at this scale about their means."""
+    symbols = levels.astype(np.int64)
+    freqs = gaussian.intervals(symbols, mean64, np.full(len(symbols), scale), LEVELS)[1]
+    return -float(np.log2(freqs / 2.0**24).sum())
 
 
 def as_images(photos: np.ndarray) -> Tensor:

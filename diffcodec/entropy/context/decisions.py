@@ -7,6 +7,8 @@ a queue gives for nothing and a stack (ANS) only by recording every probability 
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from ...runtime.kernels import woven
@@ -31,17 +33,25 @@ from .state import (
     STRETCH_LIMIT,
     STRETCHED,
     VALUE,
-    Model,
 )
 
 
-def start(m: Model, data: np.ndarray) -> None:
+class Ranged(Protocol):
+    """What a range coder is a part of: a `state.Model`, a `whole_state.Whole`."""
+
+    @property
+    def coder(self) -> np.ndarray:
+        """int64[6]: see LOW ... CLOCK of `state`."""
+        ...
+
+
+def start(m: Ranged, data: np.ndarray) -> None:
     """Read the first six bytes of ``data`` uint8 (n,), zeros past the end."""
     m.coder[VALUE] = int.from_bytes(bytes(data[:6]).ljust(6, b"\0"), "big")
     m.coder[POSITION] = 6
 
 
-def finish(m: Model, data: np.ndarray) -> int:
+def finish(m: Ranged, data: np.ndarray) -> int:
     """Write the last byte to ``data`` uint8 (n,); the decoder reads zeros after it.
 
     The length in bytes, above n if it did not fit.
@@ -52,7 +62,7 @@ def finish(m: Model, data: np.ndarray) -> int:
     return length + 1
 
 
-def finished(m: Model, data: np.ndarray) -> bool:
+def finished(m: Ranged, data: np.ndarray) -> bool:
     """Whether the decoder has used all of ``data`` uint8 (n,): five of the six bytes it holds were not there."""
     return int(m.coder[POSITION]) == data.size + 5
 

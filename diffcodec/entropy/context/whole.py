@@ -39,17 +39,18 @@ class Way:
     highest: int
     turn: int = 0
 
-    def coded(self, numbers: np.ndarray) -> np.ndarray:
-        """What stands for numbers, integers of any shape that occur."""
-        if self.levels is not None:
-            numbers = np.searchsorted(self.levels, numbers)
-        turned: np.ndarray = (numbers - self.turn) % (self.highest + 1)
-        return turned.astype(np.int32)
+    def meant(self) -> np.ndarray:
+        """uint16 (highest + 1,): the number that each coded one stands for."""
+        numbers: np.ndarray = (np.arange(self.highest + 1) + self.turn) % (self.highest + 1)
+        told: np.ndarray = (numbers if self.levels is None else self.levels[numbers]).astype(np.uint16)
+        return told
 
-    def meant(self, coded: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`coded`."""
-        numbers: np.ndarray = (coded + self.turn) % (self.highest + 1)
-        return numbers if self.levels is None else self.levels[numbers]
+    def coded(self, numbers: np.ndarray) -> np.ndarray:
+        """int32: what stands for numbers that occur, integers of any shape."""
+        places = np.zeros(1 << 16, np.int32)
+        places[self.meant()] = np.arange(self.highest + 1)
+        coded: np.ndarray = places[numbers]
+        return coded
 
 
 def encode(planes: np.ndarray, progress: Progress | None = None) -> bytes:
@@ -87,14 +88,15 @@ def decode(data: bytes, height: int, width: int, channels: int, progress: Progre
     if data[:1] == b"\xff":
         if len(data) != 1 + height * width * channels:
             raise _damaged(f"expected {height * width * channels} raw bytes, found {len(data) - 1}")
-        return np.frombuffer(data, np.uint8, offset=1).reshape(height, width, channels).copy()
+        raw: np.ndarray = np.frombuffer(data, np.uint8, offset=1).reshape(height, width, channels).copy()
+        return raw
     way, at = _read_head(data, channels // 2)
     on_its_side = planes_coder.on_its_side(height, width)
     shape = (width, height) if on_its_side else (height, width)
     numbers = _decoded(data[at:], (*shape, channels // 2), way, progress)
     if on_its_side:
         numbers = numbers.transpose(1, 0, 2)
-    numbers = way.meant(numbers)
+    numbers = way.meant()[numbers]
     planes = np.empty((height, width, channels), np.uint8)
     planes[..., 0::2], planes[..., 1::2] = numbers >> 8, numbers & 255
     return planes
