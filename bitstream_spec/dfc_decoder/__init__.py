@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, context, diffc, given, lattice, media, metadata, modes, numbers, ordered, vdm
+from . import archive, clips, context, diffc, given, lattice, media, metadata, modes, numbers, ordered, vdm
 from .captioned import CaptionedUNet
 from .conditional import GivenUNet
 from .models import Models
@@ -72,7 +72,7 @@ def _ardm(
     header, params = found["header"], planes.rest
     method = params[0] if params else -1
     bare = method in (1, 2, 5)
-    if not 0 <= method <= 5 or (method in (2, 5)) != (planes.n_photo == 0) or (bare and len(params) > 1):
+    if not 0 <= method <= 6 or (method in (2, 5)) != (planes.n_photo == 0) or (bare and len(params) > 1):
         refuse("CorruptStream", "the method of ARDM")
     if method == 5 and planes.n_extra % 2:
         refuse("CorruptStream", "the method of ARDM")
@@ -97,13 +97,15 @@ def _ardm(
     else:
         config, tensors = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
         kind = config["architecture"].split("-")[0]
-        if kind != ("masked" if method == 3 else "lattice"):
+        if kind != {3: "masked", 6: "clip"}.get(method, "lattice"):
             refuse("ModelMismatch", f"method {method} with a model of architecture {config['architecture']}")
         if found["adjustment"] is not None:
             if method == 3:
                 refuse("ModelMismatch", "an adjustment of a network that has none")
             tensors = lattice.adjusted(tensors, bytes.fromhex(found["adjustment"]))
-        if method == 3:
+        if method == 6:
+            photo = clips.decode(params[1:], first, shape, getattr(planes, "T", 1), tensors, config["past"])
+        elif method == 3:
             model = ordered.Masked(tensors, config)
             photo = ordered.decode(params[1:], first, shape, header["seed"], model)
         else:

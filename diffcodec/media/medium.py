@@ -34,6 +34,7 @@ class Coded:
     frames:  pictures of equal height that lie one below another in the planes.
     since:   the first version of the format whose readers know the layout.
     numbers: whether ``extra`` holds numbers of 16 bits, of each the high byte, then the low one.
+    sampling: of the photo planes, where they are a clip's as they are; nothing of a picture.
     """
 
     photo: Bytes
@@ -43,6 +44,7 @@ class Coded:
     frames: int = 1
     since: tuple[int, int] = (1, 0)
     numbers: bool = False
+    sampling: str = ""
 
     def middle(self, side: int) -> Coded:
         """So many rows and columns of its planes, around their middle; of no frames."""

@@ -16,6 +16,9 @@ from typing import Protocol
 from ..runtime.errors import CorruptStream
 
 CODED, CONSTANT, COPY = 0, 1, 2
+#: of all planes of a clip: its frames are coded as photographs, in red, green and blue; or its planes as they are, as
+#: a photograph's
+PHOTO, KEPT = 3, 4
 NUMBERED = 3  #: first byte of a layout of numbers
 HIDDEN = 4  #: first byte where the colour under an alpha of 0 is told
 #: which integer a sample is: its bits; with the sign turned; in the order of floats; as a half; as a whole number
@@ -182,7 +185,8 @@ class Layout:
 
     def write(self) -> bytes:
         """Bytes of the layout, which `read_layout` reads."""
-        planes = b"".join(bytes([kind]) if kind == CODED else bytes([kind, value]) for kind, value in self.planes)
+        bare = (CODED, PHOTO, KEPT)
+        planes = b"".join(bytes([kind]) if kind in bare else bytes([kind, value]) for kind, value in self.planes)
         return planes if self.hidden is None else bytes([HIDDEN]) + self.hidden + planes
 
 

@@ -62,12 +62,14 @@ def _by(module: str) -> Loader:
 
 #: what a card may name; a program of its own adds a row: ``ARCHITECTURES["mine-1"] = load``
 ARCHITECTURES: dict[str, Loader] = {
+    "clip-ardm-1": _by(".lattice.frames"),
     "latent-1": _by(".latent.model"),
     "lattice-ardm-1": _by(".lattice.model"),
     "masked-unet-exact-1": _by(".masked.exact"),
     "octaves-1": _by(".octaves"),
     "tokens-1": _by(".tokens"),
     "vdm-unet-1": _by(".unet.model"),
+    "vdm-unet-clip-1": _by(".clips.model"),
     "vdm-unet-exact-1": _by(".unet.model"),
     "vdm-unet-given-1": _by(".cond.model"),
     "vdm-unet-text-1": _by(".captions.model"),

@@ -8,6 +8,7 @@ Importing this does not load torch.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,11 +105,36 @@ class FileGiven:
 
 @dataclass(frozen=True, eq=False)
 class Before:
-    """Earlier ``frames``, each uint8 (H, W, C), the latest last."""
+    """Earlier ``frames``, each uint8 (H, W, C), the latest last. augmentation: as of `Observed`."""
 
     frames: tuple[Bytes, ...]
+    augmentation: int | None = None
 
     kind: ClassVar[str] = "before"
+
+    @property
+    def where(self) -> tuple[int, ...]:
+        """Places before the first frame, which is 0."""
+        return tuple(range(-len(self.frames), 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Some ``frames`` of a clip, each uint8 (H, W, C), and ``where`` they stand in it, the first at 0.
+
+    augmentation: as of `Observed`. Raises InputError for places that are not in order.
+    """
+
+    frames: tuple[Bytes, ...]
+    where: tuple[int, ...]
+    augmentation: int | None = None
+
+    kind: ClassVar[str] = "frames"
+
+    def __post_init__(self) -> None:
+        ordered = all(a < b for a, b in itertools.pairwise((-1, *self.where)))
+        if len(self.where) != len(self.frames) or not ordered:
+            raise InputError(f"expected a place from 0 on for each of {len(self.frames)} frames, found {self.where}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +159,7 @@ class Outside:
         return cls(digest_of(value), value)
 
 
-Condition = Text | Observed | FileGiven | Before | Outside
+Condition = Text | Observed | FileGiven | Before | Frames | Outside
 KINDS: dict[str, type[Condition]] = {
     "text": Text, "stream": Observed, "file": FileGiven, "before": Before, "outside": Outside,
 }  #: what stands in a stream, by its name there  # fmt: skip
@@ -154,7 +180,7 @@ class ConditionalModel(DiffusionModel, Protocol):
 
     @property
     def takes(self) -> frozenset[str]:
-        """Kinds of what it may be given: "text", "file", "before", "outside", and names of `operators.OPERATORS`."""
+        """Kinds of what it may be given: those of this module, and names of `operators.OPERATORS`."""
         ...
 
     def given(self, condition: Condition) -> DiffusionModel:

@@ -82,13 +82,17 @@ class Sender:
         """Whether a rate is asked for that the codec codes to."""
         return bool(self.wish.rates) and self.codec.lossy
 
-    def provider(self) -> Model:
-        """The model that codes, before it is given anything. Raises ModelNotFound, ModelMismatch, InputError."""
-        return registry.load(self.model, device=self.device, codec=self.codec.name)
+    def provider(self, medium: str = "picture") -> Model:
+        """The model that codes signals of a medium, before it is given anything.
+
+        Raises ModelNotFound, ModelMismatch, InputError.
+        """
+        model = registry.default(self.codec.name, medium) if self.model is None else self.model
+        return registry.load(model, device=self.device, codec=self.codec.name)
 
     def conditional(self, signal: Signal) -> Model:
         """The model that codes ``signal``, given what it is given. Raises as :meth:`provider`."""
-        model = self.provider()
+        model = self.provider(medium_of(signal.number).name)
         if not self.gifts:
             return model
         key = (*signal.geometry, signal.colours)
@@ -235,10 +239,10 @@ def _warn_of_cost(data: bytes) -> None:
 class _Way:
     """How the last frame that was coded in every way came out smallest; without a rate there was none yet.
 
-    kind: by a palette, as numbers; params: its parameters; rate: bytes of its stream per unit.
+    kind: by a palette, as numbers, of so many photo planes; params: its parameters; rate: bytes of its stream per unit.
     """
 
-    kind: tuple[bool, bool] = (False, False)
+    kind: tuple[bool, bool, int] = (False, False, 0)
     params: bytes = b""
     rate: float = 0.0
 
@@ -277,7 +281,7 @@ def _smallest(
                     return stream
     if not wish.tune and wish.calls is None:
         forms = _promising(forms, lambda form: codec.encode(form, model, wish, Room(framed))[0])
-    streams: list[tuple[bytes, bytes, tuple[bool, bool]]] = []
+    streams: list[tuple[bytes, bytes, tuple[bool, bool, int]]] = []
     for number, form in enumerate(forms):
         part = part_of(progress, number, 1, len(forms))
         streams += [(*one, _kind(form)) for one in coded(form, part)]
@@ -299,9 +303,9 @@ def _promising(forms: list[Coded], encoded: Callable[[Coded], Encoded]) -> list[
     return [form for form, size in zip(forms, sizes, strict=True) if size <= _DOUBT * min(sizes)]
 
 
-def _kind(form: Coded) -> tuple[bool, bool]:
-    """Whether a form is of indices, whether of numbers."""
-    return form.palette is not None, form.numbers
+def _kind(form: Coded) -> tuple[bool, bool, int]:
+    """Whether a form is of indices, whether of numbers, and how many photo planes it has."""
+    return form.palette is not None, form.numbers, form.photo.shape[2]
 
 
 # ---- to a rate

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from ..models.condition import Before, Condition, ConditionalModel, FileGiven, Observed, Outside, Text
+from ..models.condition import Before, Condition, ConditionalModel, FileGiven, Frames, Observed, Outside, Text
 from ..models.condition import given as conditioned
 from ..models.operators import Box, Bytes, Crop, Luma, LumaChroma, Mask
 from ..models.protocols import DiffusionModel
@@ -38,6 +38,7 @@ EXAMPLES: dict[str, Callable[[Bytes], Condition]] = {
     "text": lambda seen: Text("waves of every colour"),
     "file": lambda seen: FileGiven(_file(seen), seen),
     "before": lambda seen: Before((seen,)),
+    "frames": lambda seen: Frames((seen,), (0,)),
     "outside": lambda seen: Outside.of(seen),
 }
 WORSE = 1.5  #: times the error without it that a model may have that was given what is true of an unlikely picture

@@ -107,8 +107,12 @@ class Training:
         config: dict[str, Any],
         betas: tuple[float, float] = (0.9, 0.99),
         fit: Callable[[dict[str, Tensor], dict[str, Tensor]], dict[str, Tensor]] | None = None,
+        pace: Callable[[str], float] = lambda name: 1.0,
     ):
-        """``fit(weights of --init, own weights)`` gives what to start from, where shapes differ."""
+        """``fit(weights of --init, own weights)`` gives what to start from, where shapes differ.
+
+        pace: of a parameter's name, its share of the learning rate.
+        """
         self.args, self.config = args, config
         self.world, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
         cuda = torch.device(args.device).type == "cuda"
@@ -124,10 +128,14 @@ class Training:
             start = load_file(args.init)
             self.started_from = self._init(fit(start, self.net.state_dict()) if fit else start)
         self.ema = copy.deepcopy(self.net)
-        decay = [p for p in net.parameters() if p.ndim >= 3]
-        rest = [p for p in net.parameters() if p.ndim < 3]
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+        for name, p in net.named_parameters():
+            groups.setdefault((pace(name), p.ndim >= 3), []).append(p)
         self.opt = torch.optim.AdamW(
-            [{"params": decay, "weight_decay": 1e-3}, {"params": rest, "weight_decay": 0.0}],
+            [
+                {"params": every, "weight_decay": 1e-3 if decays else 0.0, "pace": share}
+                for (share, decays), every in groups.items()
+            ],
             lr=args.lr,
             betas=betas,
             fused=True,
@@ -220,7 +228,7 @@ class Training:
         warm = min(1.0, max((self.step + 1) / 300, self.progress / 0.05))  # a short schedule warms up in time
         lr: float = self.args.lr * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * self.progress)) / 2)
         for group in self.opt.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("pace", 1.0)
         return lr
 
     def _descend(self, value: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...models.protocols import DiffusionModel, Model
+from ...models.protocols import DiffusionModel, Model, framed
 from ...runtime.errors import CorruptStream, InputError, ModelMismatch
 from ...runtime.progress import Progress
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Wish
@@ -50,7 +50,7 @@ class DiffC:
         """Raises InputError if the wish cannot be met, ModelMismatch."""
         from . import codec
 
-        denoiser = _denoiser(model)
+        denoiser = framed(_denoiser(model), coded.frames)
         params, passes = codec.encode(
             coded.photo,
             coded.extra,
@@ -68,7 +68,7 @@ class DiffC:
 
         if head.indexed:
             raise CorruptStream("a lossy stream has no palette; the file is damaged")
-        return codec.Receiver(head, _denoiser(model))
+        return codec.Receiver(head, framed(_denoiser(model), head.frames))
 
     def about(self, params: bytes) -> About:
         """Told by the first byte: whether the exact picture follows."""

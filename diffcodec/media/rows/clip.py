@@ -12,7 +12,7 @@ from ...runtime.errors import CorruptStream, InputError
 from ...runtime.fields import Fields
 from ...runtime.varint import write_varint
 from ..medium import Form, Signal
-from ..modes import Layout, Plain, read_layout
+from ..modes import KEPT, PHOTO, Layout, Plain, read_layout
 from .fractions import read_rate, write_rate
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ SAMPLINGS: dict[int, Sampling] = {75: "RGB", 76: "YUV420", 77: "YUV444"}
 NUMBERS = {sampling: number for number, sampling in SAMPLINGS.items()}
 #: planes of bytes that lie upon each other; those of YUV420, of three sizes, lie beside each other in one
 LAYERS: dict[Sampling, int] = {"RGB": 3, "YUV420": 1, "YUV444": 3}
+#: of clips whose frames are coded as photographs, as a codec takes them that does not keep every sample
+PHOTOGRAPHS = Layout(((PHOTO, 0),) * 3)
+#: of clips whose planes a codec takes as they are, which keeps every sample, with a model that sees frames
+KEPT_PLANES: dict[Sampling, Layout] = {sampling: Layout(((KEPT, 0),) * count) for sampling, count in LAYERS.items()}
+SINCE = (1, 7)  #: the first version of the format that has these
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +78,9 @@ class ClipFields:
             raise CorruptStream(f"a clip of {frames} frames of {width}x{height} pixels; the file is damaged")
         return cls(frames, height, width, read_rate(fields), Colour(*fields.take(5)))
 
-    def geometry(self, sampling: Sampling) -> tuple[int, int]:
+    def geometry(self, sampling: Sampling, photographs: bool = False) -> tuple[int, int]:
         """(height, width) of the positions that are coded: the frames one below another."""
-        if sampling != "YUV420":
+        if sampling != "YUV420" or photographs:
             return self.frames * self.height, self.width
         chroma_height, chroma_width = self.chroma
         return self.frames * (self.height + chroma_height), 2 * chroma_width
@@ -100,7 +105,22 @@ class ClipForm:
     layout: Layout
 
     indexed = False
-    photo = colours = 0
+    colours = 0
+
+    @property
+    def photographs(self) -> bool:
+        """Whether frames are coded as photographs."""
+        return self.layout == PHOTOGRAPHS
+
+    @property
+    def kept(self) -> bool:
+        """Whether planes are coded as they are, as a photograph's."""
+        return self.layout == KEPT_PLANES[self.sampling]
+
+    @property
+    def photo(self) -> int:
+        """Planes of photographs that are coded."""
+        return len(self.layout.planes) if self.photographs or self.kept else 0
 
     @property
     def mode(self) -> str:
@@ -120,7 +140,7 @@ class ClipForm:
     @property
     def planes(self) -> int:
         """Bytes of a position."""
-        return LAYERS[self.sampling]
+        return self.photo or LAYERS[self.sampling]
 
     @property
     def units(self) -> int:
@@ -153,10 +173,10 @@ class ClipForm:
         }
 
     def signal(self, photo: Bytes, extra: Bytes | None, rounded: bool = False) -> Signal:
-        """The clip, of ``extra`` uint8 (H, W, E). Raises Truncated where that is not all there."""
-        from ..clip import clip_of
+        """The clip, of ``photo`` or ``extra`` uint8 (H, W, n). Raises Truncated where that is not all there."""
+        from ..clip import clip_of, clip_of_photographs
 
-        return clip_of(extra, self)
+        return clip_of_photographs(photo, self) if self.photographs else clip_of(photo if self.kept else extra, self)
 
 
 def mode_of(sampling: Sampling) -> str:
@@ -180,15 +200,20 @@ class Clips:
         return taken(given)
 
     def form(self, mode: int, height: int, width: int, params: bytes, palette: bytes | None) -> tuple[Form, bytes]:
-        """The clip's fields and a plane layout. Raises CorruptStream."""
+        """The clip's fields and a plane layout, or that frames are photographs. Raises CorruptStream."""
         if palette is not None:
             raise CorruptStream("a palette in a clip; the file is damaged")
         cursor, sampling = Fields(params, "the fields of the clip end"), SAMPLINGS[mode]
         fields = ClipFields.read(cursor)
-        if fields.geometry(sampling) != (height, width):
+        left = cursor.rest()
+        photographs = left.startswith(PHOTOGRAPHS.write())
+        if fields.geometry(sampling, photographs) != (height, width):
             told = f"{fields.frames} frames of {fields.width}x{fields.height} pixels"
             raise CorruptStream(f"a clip of {told} is not coded in {width}x{height} positions; the file is damaged")
-        layout, rest = read_layout(cursor.rest(), Plain(mode_of(sampling), LAYERS[sampling]))
+        for layout in (PHOTOGRAPHS, KEPT_PLANES[sampling]):
+            if left.startswith(front := layout.write()):
+                return ClipForm(sampling, fields, layout), left[len(front) :]
+        layout, rest = read_layout(left, Plain(mode_of(sampling), LAYERS[sampling]))
         return ClipForm(sampling, fields, layout), rest
 
     def parted(self, signal: Signal, length: int) -> Sequence[Signal]:

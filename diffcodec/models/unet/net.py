@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+#: (features (N, C, h, w), embedding (N, E), level, 0 the finest, whether on the way up) -> features
+Mix = Callable[[Tensor, Tensor, int, bool], Tensor]
 STEM = 6  #: side of the first filters: 3x3 points of the 2x2 pixel-unshuffled input
 
 
@@ -168,8 +171,11 @@ class UNet(nn.Module):
         first: Tensor = self.time1(torch.cat([angles.sin(), angles.cos()], 1))
         return first
 
-    def through(self, h: Tensor, e: Tensor) -> Tensor:
-        """v_hat float32 (N, outputs, 2 h, 2 w) of features ``h`` (N, C, h, w) and of what is known of all, ``e``."""
+    def through(self, h: Tensor, e: Tensor, mix: Mix | None = None) -> Tensor:
+        """v_hat float32 (N, outputs, 2 h, 2 w) of features ``h`` (N, C, h, w) and of what is known of all, ``e``.
+
+        mix: what is done besides behind the first block of each level, on the way down and up.
+        """
         device = h.device.type
         h = h.contiguous(memory_format=torch.channels_last)
         if torch.is_autocast_enabled(device):
@@ -183,6 +189,8 @@ class UNet(nn.Module):
             assert isinstance(blocks, nn.ModuleList)
             for number, block in enumerate(blocks):
                 h = block(h, e)
+                if mix and not number:
+                    h = mix(h, e, level, False)
                 if self.attention and level == len(self.down) - 1 and number == len(blocks) // 2:
                     h = self.attention(h)
         for level in reversed(range(len(self.up))):
@@ -190,7 +198,9 @@ class UNet(nn.Module):
             h = h.contiguous(memory_format=torch.channels_last)
             blocks = self.up[level]
             assert isinstance(blocks, nn.ModuleList)
-            for block in blocks:
+            for number, block in enumerate(blocks):
                 h = block(h, e)
+                if mix and not number:
+                    h = mix(h, e, level, True)
         with torch.autocast(device, enabled=False):
             return F.pixel_shuffle(self.head(h.float()), 2)
