@@ -41,6 +41,7 @@ __all__ = [
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-octaves", "vdm": "photo-vdm-exact"}
 CONDITIONAL = "photo-cond"  #: the default where something is given: to restore, and in the stages of a cascade
+OF_CLIPS = "clip-vdm"  #: the default of restoring clips
 #: what a codec codes with: kinds of models
 KINDS: dict[str, tuple[type[Model], ...]] = {
     "ardm": (PhaseModel, MaskedModel),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,15 +14,16 @@ from ...diffusion.process import alpha, sigma
 from ...diffusion.samplers import Multistep
 from ...runtime.errors import InputError
 from ..architectures import Weights
-from ..condition import Before, Condition, Frames, check
+from ..condition import GUIDED, TOLD, Before, Condition, Frames, Way, check
 from ..denoiser import Denoiser
 from ..protocols import bfloat16_serves, device_of
 from ..settings import held
-from ..unet.model import asked, in_blocks, ready
+from ..unet.model import asked, in_blocks, plain, ready
 from .net import ClipConfig, ClipUNet
 
 AT_ONCE = 16  #: frames of a long clip that are asked for at once
 AROUND = 4  #: frames on either side that they see besides
+WEIGHT = 2.0  #: of guidance by reconstruction, w_r
 
 
 def load(weights: Weights) -> ClipVDM:
@@ -34,11 +36,23 @@ class Known:
     """Frames that are known: x float32 (K, 3, h, w), and how well, log-SNRs float32 (K,).
 
     places: where each of them stands among those that are asked for; below 0 in front of the first of them.
+    way: of `condition.Frames`.
     """
 
     places: tuple[int, ...]
     x: Tensor
     logsnr: Tensor
+    way: Way = TOLD
+
+    @property
+    def inside(self) -> list[int]:
+        """Numbers of those that stand among the frames that are asked for."""
+        return [k for k, place in enumerate(self.places) if place >= 0]
+
+    @property
+    def ahead(self) -> list[int]:
+        """Numbers of the others."""
+        return [k for k, place in enumerate(self.places) if place < 0]
 
     def z(self) -> Tensor:
         """As the network sees them, float32 (K, 3, h, w)."""
@@ -49,7 +63,8 @@ class Known:
         there = [k for k, place in enumerate(self.places) if (place >= first or not first) and place < end]
         if not there:
             return None
-        return Known(tuple(self.places[k] - first for k in there), self.x[there], self.logsnr[there])
+        places = tuple(self.places[k] - first for k in there)
+        return replace(self, places=places, x=self.x[there], logsnr=self.logsnr[there])
 
 
 class ClipVDM(Denoiser):
@@ -64,6 +79,7 @@ class ClipVDM(Denoiser):
         self.device, self.poses = torch.device(device_of(weights.device)), weights.poses
         self.shortcut = None if weights.flow is None else Multistep.of(**weights.flow)
         self.half = bfloat16_serves(self.device.type)
+        self._config, self._tensors = config, weights.tensors
         self.net = ready(lambda _: ClipUNet(config), config, weights.tensors, self.device, self.half)
 
     @property
@@ -100,9 +116,9 @@ class ClipVDM(Denoiser):
         alone = frames == 1 and known is None
         v = self._v(z, t, 1) if alone else torch.cat([self._clip(clip, t, known) for clip in z.split(frames)])
         eps: Tensor = sigma(t) * z + alpha(t) * v  # Salimans & Ho 2022, §4
-        for k, place in enumerate(() if known is None else known.places):
-            if known is not None and place >= 0:
-                eps[place] = (z[place] - alpha(t) * known.x[k]) / sigma(t)
+        if known is not None:
+            places = [known.places[k] for k in known.inside]
+            eps[places] = (z[places] - alpha(t) * known.x[known.inside]) / sigma(t)
         return eps
 
     def _clip(self, z: Tensor, t: Tensor, known: Known | None) -> Tensor:
@@ -118,15 +134,35 @@ class ClipVDM(Denoiser):
 
     def _stretch(self, z: Tensor, t: Tensor, known: Known | None) -> Tensor:
         """v (T, 3, h, w) of frames that are seen at once."""
+        told, shown = t.repeat(len(z)), z
         if known is None:
-            return self._v(z, t.expand(len(z)), len(z))
-        told, shown = t.repeat(len(z)), z.clone()
-        inside = [k for k, place in enumerate(known.places) if place >= 0]
-        places = [known.places[k] for k in inside]
-        shown[places], told[places] = known.z()[inside], known.logsnr[inside]
-        ahead = [k for k, place in enumerate(known.places) if place < 0]
+            return self._v(z, told, len(z))
+        places = [known.places[k] for k in known.inside]
+        if known.way == GUIDED and places:
+            return self._guided(z, told, places, known.x[known.inside])
+        if known.way == TOLD:
+            shown = z.clone()
+            shown[places], told[places] = known.z()[known.inside], known.logsnr[known.inside]
+        ahead = known.ahead
         shown, told = torch.cat([known.z()[ahead], shown]), torch.cat([known.logsnr[ahead], told])
         return self._v(shown, told, len(shown))[len(ahead) :]
+
+    def _guided(self, z: Tensor, t: Tensor, places: list[int], x: Tensor) -> Tensor:
+        """v (T, 3, h, w) that leads to where x_hat at ``places`` is ``x`` (arXiv 2204.03458, eq. 7)."""
+        a, s = alpha(t[:1]), sigma(t[:1])
+        with torch.inference_mode(False), torch.enable_grad():
+            z, t, x, a, s = (one.clone() for one in (z, t, x, a, s))
+            z.requires_grad_()
+            v = asked(self._differentiable, self.half, z, t, len(z))
+            error = (x - (a * z - s * v)[places]).square().sum()
+            (slope,) = torch.autograd.grad(error, z)
+        # x_hat = a z - s v falls by WEIGHT a / 2 times the slope
+        return v.detach() + WEIGHT / 2 * a / s * slope
+
+    @cached_property
+    def _differentiable(self) -> ClipUNet:
+        """The network in layers that have gradients."""
+        return plain(lambda _: ClipUNet(self._config), self._config, self._tensors, self.device)
 
     def _v(self, z: Tensor, t: Tensor, frames: int) -> Tensor:
         t = t.expand(len(z))
@@ -163,7 +199,7 @@ class GivenFrames(Denoiser):
         return self.framed(1).predict(z, logsnr)
 
     def _known(self, frames: int) -> Known:
-        places, xs, logsnrs = list[int](), list[Tensor](), list[float]()
+        places, xs, logsnrs, ways = list[int](), list[Tensor](), list[float](), set[Way]()
         for condition in self.conditions:
             assert isinstance(condition, Before | Frames)
             where = condition.where
@@ -171,13 +207,16 @@ class GivenFrames(Denoiser):
                 raise InputError(f"frames {where} were given of a clip of {frames} that has or knows others")
             places += where
             xs += [torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1) for frame in condition.frames]
+            ways.add(condition.way if isinstance(condition, Frames) else TOLD)
             told = condition.augmentation
             most = self.logsnr_max
             logsnrs += [most if told is None else min(told / 1024, most)] * len(where)
         order = sorted(range(len(places)), key=places.__getitem__)
         x = torch.stack([xs[k] for k in order]).to(self.device).float() / 127.5 - 1
         told_of = torch.tensor([logsnrs[k] for k in order], device=self.device)
-        return Known(tuple(places[k] for k in order), x.expand(-1, 3, -1, -1), told_of)
+        if len(ways) > 1:
+            raise InputError(f"expected frames that are known in one way, found {', '.join(sorted(ways))}")
+        return Known(tuple(places[k] for k in order), x.expand(-1, 3, -1, -1), told_of, ways.pop())
 
 
 class Stretch(Denoiser):
@@ -219,7 +258,7 @@ class Stretch(Denoiser):
         self.latent_shape((z.shape[2], z.shape[3]))
         known = self.known
         if known is not None and sides:
-            known = Known(known.places, known.x.flip(sides), known.logsnr)
+            known = replace(known, x=known.x.flip(sides))
         one_by_one = unstacked(z, self.frames).flip(sides)
         eps = [self.of.asked(clip, logsnr, self.frames, known) for clip in one_by_one.split(self.frames)]
         return stacked(torch.cat(eps).flip(sides), self.frames)
