@@ -29,6 +29,7 @@ from .stream.cascade import base_of as base_of
 from .stream.concealing import Concealed as Concealed
 from .stream.concealing import left_of
 from .stream.decode import Reconstruction, Wanted
+from .stream.encode import GROUP as GROUP
 from .stream.given import Base as Base
 from .stream.given import File as File
 from .stream.given import Gift
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.generic]
 
+MAX_PIXELS = Limits().max_pixels  #: of a signal, or of a group of a clip, unless a caller says otherwise
 SIGNALS = {"Clip": "clip", "Picture": "picture", "Tokens": "tokens", "Tracks": "tracks"}  #: modules of `media`
 
 

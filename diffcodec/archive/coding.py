@@ -31,7 +31,8 @@ from .walking import may_be_picture
 
 SUFFIX = ".dfc"
 _OURS = (SUFFIX, ".dfca")
-_LOSSLESS = {"PNG": ".png", "TIFF": ".tif", "NPY": ".npy"}  #: tried in this order for what keeps no name of its own
+#: tried in this order for what keeps no name of its own
+_LOSSLESS = {"PNG": ".png", "TIFF": ".tif", "NPY": ".npy", "Y4M": ".y4m"}
 _FRONT = 2**16  # bytes of a stream that its header stands in
 _FACTS = ("width", "height", "mode", "codec", "model", "lossless", "bpp", "bpd")
 
@@ -120,6 +121,8 @@ class Encoding:
 
         with remote.opened(path) as file:
             front = file.read(4096)
+        if files.clips.sniff(front):
+            return "video"
         form = next(form for form in files.READERS if form.sniff(front))
         size = _size_by_pillow(path)
         if size is None and form is files.READERS[-1]:

@@ -224,6 +224,20 @@ class StreamReader:
             chunks.append(chunk)
         return chunks
 
+    def pass_over(self) -> Chunk | None:
+        """What stands where `feed` has found a checksum that is not right: unverified, and the reader behind it.
+
+        None where no whole chunk stands there.
+        """
+        letter = chr(self._buffer[0])
+        length, start = read_varint(self._buffer, 1, 35)
+        end = start + length
+        if not letter.isalpha() or len(self._buffer) < end + SEAL_BYTES:
+            return None
+        payload, self._before = bytes(self._buffer[start:end]), bytes(self._buffer[end : end + SEAL_BYTES])
+        self._drop(end + SEAL_BYTES)
+        return Chunk(letter, payload, self._dropped)
+
     def _next(self) -> Chunk | None:
         buffer, at = self._buffer, self._dropped
         if not buffer:

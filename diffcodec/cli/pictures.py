@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from typing import Annotated, Any, Literal
 
@@ -13,7 +12,7 @@ from .. import api
 from ..archive.coding import Decoding, Encoding
 from ..archive.many import Placing
 from ..runtime.errors import DiffcodecError
-from . import console, many
+from . import clips, console, many
 from .options import (
     Budget,
     Device,
@@ -33,7 +32,7 @@ from .options import (
     allow_large_pictures,
 )
 from .pipes import check_suffix, check_target, nothing_kept, read, write
-from .sizes import sizes, told, warn_if_larger
+from .sizes import report, sizes, summary_of, warn_if_larger
 
 CONCEALED = 3  #: exit status where something was filled in that a stream has lost
 Form = Literal["dfc", "jpeg", "webp"]
@@ -49,7 +48,7 @@ def encode(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE", help="IN OUT.dfc, - for a pipe; or many: pictures, patterns, folders (-r), each its .dfc."
+            metavar="FILE", help="IN OUT.dfc, - for a pipe; or many: files, patterns, folders (-r), each its .dfc."
         ),
     ],
     *,
@@ -99,6 +98,9 @@ def encode(
     strip_thumbnail: Annotated[
         bool, typer.Option("--strip-thumbnail", help="Leave out the thumbnail in the Exif data.")
     ] = False,
+    group: Annotated[
+        int | None, typer.Option(min=1, help="Frames of a clip that are coded together, and stand alone (16).")
+    ] = None,
     first: Annotated[bool, typer.Option("--first", help="Only the first frame or page.")] = False,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -106,7 +108,7 @@ def encode(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Encode pictures, each with its metadata and all frames or pages; of a .npy file also tokens or a clip."""
+    """Encode pictures, each with its metadata and all frames or pages; clips of videos; of a .npy file also tokens."""
     if sum(value is not None for value in (bpp, psnr, max_bytes)) > 1:
         raise typer.BadParameter("give one of --bpp, --psnr and --max-bytes")
     if base is None and (base_bpp is not None or base_form is not None):
@@ -116,7 +118,7 @@ def encode(
     console.hush(quiet)
     told = None if prompt is None else api.Prompt(prompt, negative or "", guidance)
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
-    wishes = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune}
+    wishes = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune, "group": group}
     coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)
@@ -138,6 +140,8 @@ def _encode_one(
 ) -> None:
     check_target(target, overwrite, as_json, source)
     check_suffix(target)
+    if base is None and clips.encode(source, target, coding, overwrite, as_json, verbose):
+        return
     data = read(source)
     from .. import files
 
@@ -173,8 +177,8 @@ def _encode_one(
     lossy = any(wishes[rate] is not None for rate in ("bpp", "psnr", "max_bytes"))
     remedy = "keep that file, or ask for a lower rate" if lossy else "keep that file, or ask for a rate"
     warn_if_larger(".dfc", len(stream), kind, len(data), remedy)
-    summary = _summary(dict(api.inspect(stream)), seconds, device) | sizes(len(data), len(stream))
-    _report(summary, target, as_json, verbose)
+    summary = summary_of(dict(api.inspect(stream)), seconds, device) | sizes(len(data), len(stream))
+    report(summary, target, as_json, verbose)
 
 
 def decode(
@@ -182,7 +186,7 @@ def decode(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="IN.dfc OUT, PNG, TIFF, WebP, BMP, PPM or npy by its name, - for a pipe (PNG); "
+            help="IN.dfc OUT, PNG, TIFF, WebP, BMP, PPM, npy, of a clip mkv, mp4, y4m by its name, - for a pipe (PNG); "
             "or many: .dfc files, patterns, folders (-r).",
         ),
     ],
@@ -197,6 +201,9 @@ def decode(
     ] = False,
     dry_run: DryRun = False,
     upto_bytes: Annotated[int | None, typer.Option(min=1, help="Decode a preview from this many bytes.")] = None,
+    frames: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Of a clip only frames A to B - 1, the first is 0; A: to the end.")
+    ] = None,
     realism: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Of a lossy stream: 0 has the least squared error, 1 looks sharpest (0.75)."),
@@ -233,12 +240,15 @@ def decode(
         raise typer.BadParameter("--conceal takes --realism, neither --reconstruction nor --decoder")
     if mask is not None and not conceal:
         raise typer.BadParameter("--mask is of --conceal: give that as well")
+    wanted = None if frames is None else clips.range_of(frames)
+    if wanted is not None and (conceal or base):
+        raise typer.BadParameter("--frames is of what decodes: give neither --conceal nor --base")
     console.hush(quiet)
     coding = Decoding(upto_bytes, reconstruction, realism, decoder, model, device, max_pixels, budget, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)
     if pair is None or many.wanted(placing, jobs):
-        many.refuse(conceal=conceal, base=base)
+        many.refuse(conceal=conceal, base=base, frames=frames)
         many.run(files, pair, coding, placing, jobs, as_json=as_json, verbose=verbose)
         return
     check_target(pair[1], overwrite, as_json, pair[0])
@@ -246,11 +256,13 @@ def decode(
         _cut_out(*pair, overwrite, max_pixels)
     elif conceal:
         _conceal(*pair, mask, coding, overwrite, as_json)
-    else:
-        _decode_one(*pair, coding, overwrite, as_json, verbose)
+    elif not clips.decode(*pair, wanted, coding, overwrite, as_json, verbose):
+        _decode_one(*pair, wanted, coding, overwrite, as_json, verbose)
 
 
-def _decode_one(source: str, target: str, coding: Decoding, overwrite: bool, as_json: bool, verbose: bool) -> None:
+def _decode_one(
+    source: str, target: str, frames: slice | None, coding: Decoding, overwrite: bool, as_json: bool, verbose: bool
+) -> None:
     data = read(source)[: coding.upto_bytes]
     partial = coding.upto_bytes is not None
     header: dict[str, Any] = dict(api.inspect(data, partial=partial, max_pixels=coding.max_pixels))
@@ -270,7 +282,7 @@ def _decode_one(source: str, target: str, coding: Decoding, overwrite: bool, as_
                 device=coding.device,
                 model=coding.model,
                 max_pixels=coding.max_pixels,
-                frames=True,
+                frames=True if frames is None else frames,
                 budget=coding.budget,
                 threads=coding.threads,
                 progress=progress,
@@ -280,8 +292,8 @@ def _decode_one(source: str, target: str, coding: Decoding, overwrite: bool, as_
             written = files.write_signal(signal, format)
         write(target, written, overwrite)
     found = {key: header[key] for key in ("width", "height", "mode", "complete")}
-    summary = _summary(header, seconds, coding.device) | sizes(len(data), len(written)) | found
-    _report(summary, target, as_json, verbose)
+    summary = summary_of(header, seconds, coding.device) | sizes(len(data), len(written)) | found
+    report(summary, target, as_json, verbose)
 
 
 def _cut_out(source: str, target: str, overwrite: bool, max_pixels: int | None) -> None:
@@ -357,26 +369,3 @@ def _base_rate(base_bpp: str | None, bpp: float | None, max_bytes: int | None, u
         return float(base_bpp)
     except ValueError:
         raise typer.BadParameter(f"expected --base-bpp of a number, or lossless, found {base_bpp}") from None
-
-
-# ---- what is said of it
-
-
-def _summary(found: dict[str, Any], seconds: float, device: str) -> dict[str, Any]:
-    if device == "auto":
-        torch = sys.modules.get("torch")
-        device = "cuda" if torch is not None and found["model"] and torch.cuda.is_available() else "cpu"
-    keys = ("bytes", "bpp", "bpd", "codec", "model")
-    return {**{key: found[key] for key in keys}, "seconds": round(seconds, 4), "device": device}
-
-
-def _report(summary: dict[str, Any], target: str, as_json: bool, verbose: bool) -> None:
-    if as_json:
-        print(json.dumps(summary))
-        return
-    part = "" if summary.get("complete", True) else " (a preview)"
-    by = f", {summary['codec']}{' by ' * bool(summary['model'])}{summary['model'] or ''}" if verbose else ""
-    console.tell(
-        f"{'standard output' if target == '-' else target}{part}: {told(summary)}, "
-        f"{summary['bpp']:.3f} bits per pixel, {summary['seconds']:.2f} s on {summary['device']}{by}"
-    )

@@ -62,11 +62,18 @@ def _print(found: dict[str, Any]) -> None:
     passes, groups, given = found.pop("passes", None), found.pop("groups", None), found.pop("given", ())
     for key, value in [*facts(found), *given_lines(given)]:
         print(f"{key:16} {value}")
-    if groups is not None:
+    if passes is None:
         print(f"\n{'group':>6} {'pictures':>9} {'chained':>9} {'bytes':>12}")
         for one in groups:
             print(f"{one['number']:6} {one['pictures']:9} {one['chained']:9} {one['bytes']:12}")
         return
+    if groups is not None:
+        print(f"\n{'group':>6} {'frames':>12} {'bytes':>12} {'decodes from byte':>18}")
+        at = 0
+        for one in groups:
+            print(f"{f'{at}:':>6} {one['frames']:12} {one['bytes']:12} {one['upto']:18}")
+            at += one["frames"]
+        print()
     print(f"{'passes':16} {len(passes)}\n\n{'pass':>6} {'bytes':>12} {'bits/pixel':>12} {'decodes from byte':>18}")
     for number, one in enumerate(passes):
         print(f"{number:6} {one['bytes']:12} {one['bpp']:12.4f} {one['end']:18}")

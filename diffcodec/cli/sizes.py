@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
 from typing import Any
+
+from . import console
 
 
 def sizes(before: int, after: int) -> dict[str, Any]:
@@ -22,3 +26,25 @@ def warn_if_larger(what: str, after: int, source: str, before: int, remedy: str)
     if after > before:
         line = f"the {what} takes {after} bytes, the {source} that it came from {before}: {remedy}"
         warnings.warn(line, stacklevel=2)
+
+
+def summary_of(found: dict[str, Any], seconds: float, device: str) -> dict[str, Any]:
+    """What is said of a stream that `inspect` has told of: bytes, bpp, bpd, codec, model, seconds, device."""
+    if device == "auto":
+        torch = sys.modules.get("torch")
+        device = "cuda" if torch is not None and found["model"] and torch.cuda.is_available() else "cpu"
+    keys = ("bytes", "bpp", "bpd", "codec", "model")
+    return {**{key: found[key] for key in keys}, "seconds": round(seconds, 4), "device": device}
+
+
+def report(summary: dict[str, Any], target: str, as_json: bool, verbose: bool) -> None:
+    """Say it, for a person or as a line of JSON."""
+    if as_json:
+        print(json.dumps(summary))
+        return
+    part = "" if summary.get("complete", True) else " (a preview)"
+    by = f", {summary['codec']}{' by ' * bool(summary['model'])}{summary['model'] or ''}" if verbose else ""
+    console.tell(
+        f"{'standard output' if target == '-' else target}{part}: {told(summary)}, "
+        f"{summary['bpp']:.3f} bits per pixel, {summary['seconds']:.2f} s on {summary['device']}{by}"
+    )

@@ -1,5 +1,6 @@
 """Files of pictures and other signals: read without losing a bit, or refused; written likewise, or refused."""
 
+from . import clips
 from .pictures import FORMATS, READERS, check, format_of, read, read_frame, write
 from .sequences import read_all, write_all
 from .signals import read_signal, write_signal
@@ -8,6 +9,7 @@ __all__ = [
     "FORMATS",
     "READERS",
     "check",
+    "clips",
     "format_of",
     "read",
     "read_all",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -12,10 +12,14 @@ from ..media.modes import BY_NAME
 from ..media.picture import Picture
 from ..media.table import signal_of
 from ..runtime.errors import InputError
+from .film import Film
 from .raw import Raw, check_size, line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..media.medium import Samples, Signal
+    from .film import Planes
 
 _HEADERS = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
 #: modes that an array of samples tells by its shape and type alone
@@ -52,6 +56,32 @@ def read_signal(data: bytes, max_pixels: int) -> Signal:
     height, width = signal.geometry
     check_size(width, height, max_pixels)
     return signal
+
+
+def film(file: BinaryIO) -> Film | None:
+    """The film of an array T×H×W×3 of uint8, a frame at a time; None of any other array. Raises InputError."""
+    try:
+        shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(file)[0]](file)
+    except Exception as error:  # as above
+        raise InputError(f"expected a .npy array of numbers, found a damaged one: {line(error)}") from error
+    if len(shape) != 4 or shape[3] != 3 or dtype != np.uint8 or fortran or not math.prod(shape):
+        file.seek(0)
+        return None
+    return Film("RGB", shape[1], shape[2], _frames(file, shape), count=shape[0])
+
+
+def _frames(file: BinaryIO, shape: tuple[int, ...]) -> Iterator[Planes]:
+    for _ in range(shape[0]):
+        data = file.read(math.prod(shape[1:]))
+        if len(data) != math.prod(shape[1:]):
+            raise InputError("expected a .npy array of numbers, found a damaged one: it ends within a frame")
+        yield (np.frombuffer(data, np.uint8).reshape(shape[1:]),)
+
+
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The header of an array of uint8; of the same length for any first side."""
+    fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
 
 
 def write(picture: Picture) -> bytes:

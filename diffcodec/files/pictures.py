@@ -101,6 +101,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "BMP": ("1", "L", "RGB"),
     "PPM": tuple(pnm.WRITTEN),
     "NPY": npy.MODES,
+    "MKV": ("clip:RGB", "clip:YUV420", "clip:YUV444"),
+    "MP4": ("clip:RGB", "clip:YUV420", "clip:YUV444"),
+    "Y4M": ("clip:YUV420", "clip:YUV444"),
     "CSV": ("tracks",),
 }
 EXTENSIONS = {
@@ -114,6 +117,9 @@ EXTENSIONS = {
     ".pbm": "PPM",
     ".pnm": "PPM",
     ".npy": "NPY",
+    ".mkv": "MKV",
+    ".mp4": "MP4",
+    ".y4m": "Y4M",
     ".csv": "CSV",
     ".tsv": "CSV",
 }

@@ -35,12 +35,12 @@ class Raw:
     indexed: bool = False
 
 
-def optional(module: str, what: str) -> Any:
-    """A module of the extra `files`. Raises InputError that names it; `what` says what it is needed for."""
+def optional(module: str, what: str, extra: str = "files") -> Any:
+    """A module of an extra. Raises InputError that names it; `what` says what it is needed for."""
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise InputError(f"{what} needs {module}: pip install 'diffcodec[files]'") from None
+        raise InputError(f"{what} needs {module}: pip install 'diffcodec[{extra}]'") from None
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 
+from ..media.clip import Clip
 from ..media.medium import Signal
 from ..media.picture import Picture
 from ..runtime import remote
 from ..runtime.limits import DEFAULT_LIMITS
-from . import npy, tables
+from . import clips, npy, tables
 from .pictures import READERS, check, read
 from .sequences import read_all, write_all
 
@@ -18,13 +20,15 @@ def read_signal(
 ) -> Signal:
     """What a file (a path, or its bytes) holds.
 
-    Tokens or a clip in a `.npy`, tracks in a table of text, else a picture with all its frames. first: only the first
-    frame or page of a picture. Raises as `read`; InputError over ``max_pixels`` positions.
+    Tokens or a clip in a `.npy`, the clip of a video, tracks in a table of text, else a picture with all its frames.
+    first: only the first frame or page of a picture. Raises as `read`; InputError over ``max_pixels`` positions.
     """
     if not isinstance(source, bytes):
         source = remote.read(source)
     if npy.sniff(source):
         return npy.read_signal(source, max_pixels)
+    if clips.sniff(source[:512]):
+        return clips.read(io.BytesIO(source), max_pixels)
     if tables.sniff(source) and not any(form.sniff(source) for form in READERS[:-1]):
         return tables.read(source, max_pixels)
     return (read if first else read_all)(source, max_pixels=max_pixels)
@@ -38,6 +42,8 @@ def write_signal(signal: Signal, format: str) -> bytes:
     if isinstance(signal, Picture):
         return write_all(signal, format)
     check(signal.mode, format)
-    if format == "CSV":
-        return tables.write(signal)
-    return npy.write_signal(signal)
+    if isinstance(signal, Clip):
+        file = io.BytesIO()
+        clips.write([signal], file, format)
+        return file.getvalue()
+    return tables.write(signal) if format == "CSV" else npy.write_signal(signal)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from . import remote
 from .errors import InputError
@@ -44,19 +47,31 @@ def same_file(source: str | int, path: str) -> bool:
 
 def write(path: str, data: bytes, overwrite: bool) -> None:
     """Write a temporary file beside `path`, flush it to disk and rename it. Raises InputError as `check`, OSError."""
+    with writing(path, overwrite) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def writing(path: str, overwrite: bool) -> Iterator[BinaryIO]:
+    """A file to write to, at any place, which has its name when all went well within, and else is gone.
+
+    What goes to a pipe, a device or elsewhere is held in memory until then. Raises InputError as `check`, OSError.
+    """
     check(path, overwrite)
-    if remote.is_remote(path):  # where a file appears whole as well
-        remote.write(path, data)
-        return
-    if _is_special(path):  # a pipe or device is written to, never replaced
-        with open(path, "wb") as file:
-            file.write(data)
+    if remote.is_remote(path) or _is_special(path):
+        held = io.BytesIO()
+        yield held
+        if remote.is_remote(path):  # where a file appears whole as well
+            remote.write(path, held.getvalue())
+            return
+        with open(path, "wb") as file:  # a pipe or device is written to, never replaced
+            file.write(held.getvalue())
         return
     target = os.path.realpath(path)  # a link stays a link
     handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)[:64]}.", dir=os.path.dirname(target))
     try:
-        with open(handle, "wb") as file:
-            file.write(data)
+        with open(handle, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(OSError):  # some shares know no permissions

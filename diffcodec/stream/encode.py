@@ -73,6 +73,11 @@ class Sender:
             raise InputError(f"expected groups of at least 1 frame, found {sender.group}")
         return sender
 
+    @property
+    def to_rate(self) -> bool:
+        """Whether a rate is asked for that the codec codes to."""
+        return bool(self.wish.rates) and self.codec.lossy
+
     def provider(self) -> Model:
         """The model that codes, before it is given anything. Raises ModelNotFound, ModelMismatch, InputError."""
         return registry.load(self.model, device=self.device, codec=self.codec.name)
@@ -137,7 +142,7 @@ def encode(signal: Signal, sender: Sender, progress: Progress | None = None) -> 
         _check_size(parts)
     data = b"".join(encoded(parts, sender, progress, [part.units for part in parts]))
     most = sender.wish.max_bytes
-    if most is not None and len(data) > most and not _lossy(sender):
+    if most is not None and len(data) > most and not sender.to_rate:
         raise InputError(f"the lossless stream takes {len(data)} bytes, more than max_bytes = {most}: allow more")
     _warn_of_cost(data)
     return data
@@ -158,7 +163,7 @@ def encoded(
     if first is None:
         raise InputError("expected a signal, found none")
     second, continued, count = next(waiting, None), medium_of(first.number).continued, max(1, len(units))
-    make = _to_rate if _lossy(sender) else _smallest
+    make = _to_rate if sender.to_rate else _smallest
 
     def one(part: Signal, number: int, way: _Way, follows: bool = False) -> bytes:
         if continued:
@@ -183,17 +188,13 @@ def encoded(
         yield from extended(start, others(second))
 
 
-def _lossy(sender: Sender) -> bool:
-    return bool(sender.wish.rates) and sender.codec.lossy
-
-
 def _shared(sender: Sender, weights: Sequence[int], number: int) -> Sender:
     """For one of several parts: of a size that all share, it has its part, less what a chunk around it takes.
 
     Raises InputError where it is not known how many there are.
     """
     most = sender.wish.max_bytes
-    if most is None or len(weights) == 1 or not _lossy(sender):
+    if most is None or len(weights) == 1 or not sender.to_rate:
         return sender
     if number >= len(weights):
         raise InputError("max_bytes is shared by all groups, and how many come is not known: give the clip as a whole")

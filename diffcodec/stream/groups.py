@@ -51,7 +51,12 @@ def encode_groups(
     device, threads, strip, progress = (told.pop(key, None) for key in ("device", "threads", "strip", "progress"))
     sender = Sender.of(codec, model, device or "auto", **told)
     parts = (stripped(one, strip) for one in alike(map(signal_of, groups)))
-    yield from _limited(encoded(parts, sender, progress, frames), threads)
+    size, most = 0, sender.wish.max_bytes
+    for piece in _limited(encoded(parts, sender, progress, frames), threads):
+        size += len(piece)
+        if most is not None and size > most and not sender.to_rate:
+            raise InputError(f"the lossless stream takes {size} bytes and more, over max_bytes = {most}: allow more")
+        yield piece
     end(progress)
 
 

@@ -182,7 +182,7 @@ class Clips:
 
     name, plural, unit = "clip", "clips", "pixel"
     modes = MappingProxyType({number: mode_of(sampling) for number, sampling in SAMPLINGS.items()})
-    formats = ("NPY",)
+    formats = ("MKV", "MP4", "Y4M", "NPY")
     followed = (1, 7)
     continued = True
 
