@@ -124,7 +124,8 @@ class ClipVDM(Denoiser):
     def _clip(self, z: Tensor, t: Tensor, known: Known | None) -> Tensor:
         """v (T, 3, h, w) of a clip, AT_ONCE frames at a time with those around them."""
         T = len(z)
-        edges = np.linspace(0, T, -(-T // AT_ONCE) + 1).astype(int).tolist()
+        parts = -(-T // AT_ONCE)
+        edges = [T * part // parts for part in range(parts + 1)]
         out = []
         for first, end in itertools.pairwise(edges):
             low, high = max(0, first - AROUND), min(T, end + AROUND)
