@@ -132,10 +132,16 @@ def main() -> None:
     ap.add_argument("--crop", type=int, default=48)
     ap.add_argument("--large", type=int, default=64, help="side of a part of the crops, half as many at once")
     ap.add_argument("--wide", type=float, default=0.4, help="share of these")
-    ap.add_argument("--width", type=int, default=64, help="of what frames tell each other")
+    shape = ClipConfig()
+    ap.add_argument("--channels", type=int, nargs="+", default=shape.channels)
+    ap.add_argument("--blocks", type=int, nargs="+", default=shape.blocks)
+    ap.add_argument("--width", type=int, default=shape.width, help="of what frames tell each other")
+    ap.add_argument("--down", type=int, nargs="+", default=shape.down, help="side of places around, of every level")
+    ap.add_argument("--up", type=int, nargs="+", default=shape.up, help="as --down, on the way up")
     args = ap.parse_args()
     torch.manual_seed(args.seed)
-    config = ClipConfig(width=args.width)
+    sides = {"down": tuple(args.down), "up": tuple(args.up)}
+    config = ClipConfig(tuple(args.channels), tuple(args.blocks), width=args.width, **sides)
     net = ClipUNet(config)
 
     def pace(name: str) -> float:
