@@ -214,7 +214,7 @@ class GivenFrames(Denoiser):
             logsnrs += [most if told is None else min(told / 1024, most)] * len(where)
         order = sorted(range(len(places)), key=places.__getitem__)
         x = torch.stack([xs[k] for k in order]).to(self.device).float() / 127.5 - 1
-        told_of = torch.tensor([logsnrs[k] for k in order], device=self.device)
+        told_of = torch.tensor([logsnrs[k] for k in order], dtype=torch.float32, device=self.device)
         if len(ways) > 1:
             raise InputError(f"expected frames that are known in one way, found {', '.join(sorted(ways))}")
         return Known(tuple(places[k] for k in order), x.expand(-1, 3, -1, -1), told_of, ways.pop())
