@@ -26,6 +26,7 @@ from diffcodec.models.condition import GUIDED, REPLACED, TOLD, Before, Frames
 from diffcodec.models.protocols import Framed, framed
 from diffcodec.models.unet.net import UNet, UNetConfig
 from diffcodec.runtime.errors import BitstreamError, CorruptStream, InputError, ModelMismatch
+from diffcodec.runtime.varint import read_varint
 
 CONFIG = ClipConfig((8, 12), (1, 1), 16, width=8, down=(1, 3), up=(3,))
 WAYS = (TOLD, REPLACED, GUIDED)
@@ -345,3 +346,45 @@ def test_it_begins_as_the_bundled_one() -> None:
     assert all(own[name].shape == value.shape for name, value in start.items())
     assert all(name.startswith("times.") for name in own.keys() - start.keys())
     assert 2 * sum(value.numel() for value in own.values()) < 8 * 2**20
+
+
+# ---- groups that hang together
+
+
+def test_groups_that_hang_together(path: str) -> None:
+    clip = moving(7)
+    data = diffcodec.encode(clip, "diffc", model=path, max_bytes=1500, group=2, chained=3)
+    stream = read(data)
+    assert len(data) <= 1500 and [bool(one.given) for one in (stream, *stream.frames)] == [False, True, True, False]
+    told = diffcodec.inspect(stream_of_group(data))["given"][0]
+    assert told["kind"] == "before" and told["frames"] == 2 and told["augmentation"] is not None
+    for realism in (0.0, 1.0):  # what is shown changes nothing of what others are given
+        whole = diffcodec.decode(data, model=path, realism=realism)
+        assert whole.shape == clip.shape
+        part = diffcodec.decode(data, model=path, realism=realism, frames=slice(4, 7))
+        assert (part == whole[4:7]).all()
+        groups = list(diffcodec.decode_groups(data, model=path, realism=realism, frames=slice(3, 7)))
+        assert (np.concatenate([group.array for group in groups]) == whole[3:7]).all()
+    *_, last = diffcodec.decode_progressive(data, model=path, realism=1.0)
+    assert (last.image == whole).all()
+    pieces = diffcodec.encode_groups([clip[k : k + 2] for k in (0, 2, 4, 6)], "diffc", path, bpp=8.0, chained=3)
+    assert diffcodec.decode(b"".join(pieces), model=path).shape == clip.shape
+
+
+def stream_of_group(data: bytes) -> bytes:
+    """The third group of a stream, which is a stream of its own."""
+    first, second = read(data).behind[:2]
+    length, start = read_varint(data, first + 1, 35)
+    assert data[first : first + 1] == b"N" and second > start + length
+    return data[start : start + length]
+
+
+def test_a_group_without_the_one_before_is_refused(path: str) -> None:
+    data = diffcodec.encode(moving(5), "diffc", model=path, max_bytes=1200, group=2, chained=3)
+    alone = stream_of_group(data)
+    with pytest.raises(CorruptStream, match="the group before"):
+        diffcodec.decode(alone, model=path)
+    with pytest.raises(InputError, match="hang together"):
+        diffcodec.encode(moving(4), group=2, chained=2)
+    with pytest.raises(InputError, match="hang together"):
+        diffcodec.encode(moving(4), "diffc", model=path, bpp=1.0, chained=0)

@@ -32,6 +32,7 @@ class EncodeOptions(TypedDict, total=False):
     max_bytes: int | None
     calls: int | None
     effort: int | None
+    chained: int
     device: str
     seed: int
     tune: bool
