@@ -328,7 +328,7 @@ class SmallFile:
 
 @dataclass(frozen=True)
 class Before:
-    """So many of the last frames of the group before. augmentation: in 1/1024 of log-SNR, None for none; since 1.7."""
+    """So many of the last frames of the group before. augmentation: in 1/1024 of log-SNR, since 1.7; None for none."""
 
     count: int
     augmentation: int | None = None
@@ -340,15 +340,18 @@ class Before:
 
     def write(self) -> bytes:
         """Their number, augmentation. Raises ValueError for an augmentation that does not fit."""
-        return write_varint(self.count) + _augmented(self.augmentation)
+        return write_varint(self.count) + (b"" if self.augmentation is None else _augmented(self.augmentation))
 
     @classmethod
-    def read(cls, fields: Fields, within: Within) -> Before:
+    def read(cls, fields: Fields, within: Within | None = None) -> Before:
         """Mirror of :meth:`write`. Raises CorruptStream."""
         count = fields.varint(16)
         if not count:
             raise CorruptStream("no frames before this one were given; the file is damaged")
-        return cls(count, _augmentation(fields))
+        augmentation = None
+        if not fields.ended and (augmentation := _augmentation(fields)) is None:
+            raise CorruptStream("no augmentation of frames before this one; the file is damaged")
+        return cls(count, augmentation)
 
 
 @dataclass(frozen=True)
@@ -377,7 +380,7 @@ class Outside:
 
 
 Given = Text | Stream | File | SmallFile | Before | Outside
-_SINCE = {SmallFile.kind: (1, 6), Before.kind: (1, 7)}  #: first versions of kinds that came later
+_SINCE = {SmallFile.kind: (1, 6)}  #: first versions of kinds that came later
 KINDS: dict[int, type[Given]] = {kind.kind: kind for kind in (Text, Stream, File, Before, Outside, SmallFile)}
 
 
@@ -419,9 +422,10 @@ def since(payload: bytes) -> tuple[int, int]:
     """The first version that has all parts of a payload that :func:`write` made."""
     fields, first = Fields(payload, "chunk 'G' ends"), (1, 4)
     while not fields.ended:
-        kind = fields.byte()
-        fields.counted()
+        kind, data = fields.byte(), fields.counted()
         first = max(first, _SINCE.get(kind, first))
+        if kind == Before.kind and Before.read(Fields(data, "what was given ends")).augmentation is not None:
+            first = max(first, (1, 7))
     return first
 
 

@@ -19,11 +19,19 @@ from ..codecs.reconstruction import Reconstruction as Reconstruction
 from ..media.medium import Signal
 from ..media.sizes import Size, check_size, within
 from ..models import registry
-from ..runtime.errors import CorruptStream, DecodeMismatch, InputError, LimitExceeded, ModelMismatch, ModelNotFound
+from ..runtime.errors import (
+    CorruptStream,
+    DecodeMismatch,
+    InputError,
+    LimitExceeded,
+    ModelMismatch,
+    ModelNotFound,
+    UnsupportedVersion,
+)
 from ..runtime.limits import DEFAULT_LIMITS, Limits
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
-from .given import Last, Receiving, conditioned, conditions, consistent
+from .given import ALONE, Last, Receiving, conditioned, conditions, consistent
 from .parsed import Stream, read
 from .sources import Source, read_all
 
@@ -83,9 +91,12 @@ class Behind:
     work: Work | None = None
 
     def last(self, count: int) -> Bytes:
-        """Of its frames so many, uint8 (n, H, W, 3), by least squares. Raises CorruptStream where it has fewer."""
+        """Of its frames so many, uint8 (n, H, W, 3), by least squares.
+
+        Raises UnsupportedVersion where there is no group, CorruptStream where it has fewer.
+        """
         if self.work is None:
-            raise CorruptStream("frames of the group before were given, which is not there; the file is damaged")
+            raise UnsupportedVersion(ALONE)
         return self.work.last(count)
 
 

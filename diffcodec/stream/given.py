@@ -106,6 +106,7 @@ class Before:
 
 
 Gift = Base | File | Prompt | Outside  #: of a caller
+ALONE = "frames of the group before were given, which is not there: decode them together"
 Last = Callable[[int], "Bytes"]  #: so many of the last frames of the group before, uint8 (n, H, W, 3)
 
 
@@ -430,7 +431,7 @@ def _before(part: chunk.Before, streams: Sequence[Stream], receiving: Receiving)
     from ..models.condition import Before
 
     if receiving.last is None:
-        raise CorruptStream("frames of the group before were given, which is not there; the file is damaged")
+        raise UnsupportedVersion(ALONE)
     return Before(tuple(receiving.last(part.count)), part.augmentation)
 
 

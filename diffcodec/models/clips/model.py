@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from ..condition import GUIDED, TOLD, Before, Condition, Frames, Way, check
 from ..denoiser import Denoiser
 from ..protocols import bfloat16_serves, device_of
 from ..settings import held
-from ..unet.model import asked, in_blocks, plain, ready
+from ..unet.model import asked, in_blocks, plain
 from .net import ClipConfig, ClipUNet
 
 AT_ONCE = 16  #: frames of a long clip that are asked for at once
@@ -79,8 +78,7 @@ class ClipVDM(Denoiser):
         self.device, self.poses = torch.device(device_of(weights.device)), weights.poses
         self.shortcut = None if weights.flow is None else Multistep.of(**weights.flow)
         self.half = bfloat16_serves(self.device.type)
-        self._config, self._tensors = config, weights.tensors
-        self.net = ready(lambda _: ClipUNet(config), config, weights.tensors, self.device, self.half)
+        self.net = plain(lambda _: ClipUNet(config), config, weights.tensors, self.device)
 
     @property
     def arithmetic(self) -> str:
@@ -114,30 +112,29 @@ class ClipVDM(Denoiser):
         z = z.to(self.device)
         t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(1)
         alone = frames == 1 and known is None
-        v = self._v(z, t, 1) if alone else torch.cat([self._clip(clip, t, known) for clip in z.split(frames)])
-        eps: Tensor = sigma(t) * z + alpha(t) * v  # Salimans & Ho 2022, §4
+        x = self._x(z, t, 1) if alone else torch.cat([self._clip(clip, t, known) for clip in z.split(frames)])
         if known is not None:
-            places = [known.places[k] for k in known.inside]
-            eps[places] = (z[places] - alpha(t) * known.x[known.inside]) / sigma(t)
+            x[[known.places[k] for k in known.inside]] = known.x[known.inside]
+        eps: Tensor = (z - alpha(t) * x) / sigma(t)
         return eps
 
     def _clip(self, z: Tensor, t: Tensor, known: Known | None) -> Tensor:
-        """v (T, 3, h, w) of a clip, AT_ONCE frames at a time with those around them."""
+        """x_hat (T, 3, h, w) of a clip, AT_ONCE frames at a time with those around them."""
         T = len(z)
         parts = -(-T // AT_ONCE)
         edges = [T * part // parts for part in range(parts + 1)]
         out = []
         for first, end in itertools.pairwise(edges):
             low, high = max(0, first - AROUND), min(T, end + AROUND)
-            v = self._stretch(z[low:high], t, None if known is None else known.of(low, high))
-            out.append(v[first - low : end - low])
+            x = self._stretch(z[low:high], t, None if known is None else known.of(low, high))
+            out.append(x[first - low : end - low])
         return torch.cat(out)
 
     def _stretch(self, z: Tensor, t: Tensor, known: Known | None) -> Tensor:
-        """v (T, 3, h, w) of frames that are seen at once."""
+        """x_hat (T, 3, h, w) of frames that are seen at once."""
         told, shown = t.repeat(len(z)), z
         if known is None:
-            return self._v(z, told, len(z))
+            return self._x(z, told, len(z))
         places = [known.places[k] for k in known.inside]
         if known.way == GUIDED and places:
             return self._guided(z, told, places, known.x[known.inside])
@@ -146,26 +143,18 @@ class ClipVDM(Denoiser):
             shown[places], told[places] = known.z()[known.inside], known.logsnr[known.inside]
         ahead = known.ahead
         shown, told = torch.cat([known.z()[ahead], shown]), torch.cat([known.logsnr[ahead], told])
-        return self._v(shown, told, len(shown))[len(ahead) :]
+        return self._x(shown, told, len(shown))[len(ahead) :]
 
     def _guided(self, z: Tensor, t: Tensor, places: list[int], x: Tensor) -> Tensor:
-        """v (T, 3, h, w) that leads to where x_hat at ``places`` is ``x`` (arXiv 2204.03458, eq. 7)."""
-        a, s = alpha(t[:1]), sigma(t[:1])
+        """x_hat (T, 3, h, w), led to where that at ``places`` is ``x`` (arXiv 2204.03458, eq. 7)."""
         with torch.inference_mode(False), torch.enable_grad():
-            z, t, x, a, s = (one.clone() for one in (z, t, x, a, s))
+            z, t, x = (one.clone() for one in (z, t, x))
             z.requires_grad_()
-            v = asked(self._differentiable, self.half, z, t, len(z))
-            error = (x - (a * z - s * v)[places]).square().sum()
-            (slope,) = torch.autograd.grad(error, z)
-        # x_hat = a z - s v falls by WEIGHT a / 2 times the slope
-        return v.detach() + WEIGHT / 2 * a / s * slope
+            found = asked(self.net, self.half, z, t, len(z))
+            (slope,) = torch.autograd.grad((x - found[places]).square().sum(), z)
+        return found.detach() - WEIGHT / 2 * alpha(t[:1]) * slope
 
-    @cached_property
-    def _differentiable(self) -> ClipUNet:
-        """The network in layers that have gradients."""
-        return plain(lambda _: ClipUNet(self._config), self._config, self._tensors, self.device)
-
-    def _v(self, z: Tensor, t: Tensor, frames: int) -> Tensor:
+    def _x(self, z: Tensor, t: Tensor, frames: int) -> Tensor:
         t = t.expand(len(z))
         return in_blocks(lambda part: asked(self.net, self.half, part, t, frames), z)
 
