@@ -220,6 +220,7 @@ def read_chunks(data: bytes) -> tuple[list[dict[str, Any]], Refused | None]:
 
 KINDS = "pegdkwncbfl"  # of metadata (SPEC.md §2.2)
 OTHER_FORM = {"i": "p", "p": "i", "x": "e", "e": "x"}
+GROUPED = (75, 76, 77)  # modes of clips: each of their groups has the limit of pixels for itself
 
 
 def declared_size(payload: bytes, limit: int) -> int:
@@ -253,6 +254,8 @@ def read_frame(payload: bytes, found: dict[str, Any], limits: dict[str, int], le
         refuse("CorruptStream", "a frame has frames of its own")
     if len(frames) == level["frames"]:
         refuse("LimitExceeded", "there are too many frames")
+    if found["header"]["mode"] in GROUPED:
+        limits["pixels"] = level["pixels"]
     frames.append(read_nested(payload, limits, {"frames": 0, "given": level["given"]}))
 
 
@@ -456,6 +459,7 @@ def read_stream(data: bytes, partial: bool, limits: dict[str, int], level: dict[
     chunks, wrong = read_chunks(data)
     found: dict[str, Any] = {"version": list(data[8:10]), "palette": None, "adjustment": None, "ancillary": {}}
     found |= {"passes": [], "ends": [], "digest": None}
+    level = {**level, "pixels": limits["pixels"]}
     stage, seen = "", set()  # the last chunk of those that set the order: H C A G P E
     for chunk in chunks:
         letter, payload = chunk["type"], chunk["payload"]
@@ -532,17 +536,18 @@ def _with_decoder(work: Callable[[Any], Any]) -> Any:
 def decode(data: bytes, *, models: Path | str = WEIGHTS) -> Any:
     """The samples of a whole .dfc stream, a NumPy array. ``models``: folder of weights and cards. Raises Refused."""
     found = parse(data)
-    return _with_decoder(lambda decoder: decoder.samples(found, decoder.Models(models)))
+    return _with_decoder(lambda decoder: decoder.whole(found, decoder.Models(models)))
 
 
 def decode_frames(data: bytes, *, models: Path | str = WEIGHTS) -> list[tuple[Any, dict[str, bytes]]]:
-    """(samples, metadata by kind) of the picture and of each further frame (SPEC.md §1.2). Raises Refused."""
+    """(samples, metadata by kind) of the picture and of each further frame (SPEC.md §1.2); a clip is one."""
     found = parse(data)
 
     def work(decoder: Any) -> Any:
         known = decoder.Models(models)
-        every = [found, *found.get("frames", [])]
-        pictures = [decoder.samples(one, known) for one in every]
+        clip = found["header"]["mode"] in GROUPED
+        every = [found, *([] if clip else found.get("frames", []))]
+        pictures = [decoder.whole(one, known) for one in every]
         return [(picture, decoder.metadata.kinds(one, picture)) for one, picture in zip(every, pictures, strict=True)]
 
     return _with_decoder(work)  # type: ignore[no-any-return]
@@ -572,6 +577,9 @@ def decode_archive(data: bytes, *, models: Path | str = WEIGHTS) -> list[tuple[s
 
         def stream(one: bytes) -> tuple[bytes, Any]:
             found = parsed(one)
+            if found["header"]["mode"] in GROUPED:
+                clip = decoder.whole(found, known)
+                return decoder.digest(found, clip)[:8], clip
             frames = [found, *found.get("frames", [])]
             samples = [decoder.samples(frame, known) for frame in frames]
             digests = [decoder.digest(frame, one)[:8] for frame, one in zip(frames, samples, strict=True)]

@@ -523,7 +523,7 @@ def test_arrays_in_files_pass_through_the_command(tmp_path: Path, capsys: pytest
         assert np.array_equal(np.load(tmp_path / f"{name}-back.npy"), array)
     with pytest.raises(SystemExit) as stop:
         main(["decode", str(tmp_path / "clip.dfc"), str(tmp_path / "clip.png")])
-    assert stop.value.code == 1 and "write NPY instead" in capsys.readouterr().err
+    assert stop.value.code == 1 and "write NPY or MKV or MP4 instead" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["info", str(tmp_path / "clip.dfc")])
     assert re.search(r"medium +clip", capsys.readouterr().out)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from diffcodec import files
-from diffcodec.files import by_pillow, tiff
+from diffcodec.files import by_pillow, clips, tiff, video, y4m
 from diffcodec.media.modes import MODES
 
 PATH = Path(__file__).parents[1] / "docs" / "files.md"
@@ -98,10 +98,43 @@ are more than 8 bits; indices are metadata of the former and named in a warning 
 was stored without loss, and is libtiff's RGB where it was compressed as JPEG or for fewer pixels (which is named).
 Strips, tiles, planes, predictors, byte orders and BigTIFF make no difference.
 """
+VIDEO = """
+## Video
+
+Clips are read and written by PyAV (`pip install 'diffcodec[video]'`), y4m by us. Samples are those that the decoders of
+FFmpeg give, in their own format, never converted; the container is told by its first bytes, and no file that one names
+is opened.
+
+{read}
+Frame rate, primaries, transfer, matrix and range are kept, of y4m the siting of chroma too. Named in a warning, and not
+kept: sound, subtitles, further streams, chapters, titles; rotation, pixels that are not square, that frames are
+interlaced, times of frames that are not steady. Refused by name: more than 8 bits, alpha, other chroma than 4:2:0 and
+4:4:4, frames that change their size, damage. Animations of GIF, PNG, WebP and AVIF are pictures with frames.
+
+{written}"""
+CONTAINERS = {
+    "mov": "mp4, mov, m4v",
+    "matroska": "mkv, webm",
+    "avi": "avi",
+    "mpegts": "ts",
+    "mpeg": "mpg",
+    "ogg": "ogv",
+    "flv": "flv",
+}
+WRITTEN_VIDEO = {
+    "MKV": "FFV1, level 3",
+    "MP4": "x264 without loss (qp 0), of 4:2:0 with even sides",
+    "Y4M": "plain frames; its rate may be unknown",
+    "NPY": "an array T×H×W×3; samples alone",
+}
 ABOUT_WRITING = """
 `read(write(x))` is `x`: samples, type, shape and mode. What a format cannot hold is refused before anything is written;
 metadata without a place are named in a warning (`benchmarks/claims/round_trip.py` prints the table).
 """
+
+
+def _clips(format: str) -> list[str]:
+    return [f"`{mode}`" for mode in files.FORMATS[format] if mode.startswith("clip:")]
 
 
 def text() -> str:
@@ -125,7 +158,18 @@ def text() -> str:
     out += table(("bands", "further bands", *(s if s != "bit" else "1 bit" for s in SAMPLES)), tiffs)
     out += [ABOUT_TIFF.strip(), "", "Refused:", ""]
     out += table(("what", "message"), [(what, f"`{message}`") for what, message in REFUSED])
-    out += ["## Written", ABOUT_WRITING]
+    names = ", ".join(CONTAINERS[container] for container in video.CONTAINERS)
+    reading = [
+        (names, ", ".join(f"`{name}`" for name in (*video.PLANAR, *video.PACKED)), "PyAV"),
+        ("y4m", ", ".join(f"`C{space}`" for space in y4m.SPACES), "ours"),
+        ("npy", "uint8 T×H×W×3", "NumPy"),
+    ]
+    writing = [(format, WRITTEN_VIDEO[format], ", ".join(_clips(format))) for format in clips.WRITERS]
+    tables = {
+        "read": "\n".join(table(("files", "pixel formats", "read by"), reading)),
+        "written": "\n".join(table(("format", "how", "modes"), writing)),
+    }
+    out += [VIDEO.format(**tables).strip(), "", "## Written", ABOUT_WRITING]
     held = []
     for format, modes in files.FORMATS.items():
         ends = " ".join(end for end in files.pictures.EXTENSIONS if files.format_of(f"x{end}") == format)

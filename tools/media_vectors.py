@@ -26,6 +26,8 @@ from diffcodec.media.rows.tracks import Column
 from diffcodec.media.tracks import Tracks
 from tools import decodable
 
+GROUPS = {"clip_groups": 2, "clip_groups_yuv420_odd": 1}  #: frames of each group
+
 
 def clip(sampling: Any, frames: int, height: int, width: int) -> Clip:
     """A photograph that moves."""
@@ -58,6 +60,8 @@ def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "clip_yuv420_odd", clip("YUV420", 3, 5, 7)
     yield "clip_yuv420_one_pixel", clip("YUV420", 1, 1, 1)
     yield "clip_yuv444", clip("YUV444", 2, 4, 6)
+    yield "clip_groups", clip("RGB", 5, 5, 7)
+    yield "clip_groups_yuv420_odd", clip("YUV420", 3, 3, 5)
     yield "tracks", tracks(12, 4)
     yield "tracks_two_passes", tracks(5, 2, wild=True)
     yield "tracks_one_frame", tracks(1, 3)
@@ -114,12 +118,17 @@ def undecodable() -> Iterator[tuple[str, bytes, str]]:
     other = decodable.stream(decodable.photograph(6, 7), decodable.ardm.CONTEXT)
     yield "clip_behind_a_picture", again(other, bytes, [Chunk("N", some)]), corrupt
     yield "picture_behind_a_clip", again(some, bytes, [Chunk("N", other)]), corrupt
+    first, small = diffcodec.encode(clip("RGB", 1, 2, 3)), clip("RGB", 2, 2, 3)
+    unlike = {"size": clip("RGB", 1, 3, 2), "sampling": clip("YUV444", 1, 2, 3), "rate": replace(small, rate=None)}
+    for name, group in (unlike | {"colour": replace(small, colour=Colour())}).items():
+        yield f"groups_of_another_{name}", again(first, bytes, [Chunk("N", diffcodec.encode(group))]), corrupt
+    yield "picture_behind_groups", again(first, bytes, [Chunk("N", first), Chunk("N", other)]), corrupt
     yield "clip_with_a_palette", again(some, bytes, [], [Chunk("C", bytes(3))]), corrupt
 
 
 def write_all(vectors: Path) -> None:
     for name, signal in signals():
-        data = diffcodec.encode(signal)
+        data = diffcodec.encode(signal, group=GROUPS.get(name))
         (vectors / "decodable" / f"{name}.dfc").write_bytes(data)
         (vectors / "decodable" / f"{name}.json").write_text(json.dumps(described(data), ensure_ascii=False) + "\n")
     for name, data, error in undecodable():

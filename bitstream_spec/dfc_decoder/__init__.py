@@ -18,7 +18,7 @@ from .octaves import Octaves
 from .refused import Refused, refuse
 from .unet import FloatUNet, White
 
-__all__ = ["Models", "Refused", "archive", "digest", "metadata", "modes", "samples", "vdm"]
+__all__ = ["Models", "Refused", "archive", "digest", "metadata", "modes", "samples", "vdm", "whole"]
 
 EXTRA = 8  #: planes of a pass
 
@@ -30,6 +30,13 @@ def digest(found: dict[str, Any], out: np.ndarray) -> bytes:
     return all_of_it
 
 
+def whole(found: dict[str, Any], models: Models) -> np.ndarray:
+    """The samples of a whole stream; of a clip those of all its groups."""
+    groups = found.get("frames", []) if found["header"]["mode"] in media.CLIPS else []
+    parts = [samples(one, models) for one in (found, *groups)]
+    return np.concatenate(parts) if groups else parts[0]
+
+
 def samples(found: dict[str, Any], models: Models) -> np.ndarray:
     """The samples of a whole stream, as `reader.parse` describes it, its digest met.
 
@@ -39,8 +46,8 @@ def samples(found: dict[str, Any], models: Models) -> np.ndarray:
     palette = None if found["palette"] is None else bytes.fromhex(found["palette"])
     H, W = header["height"], header["width"]
     planes = media.planes_of(header, palette)
-    if any(one["header"]["mode"] in media.ALONE or header["mode"] in media.ALONE for one in found.get("frames", [])):
-        refuse("CorruptStream", "frames of what is no picture")
+    for behind in found.get("frames", []):
+        media.check_behind(header, behind["header"])
     for part in found.get("given", []):
         given.check(part, header["mode"])
     decode = _ardm if header["codec"] == 0 else _diffc

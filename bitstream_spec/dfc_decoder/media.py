@@ -13,7 +13,8 @@ from .fields import Fields
 from .refused import refuse
 
 RGB, YUV420, YUV444, TRACKS = 75, 76, 77, 78
-ALONE = (71, 74, RGB, YUV420, YUV444, TRACKS)  #: modes that are no pictures: nothing follows them
+ALONE = (71, 74, TRACKS)  #: modes that nothing follows
+CLIPS = (RGB, YUV420, YUV444)
 
 
 def planes_of(header: dict[str, Any], palette: bytes | None) -> Any:
@@ -24,6 +25,19 @@ def planes_of(header: dict[str, Any], palette: bytes | None) -> Any:
             refuse("CorruptStream", "a palette in a clip or tracks")
         return (Tracks if mode == TRACKS else Clip)(mode, params, header["height"], header["width"])
     return modes.Planes(mode, params, palette, header["height"])
+
+
+def check_behind(first: dict[str, Any], header: dict[str, Any]) -> None:
+    """Whether what stands behind a stream belongs to it: pictures behind pictures, groups behind one of their clip."""
+    modes = (first["mode"], header["mode"])
+    if any(mode in ALONE for mode in modes) or (any(mode in CLIPS for mode in modes) and modes[0] != modes[1]):
+        refuse("CorruptStream", "something that does not belong to what it follows")
+    if modes[0] in CLIPS:
+        sizes = (first["height"], first["width"]), (header["height"], header["width"])
+        params = (bytes.fromhex(one["params"]) for one in (first, header))
+        one, other = (Clip(modes[0], fields, *size) for fields, size in zip(params, sizes, strict=True))
+        if one.alike != other.alike:
+            refuse("CorruptStream", "a group of another clip")
 
 
 def rate(fields: Fields) -> None:
@@ -90,10 +104,12 @@ class Clip(Signal):
         self.T, self.W, self.H = T, W, H = fields.varint(), fields.varint(), fields.varint()
         if not T * W * H:
             refuse("CorruptStream", "a clip of nothing")
+        sizes = fields.at
         rate(fields)
         _, _, self.matrix, range_, _ = fields.bytes(5)
         self.full = range_ == 2
         self.fields = params[: fields.at]
+        self.alike = (W, H, params[sizes : fields.at])  # what all groups of a clip have in common
         self.h, self.w = (H + 1) // 2, (W + 1) // 2
         self.photographs = params[fields.at : fields.at + 3] == b"\3\3\3"
         beside = mode == YUV420 and not self.photographs
@@ -150,7 +166,13 @@ class Clip(Signal):
         if self.mode == YUV420:
             below = samples[:, self.H :]
             parts = [samples[:, : self.H, : self.W], below[..., : self.w], below[..., self.w :]]
-        return hashlib.sha256(bytes([self.mode]) + self.fields + b"".join(p.tobytes() for p in parts)).digest()
+        fields = varint(len(samples)) + self.fields[len(varint(self.T)) :]  # of all groups, whose frames these are
+        return hashlib.sha256(bytes([self.mode]) + fields + b"".join(p.tobytes() for p in parts)).digest()
+
+
+def varint(value: int) -> bytes:
+    """As it is written."""
+    return bytes([value % 128 | 128]) + varint(value // 128) if value > 127 else bytes([value])
 
 
 class Tracks(Signal):

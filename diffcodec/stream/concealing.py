@@ -14,13 +14,16 @@ from ..media.table import medium_of
 from ..runtime.errors import BitstreamError, ChecksumMismatch, DecodeMismatch, Truncated
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
-from .decode import Wanted, Work, check_together, decode
-from .parsed import Stream, parse
+from .decode import Wanted, Work, check_together, decode, decode_all
+from .parsed import Stream, begins, parse
 from .sources import Source, read_all
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+_OF_ONE = "PMEixt"  #: chunks whose damage moves no group
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ def left_of(source: Source, wanted: Wanted, progress: Progress | None = None) ->
     container = replace(reader.container(), frames=[])
     whole = container.complete and not found.lost
     stream = parse(container if whole else replace(container, passes=container.passes[: found.passes], digest=None))
-    if stream.medium.continued and (found.behind or not whole):
+    if whole and stream.medium.continued:
+        signal = decode_all(data, wanted, progress)
+        return Concealed(signal, np.full(signal.geometry, stream.lossless), "", len(container.passes))
+    if stream.medium.continued:
         return _clip_of(stream, found, len(data), wanted, progress)
     budgets.check(stream.prefixes, len(data), wanted.budget, wanted.reconstruction)
     if whole:
@@ -93,9 +99,9 @@ def _salvaged(reader: StreamReader, data: bytes) -> _Salvaged:
                 found.passes = len(container.passes)
             grouped = medium_of(container.header.mode).continued
             over = reader.pass_over() if grouped and isinstance(error, ChecksumMismatch) else None
-            if over is None:
-                break
-            found.behind += [over.payload] * (over.type == "N")
+            if over is None or not (begins(over.payload) or over.type in _OF_ONE):
+                break  # what it was is not known, nor where what comes behind it belongs
+            found.behind += [over.payload] * begins(over.payload)
             fed = b""
     if not reader.begun:
         raise Truncated("the stream ends within its header; nothing can be shown")

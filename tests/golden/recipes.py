@@ -386,6 +386,8 @@ def _recipes() -> dict[str, Recipe]:
         "clip-rgb.dfc": stream(EXACT, lambda: clip("RGB", 3, 7, 9, 301)),
         "clip-yuv420.dfc": stream(EXACT, lambda: clip("YUV420", 4, 7, 9, 302)),
         "clip-yuv444.dfc": stream(EXACT, lambda: clip("YUV444", 2, 6, 8, 303)),
+        "clip-groups.dfc": stream(EXACT, lambda: clip("RGB", 18, 7, 9, 307)),
+        "clip-groups-yuv420.dfc": stream(EXACT, lambda: clip("YUV420", 5, 7, 9, 308), group=2),
         "tracks.dfc": stream(EXACT, lambda: tracks(20, 5, 304)),
         "tracks-empty.dfc": stream(EXACT, lambda: tracks(0, 2, 306)),
     }
