@@ -384,7 +384,7 @@ def metadata_of(data: Source, *, max_pixels: int | None = None) -> Metadata:
 
 def list_models() -> list[Card]:
     """The cards of the bundled models: name, codec, data, training, held-out figures, licence, default_for (codecs)."""
-    defaults = registry.DEFAULT.items()
+    defaults = [*registry.DEFAULT.items(), *((codec, name) for (codec, _), name in registry.DEFAULT_OF.items())]
     told = ({**card, "default_for": [c for c, name in defaults if name == card["name"]]} for card in registry.cards())
     return [cast(Card, card) for card in told]
 

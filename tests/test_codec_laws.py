@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import FakeCodec, FakeModel, FakeReceiver, White, needs_weights
-from test_laws import Flat, Near
+from test_laws import Flat, Flow, Near
 from test_ordered import Counting, picture_model, token_model
 
 from diffcodec.codecs import cost
 from diffcodec.codecs.ardm import codec as ardm
 from diffcodec.codecs.ardm import lattice, ordered
-from diffcodec.codecs.ardm.cost import CONTEXT, LATTICE, NO_PHOTO, ORDERED, REFINED
+from diffcodec.codecs.ardm.cost import CONTEXT, LATTICE, NO_PHOTO, ORDERED, REFINED, TEMPORAL
 from diffcodec.codecs.codec import About, Encoded, Room, Wish
 from diffcodec.codecs.diffc.row import DiffC
 from diffcodec.codecs.table import CODECS
@@ -70,6 +70,16 @@ SMALL: dict[str, tuple[Any, Callable[[], Any], dict[str, Any]]] = {
     ),
     "flat, over the lattice": (CODECS["ardm"], Flat, {}),
     "flat, with statistics": (CODECS["ardm"], Flat, {"shapes": ((12, 17, 3, 0), (9, 8, 1, 1)), "large": None}),
+    "frames of a clip": (
+        CODECS["ardm"],
+        Flow,
+        {"shapes": ((33, 14, 3, 0), (3, 1, 3, 0)), "frames": 3, "sampling": "RGB", "large": None, "trials": 9},
+    ),
+    "frames of half the chroma": (
+        CODECS["ardm"],
+        Flow,
+        {"shapes": ((16, 14, 1, 0),), "frames": 2, "sampling": "YUV420", "large": None, "trials": 9},
+    ),
     "near tokens, any order": (CODECS["ardm"], Near, {**TOKENS, "wish": Wish(calls=9)}),
     "digits of two, any order": (
         CODECS["ardm"],
@@ -141,6 +151,8 @@ def test_every_bundled_model_is_looked_at() -> None:
         ("flat, over the lattice", {LATTICE, NO_PHOTO}),
         ("flat, with statistics", {REFINED}),
         ("photo-ardm", {LATTICE, NO_PHOTO, CONTEXT}),
+        ("frames of a clip", {TEMPORAL}),
+        ("frames of half the chroma", {TEMPORAL}),
         ("near tokens, any order", {ORDERED}),
     ],
 )

@@ -24,7 +24,16 @@ from diffcodec.entropy.tables import Categorical, frequency_tables
 from diffcodec.models import registry
 from diffcodec.models.gaussian import GaussianModel
 from diffcodec.models.gaussian_pictures import GaussianPictures
-from diffcodec.testing import ConditionalLaws, DiffusionLaws, LawBroken, Laws, MaskedLaws, PhaseLaws, TunableLaws
+from diffcodec.testing import (
+    ConditionalLaws,
+    DiffusionLaws,
+    FrameLaws,
+    LawBroken,
+    Laws,
+    MaskedLaws,
+    PhaseLaws,
+    TunableLaws,
+)
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
@@ -39,6 +48,7 @@ def bundled(name: str) -> Any:
 
 
 SUITES: dict[str, type[Laws]] = {
+    "clip-ardm-1": FrameLaws,
     "lattice-ardm-1": TunableLaws,
     "masked-unet-exact-1": MaskedLaws,
     "octaves-1": DiffusionLaws,
@@ -155,6 +165,20 @@ class Flat:
         other = type(self)(self.weight + steps[..., :-1].transpose(0, 2, 1))
         other.shift = self.shift + 32 * steps[..., -1].astype(np.int64)
         return other
+
+
+class Flow:
+    """A lattice ARDM of frames: what `Flat` says of the last of the past, moved by what is known."""
+
+    name, numerics, device, halo, past = "flow", 0, "cpu", 1, 2
+    fingerprint = hashlib.sha256(b"flow").digest()
+
+    def frame_bias(self, phase: int, level: int, codes: tuple[int, ...]) -> np.ndarray:
+        return Flat().bias(phase, level, codes[:2])
+
+    def frame_strip(self, phase: int, x: Any, before: Any, bias: np.ndarray, top: int, bottom: int) -> Any:
+        mixed = x[-1:] // 2 + x[:1] // 2
+        return Flat().strip_and_codes(phase, mixed, before, bias, top, bottom)[:2]
 
 
 class Near:
@@ -324,6 +348,36 @@ PHASES: dict[str, list[Any]] = {
         changed(Flat, halo=0), striking(lambda found, given: scaled(found, given[1].shape[1])),
     ],
 }  # fmt: skip
+def flowing(change: Callable[[Any, Any], Any], **changes: Any) -> Any:
+    """The model of frames whose strips become change((params, features), what was asked)."""
+    return changed(Flow, frame_strip=lambda self, *given: change(Flow.frame_strip(self, *given), given), **changes)
+
+
+FRAMES: dict[str, list[Any]] = {
+    **{law: [changed(Flow, **changes)] for law, changes in ARDMS.items()},
+    "test_answers_are_the_same_again": [flowing(lambda found, given: scaled(found, next(count)))],
+    "test_nobody_draws": [flowing(lambda found, given: drawing(found))],
+    "test_settings_of_the_process_change_nothing": [
+        flowing(lambda found, given: scaled(found, torch.ones(1).element_size())),
+        flowing(lambda found, given: scaled(found, torch.get_num_threads())),
+    ],
+    "test_it_is_given_pictures": [changed(Flow, past=0)],
+    "test_a_bias_is_a_row_of_integers": [
+        changed(Flow, frame_bias=lambda self, phase, level, codes: np.zeros(4)),
+        changed(Flow, frame_bias=lambda self, phase, level, codes: np.zeros(4 + (level > 5), np.int32)),
+    ],
+    "test_parameters_have_their_shape": [
+        flowing(lambda found, given: (found[0].astype(np.int64), found[1])),
+        flowing(lambda found, given: (found[0][..., :9], found[1])),
+        flowing(lambda found, given: (found[0], found[0].astype(np.uint8))),
+    ],
+    "test_the_past_is_looked_at": [
+        changed(Flow, frame_strip=lambda self, phase, x, *given: Flat().strip(phase, x[:1], *given)),
+    ],
+    "test_strips_are_the_whole": [
+        changed(Flow, halo=0), flowing(lambda found, given: scaled(found, given[1].shape[1])),
+    ],
+}  # fmt: skip
 TUNABLES: dict[str, list[Any]] = {
     "test_steps_have_the_shape_of_the_head": [
         changed(Flat, steps=lambda self: np.ones((3, 10, 1))), changed(Flat, steps=lambda self: np.zeros((3, 10, 2))),
@@ -449,9 +503,10 @@ FIELDS: dict[str, list[Any]] = {
         (DiffusionLaws, DIFFUSIONS, {}),
         (ConditionalLaws, DIFFUSIONS | FIELDS, {}),
         (TunableLaws, PHASES | TUNABLES, {}),
+        (FrameLaws, FRAMES, {}),
         (MaskedLaws, MASKED, NEAR),
     ],
-    ids=["diffusions", "conditional", "lattices", "order-agnostic"],
+    ids=["diffusions", "conditional", "lattices", "frames", "order-agnostic"],
 )
 def test_for_every_law_a_model_that_breaks_it(
     suite: type[Laws], broken: dict[str, list[Any]], options: dict[str, Any]

@@ -237,6 +237,32 @@ def test_a_conditional_network_trains(data, tmp_path):
 
 
 @pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Two clips that move, one of them of the validation list, as the trainer's archive holds them."""
+    field = np.random.default_rng(0).integers(0, 256, (80, 160, 3), dtype=np.uint8)
+    lines = ["file,id,frames,w,h"]
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        for name in ("one", "bug"):
+            frames = np.stack([field[t : t + 54, 2 * t : 2 * t + 70] for t in range(4)])
+            out = io.BytesIO()
+            Image.fromarray(frames.reshape(-1, 70, 3)).save(out, "WEBP", lossless=True)
+            archive.writestr(f"{name}-0.webp", out.getvalue())
+            lines.append(f"{name}-0.webp,{name},4,70,54")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    return tmp_path / "clips.zip"
+
+
+def test_a_network_of_clips_trains(clips, tmp_path):
+    """Motion tells noise that moves, from the start; int8 in the loop; integers of the checkpoint."""
+    run = tmp_path / "run"
+    call("-m", "tools.training.train_clip", clips, run, "--batch", 2, "--steps", 2, "--qat", 1)
+    last = rows(run)[-1]
+    assert last["quantised"] == "1" and float(last["motion"]) < float(last["still"]) - 1
+    call("-m", "tools.training.train_clip", clips, run, "--batch", 2, "--steps", 3, "--qat", 1, "--resume")
+    assert rows(run)[-1]["step"] == "3"
+
+
+@pytest.fixture
 def icons(tmp_path: Path) -> Path:
     """Named drawings of noise, as the trainer's archive holds them."""
     rng = np.random.default_rng(0)
@@ -266,7 +292,7 @@ def test_a_network_that_is_told_texts_trains(icons, tmp_path):
     assert seen == {f"thing {number}" for number in range(0, 220, 20)}
 
 
-def test_a_network_of_clips_trains(data, tmp_path):
+def test_a_denoiser_of_clips_trains(data, tmp_path):
     rng, lines = np.random.default_rng(0), ["file,id,w,h,frames"]
     with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
         for name in ("bug", "bug", "mine"):  # two segments that are for validation

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
+from . import archive, clips, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
 from .captioned import CaptionedUNet
-from .clips import ClipUNet
+from .clip_unet import ClipUNet
 from .conditional import GivenUNet
 from .models import Models
 from .octaves import Octaves
@@ -72,7 +72,7 @@ def _ardm(
 ) -> tuple[np.ndarray, np.ndarray]:
     header, params = found["header"], planes.rest
     method = params[0] if params else -1
-    if not 0 <= method <= 4 or (method == 2) != (planes.n_photo == 0) or (method in (1, 2) and len(params) > 1):
+    if not 0 <= method <= 5 or (method == 2) != (planes.n_photo == 0) or (method in (1, 2) and len(params) > 1):
         refuse("CorruptStream", "the method of ARDM")
     if header["statistics"] != (method == 4):
         refuse("CorruptStream", "header and parameters disagree on statistics of values")
@@ -95,13 +95,15 @@ def _ardm(
     else:
         config, tensors = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
         kind = config["architecture"].split("-")[0]
-        if kind != ("masked" if method == 3 else "lattice"):
+        if kind != {3: "masked", 5: "clip"}.get(method, "lattice"):
             refuse("ModelMismatch", f"method {method} with a model of architecture {config['architecture']}")
         if found["adjustment"] is not None:
             if method == 3:
                 refuse("ModelMismatch", "an adjustment of a network that has none")
             tensors = lattice.adjusted(tensors, bytes.fromhex(found["adjustment"]))
-        if method == 3:
+        if method == 5:
+            photo = clips.decode(params[1:], first, shape, getattr(planes, "T", 1), tensors, config["past"])
+        elif method == 3:
             model = ordered.Masked(tensors, config)
             photo = ordered.decode(params[1:], first, shape, header["seed"], model)
         else:

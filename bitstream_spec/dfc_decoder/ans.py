@@ -143,8 +143,17 @@ class Statistics:
                     self.seen[cell], self.expected[cell] = seen >> 1, expected >> 1
 
 
-def pop_pixel(stack: Stack, rows: list[list[int]], base: list[int], statistics: Statistics | None = None) -> list[int]:
-    """A pixel of ``len(base)`` channels, R, G, B or grey; ``rows`` 10 of K parameters, ``base`` in quarter levels."""
+def pop_pixel(
+    stack: Stack,
+    rows: list[list[int]],
+    base: list[int],
+    statistics: Statistics | None = None,
+    green: int | None = None,
+) -> list[int]:
+    """A pixel of ``len(base)`` channels, R, G, B or grey; ``rows`` 10 of K parameters, ``base`` in quarter levels.
+
+    green: where that is known, and R and B come from the stack.
+    """
     K, order = len(rows[0]), [1, 0, 2] if len(base) == 3 else [0]
     top = max(rows[0])
     w = normalise([EXP[min(top - v, 1024)] for v in rows[0]])
@@ -174,6 +183,8 @@ def pop_pixel(stack: Stack, rows: list[list[int]], base: list[int], statistics: 
         last = place == 2
         if statistics and (statistics.tables & 1 or last):
             v = statistics.pop(stack, F, channel, last, pixel[1] if last else 0, pixel[0] if last else 0)
+        elif place == 0 and green is not None:
+            v = green
         else:
             v = stack.pop(F, 256)
         pixel[channel] = v

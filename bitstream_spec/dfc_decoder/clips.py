@@ -1,161 +1,179 @@
-"""NETWORKS.md §11: a float U-Net whose frames look at each other."""
+"""SPEC.md §5.3: frames of a clip over the lattice, each given the one before, by the network of NETWORKS.md §11."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from .captioned import normed
-from .unet import FloatUNet, replicated, shuffled, silu
+from .ans import TOTAL, Stack, pop_pixel
+from .lattice import TARGETS, Network, base_of, edged, levels_of, passes_of, side_levels
+from .refused import refuse
 
-HEADS, REACH, KNOTS = 4, 8, 0.5
-SIDES = (3, 7, 15)
-AT_ONCE, AROUND = 16, 4
-
-
-def doubled(x: np.ndarray) -> np.ndarray:
-    """(2h, 2w) of (h, w), each value four times."""
-    return x.repeat(2, -1).repeat(2, -2)
-
-
-def boxed(x: np.ndarray, k: int) -> np.ndarray:
-    """Means of boxes of k x k."""
-    return x.reshape(x.shape[0] // k, k, x.shape[1] // k, k).mean((1, 3))
+RGB, YUV444, YUV420 = 0, 1, 2  # how planes are sampled
+BLOCKS = (4, 8, 16)
+FARTHEST = 8192
+TAPS = (
+    (0, 64, 0, 0), (-2, 58, 10, -2), (-4, 54, 16, -2), (-6, 46, 28, -4),
+    (-4, 36, 36, -4), (-4, 28, 46, -6), (-2, 16, 54, -4), (-2, 10, 58, -2),
+)  # fmt: skip
 
 
-class ClipUNet(FloatUNet):
-    """eps_hat of architecture vdm-unet-clip-1, of ``frames`` frames one below another."""
+class FrameNetwork(Network):
+    """Of architecture clip-ardm-1."""
 
-    def __init__(self, tensors: dict[str, np.ndarray], config: dict[str, Any], frames: int = 1):
-        super().__init__(tensors, config)
-        self.frames = frames
+    tables = ("luma", "chroma", "past_luma", "past_chroma", "kind")
 
-    def looked(self, every: list[np.ndarray], e: np.ndarray, name: str, side: int) -> list[np.ndarray]:
-        """Features (C, h, w) of each frame, with what each sees in all of them."""
-        w, b = self.t[name + ".qkv.weight"], self.t[name + ".qkv.bias"]
-        far, r = self.t[name + ".far"], side // 2
-        trust = self.linear(e, name + ".trust")
-        T, (_, H, W), D = len(every), every[0].shape, len(w) // 3
-        told = [normed(h.transpose(1, 2, 0)) @ w.T + b for h in every]  # (H, W, 3 D)
-        out = []
-        for t in range(T):
-            step = np.zeros((H, W, D))
-            for y in range(H):
-                for x in range(W):
-                    at = [(s, n, min(max(y + n // side - r, 0), H - 1), min(max(x + n % side - r, 0), W - 1))
-                          for s in range(T) for n in range(side * side)]  # fmt: skip
-                    rows = np.array([told[s][i, j] for s, _, i, j in at])
-                    for head in range(HEADS):
-                        part = slice(head * D // HEADS, (head + 1) * D // HEADS)
-                        bias = [far[head, min(max(s - t, -REACH), REACH) + REACH, n] + trust[head] for s, n, _, _ in at]
-                        scores = rows[:, D : 2 * D][:, part] @ told[t][y, x, :D][part] / math.sqrt(D // HEADS) + bias
-                        weights = np.exp(scores - scores.max())
-                        step[y, x, part] = weights @ rows[:, 2 * D :][:, part] / weights.sum()
-            step = step @ self.t[name + ".out.weight"].T + self.t[name + ".out.bias"]
-            out.append(every[t] + step.transpose(2, 0, 1))
-        return out
+    def run(self, *given: Any) -> np.ndarray:
+        parameters = super().run(*given)
+        h, w, count = parameters.shape
+        q = parameters.reshape(h, w, 10, count // 10)
+        green, red = q[:, :, 1].copy(), q[:, :, 2].copy()
+        q[:, :, 2] -= (q[:, :, 7] * green) >> 8
+        q[:, :, 3] -= (q[:, :, 8] * green + q[:, :, 9] * red) >> 8
+        return parameters
 
-    def differing(self, square: np.ndarray, noise: float, apart: int) -> np.ndarray:
-        """D of squared differences (h, w), which noise makes ``noise`` of."""
-        told = []
-        for side in SIDES:
-            wide = np.pad(square, side // 2, mode="edge")
-            mean = sum(wide[i : i + len(square), j : j + square.shape[1]] for i in range(side) for j in range(side))
-            deviation = math.sqrt(2 / (12 * side * side))
-            over = (mean / side**2 / noise - 1) / deviation
-            told.append(np.log(deviation * np.logaddexp(0, over)))
-        besides = [np.full_like(square, math.log(noise) / 8), np.full_like(square, math.log2(apart) / 2)]
-        hidden = silu(self.rows(np.stack([*told, *besides], -1), "joining.first"))
-        ratio = self.t["joining.bias"][0] + np.stack(told, -1) @ self.t["joining.gains"]
-        ratio = ratio + self.rows(hidden, "joining.last")[..., 0]
-        return noise * np.exp(np.clip(ratio, -12, 12))
 
-    def rows(self, x: np.ndarray, name: str) -> np.ndarray:
-        """A linear layer over the last axis."""
-        return x @ self.t[name + ".weight"].T + self.t[name + ".bias"]
+class Vectors:
+    """Motion vectors, by frequencies that follow what came."""
 
-    def joined(self, z: np.ndarray, logsnr: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Of each of z (T, 3, H, W), sides multiples of 2^n: what all show of it, and log-SNRs (H/2, W/2)."""
-        noise = math.exp(-logsnr)
-        y, T = z * math.sqrt(1 + noise), len(z)
-        shown, levels = [], []
-        for t in range(T):
-            precision, total = np.full((z.shape[2] // 2, z.shape[3] // 2), 1 / noise), y[t] / noise
-            for s in range(max(0, t - REACH), min(T, t + REACH + 1)):
-                if s != t:
-                    square = np.square(y[s] - y[t]).mean(0)
-                    square = (square[::2, ::2] + square[1::2, ::2] + square[::2, 1::2] + square[1::2, 1::2]) / 4
-                    worth = 1 / (noise + self.differing(square, 2 * noise, abs(s - t)))
-                    precision, total = precision + worth, total + doubled(worth) * y[s]
-            level = np.minimum(np.log(precision), self.config["logsnr_max"])
-            shown.append(np.sqrt(1 / (1 + np.exp(-doubled(level)))) * total / doubled(precision))
-            levels.append(level)
-        return shown, levels
+    def __init__(self) -> None:
+        self.counts = [[max(1, 64 >> k) for k in range(17)] for _ in range(6)]
 
-    def told(self, h: np.ndarray, level: np.ndarray, name: str) -> np.ndarray:
-        """A residual block of features (C, h, w), told the log-SNR (h, w) of each place."""
-        at = (level - self.config["logsnr_min"]) / KNOTS
-        low = np.floor(at).astype(int)
-        part = (at - low)[..., None]
-        film = (1 - part) * self.film(name)[low] + part * self.film(name)[low + 1]
-        scale, shift = np.split(film.transpose(2, 0, 1), 2)
-        t = (h - h.mean(0)) / np.sqrt(h.var(0) + 1e-5)
-        t = silu(t * (1 + scale) + shift)
-        return h + self.conv(silu(self.conv(t, name + ".conv1", padding=1)), name + ".conv2", padding=1)
+    def part(self, stack: Stack, counts: list[int]) -> int:
+        room, total = TOTAL - 17, sum(counts)
+        size = stack.pop(lambda k: k + sum(counts[:k]) * room // total, 17)
+        counts[size] += 24
+        if sum(counts) > 2048:
+            counts[:] = [count - count // 2 for count in counts]
+        value = 0 if size == 0 else (1 << size - 1) + stack.pop_bits(size - 1)
+        return -(value + 1) // 2 if value % 2 else value // 2
 
-    def film(self, name: str) -> np.ndarray:
-        """Of a block at the knots of log-SNR."""
-        low, high = self.config["logsnr_min"], self.config["logsnr_max"]
-        knots = [low + KNOTS * k for k in range(int((high - low) / KNOTS) + 2)]
-        return np.array([self.linear(silu(self.linear(silu(self.timed(at)), "time2")), name + ".film") for at in knots])
+    def decode(self, stack: Stack, rows: int, columns: int) -> np.ndarray:
+        """int (rows, columns, 2): down and right."""
+        v = np.zeros((rows, columns, 2), int)
+        for y in range(rows):
+            for x in range(columns):
+                for k in range(2):
+                    if y and x:
+                        near = v[y, x - 1, k], v[y - 1, x, k], v[y - 1, min(x + 1, columns - 1), k]
+                        gap = abs(int(near[0] - near[1]))
+                        apart, expected = (0 if gap == 0 else 1 if gap <= 4 else 2), int(sorted(near)[1])
+                    else:
+                        apart, expected = 1, int(v[y, x - 1, k] if x else v[y - 1, x, k] if y else 0)
+                    v[y, x, k] = expected + self.part(stack, self.counts[3 * k + apart])
+                    if abs(v[y, x, k]) > FARTHEST:
+                        refuse("CorruptStream", "a motion vector that is too long")
+        return v
 
-    def together(self, z: np.ndarray, logsnr: float) -> list[np.ndarray]:
-        """x_hat (3, H, W) of each of the frames z (T, 3, H, W)."""
-        blocks, (H, W) = self.config["blocks"], z.shape[2:]
-        e = silu(self.linear(silu(self.timed(logsnr)), "time2"))
-        whole = np.array([replicated(one, 2 ** len(blocks)) for one in z])
-        shown, levels = self.joined(whole, logsnr)
-        noises = [np.sqrt(1 / (1 + np.exp(doubled(level)))) for level in levels]
-        every = [self.stem(one, noise) for one, noise in zip(shown, noises, strict=True)]
-        kept = []
 
-        def level_of(every: list[np.ndarray], level: int, way: int) -> list[np.ndarray]:
-            side = self.config[("down", "up")[way]][level]
-            means = [boxed(one, 2**level) for one in levels]
-            for k in range(blocks[level]):
-                name = f"{('down', 'up')[way]}.{level}.{k}"
-                every = [self.told(h, mean, name) for h, mean in zip(every, means, strict=True)]
-                if side and not k:
-                    every = self.looked(every, e, f"times.{way}.{level}", side)
-            return every
+def displaced(picture: np.ndarray, vectors: np.ndarray, block: int, unit: int) -> np.ndarray:
+    """``picture`` uint8 (H, W, C), moved by vectors of ``unit`` eighths of a pixel."""
+    H, W, _ = picture.shape
+    out, wide = np.empty_like(picture), picture.astype(int)
+    for y in range(H):
+        for x in range(W):
+            down, right = (unit * int(v) for v in vectors[y // block, x // block])
+            down, right = 8 * y + down, 8 * x + right
+            rows = [min(max((down >> 3) + k, 0), H - 1) for k in range(-1, 3)]
+            columns = [min(max((right >> 3) + k, 0), W - 1) for k in range(-1, 3)]
+            part = wide[rows][:, columns]
+            sums = np.einsum("i,ijc,j->c", np.array(TAPS[down & 7]), part, np.array(TAPS[right & 7]))
+            out[y, x] = np.clip((sums + 2048) >> 12, 0, 255)
+    return out
 
-        for level in range(len(blocks)):
-            if level:
-                kept.append(every)
-                every = [self.conv(h, f"coarser.{level - 1}", stride=2) for h in every]
-            every = level_of(every, level, 0)
-        for level in reversed(range(len(blocks) - 1)):
-            every = [a + shuffled(self.conv(h, f"finer.{level}")) for a, h in zip(kept[level], every, strict=True)]
-            every = level_of(every, level, 1)
-        out = []
-        for one, noise, h in zip(shown, noises, every, strict=True):
-            x = np.sqrt(1 - noise * noise) * one - noise * shuffled(self.conv(h, "head", padding=1))
-            out.append(x[:, :H, :W])
-        return out
 
-    def eps(self, z: np.ndarray, logsnr: float) -> np.ndarray:
-        s2 = 1 / (1 + math.exp(logsnr))
-        return (z - math.sqrt(1 - s2) * self.x(z, logsnr)) / math.sqrt(s2)
+def past_cosets(grid: np.ndarray) -> list[np.ndarray]:
+    even = edged(grid, (0, grid.shape[0] % 2), (0, grid.shape[1] % 2))
+    return [even[y::2, x::2] for y, x in ((0, 0), *TARGETS)]
 
-    def x(self, z: np.ndarray, logsnr: float) -> np.ndarray:
-        """(3, T H, W) -> (3, T H, W)."""
-        T = self.frames
-        clip, parts = z.reshape(3, T, -1, z.shape[2]).transpose(1, 0, 2, 3), -(-T // AT_ONCE)
-        out = []
-        for part in range(parts):
-            first, end = T * part // parts, T * (part + 1) // parts
-            low, high = max(0, first - AROUND), min(T, end + AROUND)
-            out += self.together(clip[low:high], logsnr)[first - low : end - low]
-        return np.concatenate(out, 1)
+
+def enlarged(c: np.ndarray) -> list[np.ndarray]:
+    wide = edged(c, (0, 1), (0, 1)).astype(int)
+    here, right, below, across = wide[:-1, :-1], wide[:-1, 1:], wide[1:, :-1], wide[1:, 1:]
+    means = (here + right + below + across + 2) // 4, (here + right + 1) // 2, (here + below + 1) // 2
+    return [c, *(mean.astype(np.uint8) for mean in means)]
+
+
+def small_luma(luma: np.ndarray) -> np.ndarray:
+    """(h, w) means of four, of ``luma`` uint8 (H, 2 w)."""
+    tall = np.pad(luma.astype(int), ((0, luma.shape[0] % 2), (0, 0)), mode="edge")
+    return ((tall[0::2, 0::2] + tall[0::2, 1::2] + tall[1::2, 0::2] + tall[1::2, 1::2] + 2) // 4).astype(np.uint8)
+
+
+def picture(
+    stack: Stack, image: np.ndarray, past: list[np.ndarray | None], kind: int, told: bool, network: FrameNetwork
+) -> None:
+    """Fills ``image`` uint8 (H, W, 1 or 3); of three planes whose G is told R and B."""
+    H, W, channels = image.shape
+    sides: dict[int, tuple[int, ...]] = {}
+    for level in side_levels(H, W):
+        codes = [stack.pop_bits(4) if k % 2 == 0 or channels == 3 else 0 for k in range(2 if past[0] is None else 4)]
+        sides[level] = (*codes, *((17, 17) if past[0] is None else ()))
+    stride = 1 << levels_of(H, W)
+    coded = (0, 2) if told else range(channels)
+    for y in range(0, H, stride):
+        for x in range(0, W, stride):
+            for k in coded:
+                image[y, x, k] = stack.pop_bits(8)
+    for level, phase in (unit for units in passes_of(H, W) for unit in units):
+        s = 1 << level
+        if phase == 0:
+            known = [image[:: 2 * s, :: 2 * s].copy()]
+            seen = [c for p in past for c in (enlarged(known[0]) if p is None else past_cosets(p[::s, ::s]))]
+        base, (y0, x0) = base_of(known, phase), TARGETS[phase]
+        unsent = (16, 16, *((17, 17) if past[0] is None else (16, 16)))
+        parameters = network.run(known, phase, level, (*sides.get(level, unsent), kind), seen)
+        target = image[::s, ::s][y0::2, x0::2]  # a view
+        for y in range(target.shape[0]):
+            for x in range(target.shape[1]):
+                rows = parameters[y, x].reshape(10, -1).tolist()
+                green = int(target[y, x, 1]) if told else None
+                target[y, x] = pop_pixel(stack, rows, base[y, x].tolist(), None, green)
+        whole = ((base + 2) >> 2).astype(np.uint8)
+        whole[: target.shape[0], : target.shape[1]] = target
+        known.append(whole)
+
+
+def decode(
+    params: bytes, passes: list[bytes], shape: tuple[int, int, int], frames: int, tensors: dict[str, np.ndarray], R: int
+) -> np.ndarray:
+    """The photo planes, of a network that is given ``R`` pictures."""
+    height, W, channels = shape
+    rows, rest = divmod(height, frames)
+    H = rows * 2 // 3 if params[0] == YUV420 else rows
+    if params not in (b"\0", b"\1", b"\2") or rest or channels != (1 if params[0] == YUV420 else 3):
+        refuse("CorruptStream", "the parameters of a clip")
+    if params[0] == YUV420 and (W % 2 or H + (H + 1) // 2 != rows):
+        refuse("CorruptStream", "the size of a clip of 4:2:0")
+    if len(passes) != frames:
+        refuse("CorruptStream", f"{len(passes)} passes of {frames} frames")
+    out, network, vectors = np.zeros((frames, rows, W, channels), np.uint8), FrameNetwork(tensors), Vectors()
+    before: list[np.ndarray] = []
+    for t, payload in enumerate(passes):
+        stack, motion = Stack(payload), None
+        way = stack.pop_bits(2)
+        if way:
+            if not t:
+                refuse("CorruptStream", "a first frame with a past")
+            block = BLOCKS[way - 1]
+            motion = vectors.decode(stack, -(-H // block), -(-W // block))
+        past: list[list[np.ndarray | None]] = [[None] * R] * 2
+        if motion is not None:
+            moved = [displaced(one, motion, block >> n, 2 >> n) for n, one in enumerate(before)]
+            past = [[shifted, one][:R] for shifted, one in zip(moved, before, strict=True)]
+        if params[0] == YUV420:
+            luma = np.zeros((H, W, 1), np.uint8)
+            picture(stack, luma, past[0], 1, False, network)
+            chroma = np.zeros((rows - H, W // 2, 3), np.uint8)
+            chroma[..., 1] = small_luma(luma[..., 0])
+            picture(stack, chroma, past[1], 2, True, network)
+            out[t, :H], out[t, H:, : W // 2, 0], out[t, H:, W // 2 :, 0] = luma, chroma[..., 0], chroma[..., 2]
+            before = [luma, chroma]
+        else:
+            image = np.zeros((rows, W, 3), np.uint8)
+            picture(stack, image, past[0], 2 if params[0] == YUV444 else 0, False, network)
+            out[t] = image[..., [1, 0, 2]] if params[0] == YUV444 else image
+            before = [image]
+        stack.finish()
+    return out.reshape(shape)

@@ -57,14 +57,14 @@ def base_of(known: list[np.ndarray], phase: int) -> np.ndarray:
     return c + below + d + edged(d, (0, 0), (1, 0))[:, :w]
 
 
-def windows_of(known: list[np.ndarray], phase: int) -> np.ndarray:
-    """int64 (h w, planes 36): 6x6 windows, in the order plane, row, column, minus 128."""
+def windows_of(known: list[np.ndarray], phase: int, past: list[np.ndarray]) -> np.ndarray:
+    """int64 (h w, planes 36): 6x6 windows, in the order plane, row, column, minus 128. ``past``: c, d, e, f of each."""
     h, w = known[0].shape[:2]
-    planes = [known[0]]
-    if phase == 1:
-        planes.append(edged(known[1], (1, 0), (0, 0))[:h])
-    elif phase == 2:
-        planes += [edged(k, (0, 0), (1, 0))[:, :w] for k in known[1:]]
+    y, x = TARGETS[phase]
+    planes = []
+    for number, coset in enumerate([*known, *past]):
+        row, column = ((0, 0), *TARGETS)[number if number < len(known) else (number - len(known)) % 4]
+        planes.append(edged(coset, (row * (1 - y), 0), (column * (1 - x), 0))[:h, :w])
     stacked = np.concatenate([p if p.shape[2] == 3 else p.repeat(3, 2) for p in planes], 2)
     padded = edged(stacked, (2, 3), (2, 3)).astype(np.int64) - 128
     taps = [padded[y : y + h, x : x + w] for y in range(6) for x in range(6)]
@@ -99,14 +99,25 @@ class Network:
             sums = sum(padded[k // 3 : k // 3 + h, k % 3 : k % 3 + w] @ weight[k] for k in range(9))
         return np.rint((sums + self.t[name + ".bias"]).astype(F32) * self.t[name + ".multiplier"]).astype(np.int64)
 
-    def run(self, known: list[np.ndarray], phase: int, level: int, codes: tuple[int, int]) -> np.ndarray:
+    tables = ("luma", "chroma")  #: of side information
+
+    def run(
+        self,
+        known: list[np.ndarray],
+        phase: int,
+        level: int,
+        codes: tuple[int, ...],
+        past: list[np.ndarray] | None = None,
+    ) -> np.ndarray:
         """Parameters int64 (h, w, 10 K) of a phase's pixels."""
         t, p = self.t, f"{phase}."
         h, w = known[0].shape[:2]
         bias = t[p + "first.level"].astype(np.int64)
-        bias = bias[min(level, len(bias) - 1)] + t[p + "first.luma"][codes[0]] + t[p + "first.chroma"][codes[1]]
+        bias = bias[min(level, len(bias) - 1)] + sum(
+            t[f"{p}first.{name}"][code].astype(np.int64) for name, code in zip(self.tables, codes, strict=True)
+        )
         C, table = len(bias), t["compand"].astype(np.int64)
-        sums = self.product(windows_of(known, phase), p + "first.weight").astype(F32)
+        sums = self.product(windows_of(known, phase, past or []), p + "first.weight").astype(F32)
         v = np.rint(sums * t[p + "first.multiplier"]).astype(np.int64).reshape(h, w, -1)
         skips = v[..., C:]
         v = np.clip(v[..., :C] + bias, 1 - len(table), len(table) - 1)

@@ -65,6 +65,9 @@ class Signal:
     def lay_out(self, params: bytes, count: int) -> None:
         """A plane layout of ``count`` planes, which are all extra planes."""
         at, self.layout = 0, []
+        if isinstance(self, Clip) and params.startswith(bytes([modes.KEPT]) * count):
+            self.n_photo, self.n_extra, self.rest = count, 0, params[count:]
+            return
         for index in range(count):
             kind = params[at] if at < len(params) else -1
             size = 1 if kind == modes.CODED else 2
@@ -124,7 +127,7 @@ class Clip(Signal):
         """uint8 (T, H, W, 3); of YUV420 (T, H + h, 2w), with the column before the last one beside Y if W is odd."""
         if self.photographs:
             return self.shown(photo.reshape(self.T, self.H, self.W, 3))
-        found = self.every(extra)
+        found = photo if self.n_photo else self.every(extra)
         if self.mode != YUV420:
             return found.reshape(self.T, self.H, self.W, 3)
         found = found.reshape(self.T, self.H + self.h, 2 * self.w)

@@ -14,6 +14,7 @@ MODES = {8 * row + n: (sample, n, (1, 1, 1, 3, 3)[n] if row < 2 else 0)
 MODES |= {64: ("u1", 4, 0), 65: ("u1", 3, 1), 66: ("u1", 3, 1), 67: ("u1", 3, 0), 68: ("u1", 4, 3), 69: ("u1", 4, 3),
           70: ("u1", 2, 1), 71: ("u1", 0, 1), 72: ("u2", 4, 3), 73: ("u2", 4, 3), 74: ("u2", 0, 0)}  # fmt: skip
 CODED, CONSTANT, COPY = 0, 1, 2
+KEPT = 4  #: of all planes of a clip: they are photo planes
 
 
 class Planes:

@@ -140,11 +140,18 @@ class Planes(Protocol):
     """The planes of a picture that are coded: uint8, ``photo`` (H, W, 0, 1 or 3), ``extra`` (H, W, E).
 
     frames: pictures of equal height that lie one below another in them.
+    sampling: of the photo planes of a clip whose frames these are, "RGB", "YUV444" (Y, U, V) or "YUV420" (of which each
+    frame is a plane, U and V side by side below Y); nothing of a picture.
     """
 
     @property
     def frames(self) -> int:
         """1 of a picture."""
+        ...
+
+    @property
+    def sampling(self) -> str:
+        """Of a clip."""
         ...
 
     @property

@@ -139,7 +139,7 @@ def _intervals(params, base, pixels, order, exp, inverse_scale, sigmoid, starts,
 
 
 @kernel
-def _pop(params, base, order, exp, inverse_scale, sigmoid, state, at, words, pixels):  # noqa: PLR0917
+def _pop(params, base, order, told, exp, inverse_scale, sigmoid, state, at, words, pixels):  # noqa: PLR0917
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
     w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
     residual = np.zeros(3, np.int64)
@@ -149,18 +149,21 @@ def _pop(params, base, order, exp, inverse_scale, sigmoid, state, at, words, pix
             channel = order[row]
             b = np.int64(base[n, channel])
             component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
-            quantile = np.int64(state & np.uint64(TOTAL - 1))
-            x, above = np.int64(0), np.int64(256)
-            start, end = np.int64(0), np.int64(TOTAL)
-            while above - x > 1:
-                middle = (x + above) >> 1
-                value = mixture(middle, w, mean, inverse, sigmoid)
-                if value <= quantile:
-                    x, start = middle, value
-                else:
-                    above, end = middle, value
-            pixels[n, channel] = x
-            state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
+            if row < told:
+                x = np.int64(pixels[n, channel])
+            else:
+                quantile = np.int64(state & np.uint64(TOTAL - 1))
+                x, above = np.int64(0), np.int64(256)
+                start, end = np.int64(0), np.int64(TOTAL)
+                while above - x > 1:
+                    middle = (x + above) >> 1
+                    value = mixture(middle, w, mean, inverse, sigmoid)
+                    if value <= quantile:
+                        x, start = middle, value
+                    else:
+                        above, end = middle, value
+                pixels[n, channel] = x
+                state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
             residual[row] = 4 * x - b
             if row + 1 < C:
                 posterior(x, w, mean, inverse, sigmoid)
@@ -182,10 +185,16 @@ def intervals(params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple
     return starts, freqs
 
 
-def pop_pixels(stack: AnsStack, params: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Mirror of :func:`intervals`: pop uint8 (N, C) pixels from ``stack``."""
+def pop_pixels(stack: AnsStack, params: np.ndarray, base: np.ndarray, green: np.ndarray | None = None) -> np.ndarray:
+    """Mirror of :func:`intervals`: pop uint8 (N, C) pixels from ``stack``.
+
+    green: uint8 (N,) where G of RGB pixels is known: only R and B come from the stack, all columns but the first.
+    """
     pixels = np.empty(base.shape, np.uint8)
-    stack.pop_by(_pop, (params, base, coding_order(base.shape[1]), EXP, INVERSE_SCALE, SIGMOID), pixels)
+    if green is not None:
+        pixels[:, 1] = green
+    order, told = coding_order(base.shape[1]), int(green is not None)
+    stack.pop_by(_pop, (params, base, order, told, EXP, INVERSE_SCALE, SIGMOID), pixels)
     return pixels
 
 

@@ -13,7 +13,18 @@ from ..runtime.errors import InputError, Truncated
 from .arrays import array_of, described
 from .medium import Alone, Coded, Rated, Signal
 from .planes import Bytes, laid_out, restored
-from .rows.clip import NUMBERS, PHOTOGRAPHS, SINCE, UNTOLD, ClipFields, ClipForm, Colour, Sampling, mode_of
+from .rows.clip import (
+    KEPT_PLANES,
+    NUMBERS,
+    PHOTOGRAPHS,
+    SINCE,
+    UNTOLD,
+    ClipFields,
+    ClipForm,
+    Colour,
+    Sampling,
+    mode_of,
+)
 from .rows.fractions import check_rate
 from .yuv import from_rgb, to_rgb
 
@@ -100,11 +111,16 @@ class Clip(Alone):
         return list(self.planes)
 
     def forms(self, palettes: bool = True) -> list[Coded]:
-        """Frames one below another; `clip_of` is the mirror."""
+        """Frames one below another, and the same as a photograph's planes; `clip_of` is the mirror."""
         array = self.array
-        every = array.reshape(*self.geometry, -1)
-        photo, extra, layout = laid_out(np.asarray(every, np.uint8), 0)
-        return [Coded(photo, extra, self.fields() + layout.write(), frames=self.shape[0])]
+        every = np.asarray(array.reshape(*self.geometry, -1), np.uint8)
+        photo, extra, layout = laid_out(every, 0)
+        fields, frames = self.fields(), self.shape[0]
+        kept = fields + KEPT_PLANES[self.sampling].write()
+        return [
+            Coded(photo, extra, fields + layout.write(), frames=frames),
+            Coded(every, every[..., :0], kept, frames=frames, since=SINCE, sampling=self.sampling),
+        ]
 
     def rgb(self) -> Bytes:
         """uint8 (T, H, W, 3), as its matrix and range say."""
@@ -138,18 +154,18 @@ def clip_of_photographs(photo: Bytes, form: ClipForm) -> Clip:
     return Clip(from_rgb(frames, form.sampling, fields.colour), form.sampling, fields.rate, fields.colour)
 
 
-def clip_of(extra: Bytes | None, form: ClipForm) -> Clip:
-    """Mirror of `Clip.forms`. Raises Truncated where the planes are not there."""
-    if extra is None or extra.shape[2] < form.extra:
+def clip_of(planes: Bytes | None, form: ClipForm) -> Clip:
+    """Mirror of `Clip.forms`, of the planes that were coded. Raises Truncated where they are not there."""
+    if planes is None or planes.shape[2] < max(form.extra, form.photo):
         raise Truncated("the stream ends before the frames of the clip: fetch more of it")
     fields = form.fields
-    every = restored(None, extra, form.layout, form.kind, lambda every, index: 0)
+    every = planes if form.kept else restored(None, planes, form.layout, form.kind, lambda every, index: 0)
     if form.sampling == "YUV420":
-        planes = _one_by_one(every.reshape(fields.frames, -1, every.shape[1]), fields)
+        parts = _one_by_one(every.reshape(fields.frames, -1, every.shape[1]), fields)
     else:
         frames = every.reshape(fields.frames, fields.height, fields.width, 3)
-        planes = (frames,) if form.sampling == "RGB" else tuple(np.moveaxis(frames, 3, 0))
-    return Clip(planes, form.sampling, fields.rate, fields.colour)
+        parts = (frames,) if form.sampling == "RGB" else tuple(np.moveaxis(frames, 3, 0))
+    return Clip(parts, form.sampling, fields.rate, fields.colour)
 
 
 def taken(given: Any) -> Signal | None:

@@ -33,6 +33,7 @@ class Coded:
     palette: uint8 (N, P), the entries where ``extra`` holds indices; None elsewhere.
     frames:  pictures of equal height that lie one below another in the planes.
     since:   the first version of the format whose readers know such a layout.
+    sampling: of the photo planes, where they are a clip's as they are; nothing of a picture.
     """
 
     photo: Bytes
@@ -41,6 +42,7 @@ class Coded:
     palette: Bytes | None = None
     frames: int = 1
     since: tuple[int, int] = (1, 0)
+    sampling: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ from typing import Protocol
 from ..runtime.errors import CorruptStream
 
 CODED, CONSTANT, COPY = 0, 1, 2
-#: of all three planes of a clip: they are coded as a photograph's red, green and blue
-PHOTO = 3
+#: of all planes of a clip: its frames are coded as photographs, in red, green and blue; or its planes as they are, as
+#: a photograph's
+PHOTO, KEPT = 3, 4
 
 
 class Planar(Protocol):
@@ -164,7 +165,7 @@ class Layout:
     def write(self) -> bytes:
         """Bytes of the layout, which `read_layout` reads."""
         return b"".join(
-            bytes([kind]) if kind in (CODED, PHOTO) else bytes([kind, value]) for kind, value in self.planes
+            bytes([kind]) if kind in (CODED, PHOTO, KEPT) else bytes([kind, value]) for kind, value in self.planes
         )
 
 

@@ -62,6 +62,7 @@ def _by(module: str) -> Loader:
 
 #: what a card may name; a program of its own adds a row: ``ARCHITECTURES["mine-1"] = load``
 ARCHITECTURES: dict[str, Loader] = {
+    "clip-ardm-1": _by(".lattice.frames"),
     "latent-1": _by(".latent.model"),
     "lattice-ardm-1": _by(".lattice.model"),
     "masked-unet-exact-1": _by(".masked.exact"),

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 WINDOW = 36  #: of the lattice network's first layers, for each plane that they see
-SIDES = 17  #: rows of tables by a side-information code
+#: rows of the tables by side information; and of further ones of networks that are given pictures
+SIDES = {"luma": 17, "chroma": 17}
+PAST_SIDES = {"past_luma": 18, "past_chroma": 18, "kind": 3}
 MOST_BITS = 2**20  #: of a profile
 
 
@@ -28,8 +30,11 @@ def profile_of(value: Any) -> Sequence[int]:
     return list(value)
 
 
-def lattice(tensors: dict[str, Tensor]) -> None:
-    """The tensors of a lattice network, by name, shape and type. Raises ValueError, KeyError for a lack of them."""
+def lattice(tensors: dict[str, Tensor], past: int = 0) -> None:
+    """The tensors of a lattice network, by name, shape and type, one that is given ``past`` pictures.
+
+    Raises ValueError, KeyError for a lack of them.
+    """
     first, head = tensors["0.first.level"], tensors["0.head.weight"]
     blocks = sum(name.startswith("0.") and name.endswith(".conv.weight") for name in tensors)
     if first.ndim != 2 or head.ndim != 3 or head.shape[2] % 10 or not head.numel() or not first.numel():
@@ -37,14 +42,13 @@ def lattice(tensors: dict[str, Tensor]) -> None:
     (levels, C), K = first.shape, head.shape[2] // 10
     table = tensors["compand"]
     wanted: dict[str, tuple[tuple[int, ...], torch.dtype]] = {"compand": ((max(1, table.numel()),), torch.int16)}
+    sides = {"level": levels, **SIDES, **(PAST_SIDES if past else {})}
     for p in range(3):
         wanted |= {
-            f"{p}.first.weight": ((3 * (p + 1) * WINDOW, C + 3 * K), torch.int16),
+            f"{p}.first.weight": ((3 * (p + 1 + 4 * past) * WINDOW, C + 3 * K), torch.int16),
             f"{p}.first.multiplier": ((C + 3 * K,), torch.float32),
-            f"{p}.first.level": ((levels, C), torch.int16),
-            f"{p}.first.luma": ((SIDES, C), torch.int16),
-            f"{p}.first.chroma": ((SIDES, C), torch.int16),
         }
+        wanted |= {f"{p}.first.{name}": ((rows, C), torch.int16) for name, rows in sides.items()}
         layers: dict[str, tuple[tuple[int, int, int], torch.dtype]] = {f"{p}.head": ((1, C, 10 * K), torch.int16)}
         layers |= {f"{p}.{i}.conv": ((9, C, C), torch.int8) for i in range(blocks)}
         layers |= {f"{p}.{i}.mix": ((1, C, C), torch.int8) for i in range(blocks)}

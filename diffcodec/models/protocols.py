@@ -171,6 +171,35 @@ class Tunable(PhaseModel, Protocol):
 
 
 @runtime_checkable
+class FrameModel(Model, Protocol):
+    """An ARDM over the 2x lattice of a frame of a clip, which knows other pictures of the same size besides."""
+
+    @property
+    def past(self) -> int:
+        """R, how many it is given: the frame before, displaced by its motion, and as it is."""
+        ...
+
+    @property
+    def halo(self) -> int:
+        """Rows of context that a strip needs above and below."""
+        ...
+
+    def frame_bias(self, phase: int, level: int, codes: tuple[int, ...]) -> np.ndarray:
+        """First-layer bias int32 (C,) of phase 0 to 2 from the level, 0 the finest, and its side-information codes.
+
+        codes: of luma and chroma, 0 to 15, or 16 where none is sent; of luma and chroma of how well the past tells the
+        level, 0 to 15, 16 where none is sent, 17 where there is no past; `lattice.geometry.KINDS`.
+        """
+        ...
+
+    def frame_strip(
+        self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `PhaseModel.strip`, with x uint8 (3 (phase + 1 + 4R), rows + 5, w + 5): the past's cosets come last."""
+        ...
+
+
+@runtime_checkable
 class DiffusionModel(Model, Protocol):
     """A denoiser of the variance-preserving diffusion z = alpha x + sigma eps, alpha^2 = sigmoid(logsnr)."""
 

@@ -22,7 +22,7 @@ from ..runtime.stages import stage
 from . import architectures
 from .architectures import fingerprint_of
 from .completion import completed
-from .protocols import DiffusionModel, MaskedModel, Model, PhaseModel
+from .protocols import DiffusionModel, FrameModel, MaskedModel, Model, PhaseModel
 
 __all__ = [
     "DEFAULT",
@@ -40,11 +40,13 @@ __all__ = [
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-octaves", "vdm": "photo-vdm-exact"}
+OF_CLIPS = "clip-vdm"  #: the default of clips with loss, and of restoring them
+#: of another medium than pictures, where it is bundled
+DEFAULT_OF = {("ardm", "clip"): "clip-ardm", ("diffc", "clip"): OF_CLIPS}
 CONDITIONAL = "photo-cond"  #: the default where something is given: to restore, and in the stages of a cascade
-OF_CLIPS = "clip-vdm"  #: the default of restoring clips
 #: what a codec codes with: kinds of models
 KINDS: dict[str, tuple[type[Model], ...]] = {
-    "ardm": (PhaseModel, MaskedModel),
+    "ardm": (PhaseModel, MaskedModel, FrameModel),
     "diffc": (DiffusionModel,),
     "vdm": (DiffusionModel,),
 }
@@ -184,6 +186,12 @@ Source = Callable[[str, Wanted], object]  #: (what stands behind the scheme, how
 #: places that models come from, by the scheme before a colon; a program of its own adds a row:
 #: ``SOURCES["hub"] = find`` lets ``model="hub:name"`` mean ``find("name", wanted)``
 SOURCES: dict[str, Source] = {"bundled": _bundled, "path": _weights, "module": _made, "diffusers": _pipeline}
+
+
+def default(codec: str, medium: str = "") -> str:
+    """The name of the model that a codec takes for signals of a medium (`media.table`)."""
+    name = DEFAULT_OF.get((codec, medium), "")
+    return name if name in _registered or _is_bundled(name) else DEFAULT[codec]
 
 
 def _is_bundled(name: str) -> bool:

@@ -84,13 +84,17 @@ class Sender:
         """Whether a rate is asked for that the codec codes to."""
         return bool(self.wish.rates) and self.codec.lossy
 
-    def provider(self) -> Model:
-        """The model that codes, before it is given anything. Raises ModelNotFound, ModelMismatch, InputError."""
-        return registry.load(self.model, device=self.device, codec=self.codec.name)
+    def provider(self, medium: str = "picture") -> Model:
+        """The model that codes signals of a medium, before it is given anything.
+
+        Raises ModelNotFound, ModelMismatch, InputError.
+        """
+        model = registry.default(self.codec.name, medium) if self.model is None else self.model
+        return registry.load(model, device=self.device, codec=self.codec.name)
 
     def conditional(self, signal: Signal) -> Model:
         """The model that codes ``signal``, given what it is given. Raises as :meth:`provider`."""
-        model = self.provider()
+        model = self.provider(medium_of(signal.number).name)
         if not self.gifts:
             return model
         key = (*signal.geometry, signal.colours)
@@ -264,11 +268,11 @@ class _Last:
 class _Way:
     """How the last frame that was coded in every way came out smallest; without a rate there was none yet.
 
-    indexed: by a palette; params: its parameters; rate: bytes of its stream per unit.
+    form: whether by a palette, and of how many photo planes; params: its parameters; rate: bytes of its stream a unit.
     last: of clips with loss that hang together, what was coded last.
     """
 
-    indexed: bool = False
+    form: tuple[bool, int] = (False, 0)
     params: bytes = b""
     rate: float = 0.0
     last: _Last | None = None
@@ -308,17 +312,21 @@ def _smallest(
 
     if way.rate and codec.palettes and not wish.tune and wish.calls is None:
         for form in forms:
-            if (form.palette is not None) == way.indexed:
+            if _kind(form) == way.form:
                 stream, _ = coded(form, progress, way.params)[0]
                 if len(stream) <= way.most(signal):
                     return stream
-    streams: list[tuple[bytes, bytes, bool]] = []
+    streams: list[tuple[bytes, bytes, tuple[bool, int]]] = []
     for number, form in enumerate(forms):
         part = part_of(progress, number, 1, len(forms))
-        streams += [(*one, form.palette is not None) for one in coded(form, part)]
-    stream, params, indexed = min(streams, key=lambda one: len(one[0]))
-    way.indexed, way.params, way.rate = indexed, params, len(stream) / signal.units
+        streams += [(*one, _kind(form)) for one in coded(form, part)]
+    stream, params, kind = min(streams, key=lambda one: len(one[0]))
+    way.form, way.params, way.rate = kind, params, len(stream) / signal.units
     return stream
+
+
+def _kind(form: Coded) -> tuple[bool, int]:
+    return form.palette is not None, form.photo.shape[2]
 
 
 # ---- to a rate

@@ -17,6 +17,7 @@ from .autoregressive import MaskedLaws, PhaseLaws, TunableLaws
 from .codecs import CodecLaws
 from .conditional import ConditionalLaws
 from .diffusion import DiffusionLaws
+from .frames import FrameLaws
 from .laws import LawBroken, Laws, ModelLaws
 from .suites import check, suites_of
 
@@ -24,6 +25,7 @@ __all__ = [
     "CodecLaws",
     "ConditionalLaws",
     "DiffusionLaws",
+    "FrameLaws",
     "LawBroken",
     "Laws",
     "MaskedLaws",

@@ -39,10 +39,12 @@ def framed(size: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """Planes to be coded, uint8: ``photo`` (H, W, 0, 1 or 3), ``extra`` (H, W, E)."""
+    """Planes to be coded, uint8: ``photo`` (H, W, 0, 1 or 3), ``extra`` (H, W, E); the others as of `Planes`."""
 
     photo: Bytes
     extra: Bytes
+    frames: int = 1
+    sampling: str = ""
 
     @property
     def told(self) -> str:
@@ -87,6 +89,7 @@ class CodecExamples(Laws):
     shapes:   (H, W, photo, extra) of examples, some of which it may refuse. values: of a sample, fewer than 256 for
               tokens. large: one more example, whose work is worth several threads; None for none.
     wish:     what is asked of it; seeds and rates are the laws' own. rates: rooms of a lossy codec besides the exact.
+    frames:   that examples are, one below another: H is a multiple of it. sampling: of a clip whose frames they are.
     given:    whether the provider was given something, so that there is a picture before the first pass.
     asked:    methods of the model that are network calls.
     trials:   how many cuts, flips and forged parameters are tried of each example.
@@ -99,8 +102,10 @@ class CodecExamples(Laws):
     values: ClassVar[int] = 256
     wish: ClassVar[Wish] = Wish()
     rates: ClassVar[tuple[Room, ...]] = (Room(framed, 240), Room(framed, psnr=22.0))
+    frames: ClassVar[int] = 1
+    sampling: ClassVar[str] = ""
     given: ClassVar[bool] = False
-    asked: ClassVar[tuple[str, ...]] = ("predict", "x_hat", "ask", "strip")
+    asked: ClassVar[tuple[str, ...]] = ("predict", "x_hat", "ask", "strip", "frame_strip")
     trials: ClassVar[int] = 24
 
     # ---- examples
@@ -117,7 +122,8 @@ class CodecExamples(Laws):
         waves = [0.5 + 0.35 * np.sin(x / k + k) * np.cos(y / (k + 2)) for k in range(5, 5 + photo + extra)]
         planes = np.stack(waves, 2) + random.normal(0, 0.01, (height, width, photo + extra))
         coded = np.clip(planes * self.values, 0, self.values - 1).astype(np.uint8)
-        return Example(np.ascontiguousarray(coded[..., :photo]), np.ascontiguousarray(coded[..., photo:]))
+        parts = np.ascontiguousarray(coded[..., :photo]), np.ascontiguousarray(coded[..., photo:])
+        return Example(*parts, self.frames, self.sampling)
 
     def rooms(self) -> Iterator[Room]:
         """The exact one, and of a lossy codec some rates."""
@@ -159,6 +165,7 @@ class CodecExamples(Laws):
             given=self.given,
             model=model.name if model else "",
             fingerprint=model.fingerprint[:8] if model else bytes(8),
+            frames=planes.frames,
         )
 
     def numerics(self, encoded: Encoded) -> int:

@@ -8,10 +8,11 @@ from ..models.completion import completed
 from .autoregressive import MaskedLaws, PhaseLaws, TunableLaws
 from .conditional import ConditionalLaws
 from .diffusion import DiffusionLaws
+from .frames import FrameLaws
 from .laws import Laws, ModelLaws, demand
 
 #: the most particular first: a suite has the laws of the kinds that its own is one of
-SUITES: tuple[type[Laws], ...] = (ConditionalLaws, DiffusionLaws, TunableLaws, PhaseLaws, MaskedLaws)
+SUITES: tuple[type[Laws], ...] = (ConditionalLaws, DiffusionLaws, TunableLaws, PhaseLaws, FrameLaws, MaskedLaws)
 
 
 def suites_of(model: object) -> list[type[Laws]]:

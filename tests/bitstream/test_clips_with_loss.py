@@ -1,4 +1,4 @@
-"""Clips with loss: the package and the independent reader, which knows them from NETWORKS.md §11 and MEDIA.md §1 alone,
+"""Clips with loss: the package and the independent reader, which knows them from NETWORKS.md §12 and MEDIA.md §1 alone,
 see the same frames. The network is a small one of random weights."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dfc_decoder
 import numpy as np
 import pytest
 import torch
-from dfc_decoder import clips
+from dfc_decoder import clip_unet
 from safetensors.torch import save_file
 from streams import reader
 
@@ -33,10 +33,10 @@ class Small:
     model: package.ClipVDM
     folder: Path
 
-    def theirs(self, frames: int) -> clips.ClipUNet:
+    def theirs(self, frames: int) -> clip_unet.ClipUNet:
         """The independent reader's."""
         config, tensors = dfc_decoder.Models(self.folder).find(self.model.fingerprint)
-        return clips.ClipUNet(tensors, config, frames)
+        return clip_unet.ClipUNet(tensors, config, frames)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,8 @@ def ardm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     for m in net.modules():
         if isinstance(m, QuantConv) and float(m.step) == 0:
             raise SystemExit("the checkpoint is not calibrated: resume training until its quantised phase has begun")
-    return save(lattice_quant.quantise(net)), {"architecture": "lattice-ardm-1", **config.as_dict()}
+    architecture = "clip-ardm-1" if config.past else "lattice-ardm-1"
+    return save(lattice_quant.quantise(net)), {"architecture": architecture, **config.as_dict()}
 
 
 #: architectures of float diffusions and their configurations, by a tensor that no other has

@@ -16,7 +16,7 @@ from ...entropy.context import coder as context
 from ...models.environment import environment
 from ...models.lattice.geometry import pass_units
 from ...models.lattice.walk import THREADS
-from ...models.protocols import PINNED, MaskedModel, Model, PhaseModel
+from ...models.protocols import PINNED, FrameModel, MaskedModel, Model, PhaseModel
 from ...runtime import threads as threads_of_call
 from ...runtime.errors import CorruptStream, InputError, ModelMismatch, Truncated
 from ...runtime.progress import Progress, Shares, end
@@ -24,10 +24,11 @@ from ..codec import Head, Prefix
 from ..codec import Receiver as AnyReceiver
 from ..cost import MARGIN
 from ..reconstruction import DEFAULT, Reconstruction
-from . import lattice, ordered
-from .cost import CONTEXT, LATTICE, NO_PHOTO, ORDERED, REFINED, cost
+from . import lattice, ordered, temporal
+from .cost import CONTEXT, LATTICE, NO_PHOTO, ORDERED, REFINED, TEMPORAL, cost
 from .lattice import SMALL_PIXELS, STRIP_POSITIONS
 from .orders import MAX_PLANNED, RANDOM
+from .sampling import SAMPLINGS
 
 SAMPLED_PIXELS = 2**17  #: up to which both ways are tried rather than judged on a sample
 PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
@@ -45,8 +46,12 @@ def encode(
     tables: int | None = None,
     strip_positions: int = STRIP_POSITIONS,
     threads: int = THREADS,
+    frames: int = 1,
+    sampling: str = "",
 ) -> tuple[bytes, list[bytes]]:
     """Parameters and passes of a picture, ``photo`` uint8 (H, W, 0, 1 or 3) and ``extra`` uint8 (H, W, E).
+
+    Or of so many ``frames`` of a clip of some ``sampling`` (`codecs.codec.Planes`), for a `FrameModel`.
 
     A model that `ask` answers codes in a random order of ``seed``, in ``calls`` network calls (`ordered.CALLS`).
     ``method`` forces LATTICE, ORDERED (as the model is) or CONTEXT for the photo; None takes the smaller, judged on a
@@ -56,13 +61,13 @@ def encode(
     if photo.shape[2] not in (0, 1, 3):
         raise InputError(f"photo planes must be 0, 1 or 3, found {photo.shape[2]}")
     shares = Shares(progress, photo.size + extra.size)
-    way = _Way(seed, calls, tables, strip_positions, threads, shares.take(photo.size))
+    way = _Way(seed, calls, tables, strip_positions, threads, shares.take(photo.size), frames, sampling)
     if not photo.shape[2]:
         params, passes = bytes([NO_PHOTO]), list[bytes]()
     else:
         _check_calls(model, calls)
         params, passes = _encode_photo(photo, model, method, way)
-        if method is None and not affordable(params, passes, photo.shape):
+        if method is None and not affordable(params, passes, photo.shape, frames):
             params, passes = bytes([CONTEXT]), [context.encode_planes(photo)]
     for part in _parts(extra.shape[2]):
         planes = np.ascontiguousarray(extra[..., part])
@@ -81,6 +86,8 @@ class _Way:
     strip_positions: int
     threads: int
     progress: Progress | None
+    frames: int
+    sampling: str
 
 
 def _check_calls(model: Model | None, calls: int | None) -> None:
@@ -96,6 +103,8 @@ def _check_calls(model: Model | None, calls: int | None) -> None:
 def _encode_photo(photo: np.ndarray, model: Model | None, method: int | None, way: _Way) -> tuple[bytes, list[bytes]]:
     """By the network or by the context coder, whichever is smaller, if ``method`` does not say."""
     small = photo.shape[0] * photo.shape[1] <= SMALL_PIXELS
+    if method != CONTEXT and isinstance(model, FrameModel):
+        return _encode_frames(photo, model, way)
     if method is None and isinstance(model, PhaseModel):
         method = _choose(photo, model)
     doubt = method is None and photo.shape[0] * photo.shape[1] > SAMPLED_PIXELS
@@ -126,19 +135,29 @@ def _encode_photo(photo: np.ndarray, model: Model | None, method: int | None, wa
     return coded
 
 
+def _encode_frames(photo: np.ndarray, model: FrameModel, way: _Way) -> tuple[bytes, list[bytes]]:
+    """Raises ModelMismatch for what is no clip."""
+    if not way.sampling:
+        raise ModelMismatch(f"model '{model.name}' is for clips, and this is none: leave model out")
+    with threads_of_call.alone(photo.size <= SMALL_PIXELS * way.frames):
+        kind = SAMPLINGS[way.sampling]
+        return temporal.encode(photo, way.frames, model, kind, way.progress, way.strip_positions, way.threads)
+
+
 def _parts(n_extra: int) -> list[slice]:
     """The extra planes of each of the last passes: as many as the context coder takes, in order."""
     most = context.MAX_CHANNELS
     return [slice(at, min(at + most, n_extra)) for at in range(0, n_extra, most)]
 
 
-def affordable(params: bytes, passes: list[bytes], shape: tuple[int, ...]) -> bool:
+def affordable(params: bytes, passes: list[bytes], shape: tuple[int, ...], frames: int = 1) -> bool:
     """Whether a tenth of a reader's default budget allows the method for these bytes (``passes`` [] for none at all).
 
     A large black picture takes the lattice network no bytes, and others few: they go to the context coder.
     """
     H, W, C = shape
-    prefix = Prefix(Head("ardm", H, W, C, 0, params), passes or [b""] * len(pass_units(H, W)), True)
+    head = Head("ardm", H, W, C, 0, params, frames=frames)
+    prefix = Prefix(head, passes or [b""] * len(pass_units(H, W)), True)
     found, allowed = cost(prefix)
     return not allowed.exceeded(found, sum(map(len, passes)), MARGIN)
 
@@ -191,7 +210,7 @@ class Receiver(AnyReceiver):
     ):
         params, n_photo = head.params, head.photo
         method = params[0] if params else -1
-        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED)
+        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, TEMPORAL)
         bare = method not in (CONTEXT, NO_PHOTO) or len(params) == 1
         if not known or not bare or (method == NO_PHOTO) != (n_photo == 0):
             raise CorruptStream(
@@ -204,13 +223,18 @@ class Receiver(AnyReceiver):
         self._extra_parts = _parts(head.extra)
         self._lattice: lattice.Receiver | None = None
         self._ordered: ordered.Receiver | None = None
-        if method in (LATTICE, REFINED):
+        self._frames: temporal.Receiver | None = None
+        if method == TEMPORAL:
+            network = _of_frames(model)
+            self._frames = temporal.Receiver(params, self.photo, head.frames, network, strip_positions, threads)
+            self.photo_passes = self._frames.passes
+        elif method in (LATTICE, REFINED):
             self._lattice = lattice.Receiver(params, self.photo, _over_the_lattice(model), strip_positions, threads)
             self.photo_passes = len(self._lattice.passes)
         elif method == ORDERED:
-            network = _in_any_order(model)
-            plan, shape = ordered.Plan.from_bytes(params[1:], head.seed), ordered.arranged(self.photo, network).shape
-            self._ordered = ordered.Receiver((shape[0], shape[1], shape[2]), network, plan)
+            masked = _in_any_order(model)
+            plan, shape = ordered.Plan.from_bytes(params[1:], head.seed), ordered.arranged(self.photo, masked).shape
+            self._ordered = ordered.Receiver((shape[0], shape[1], shape[2]), masked, plan)
             self.photo_passes = self._ordered.passes
         else:
             self.photo_passes = int(method == CONTEXT)
@@ -230,6 +254,10 @@ class Receiver(AnyReceiver):
         elif self._ordered is not None:
             self._ordered.take(payload, progress)
             self.stride = int(self._ordered.complete)
+        elif self._frames is not None:
+            with threads_of_call.alone(self.photo.size <= SMALL_PIXELS * self._frames.passes):
+                self._frames.take(payload, progress)
+            self.stride = int(self._frames.taken == self._frames.passes)
         else:
             self.photo = context.decode_planes(payload, *self.shape, progress)
         self.taken += 1
@@ -251,10 +279,14 @@ class Receiver(AnyReceiver):
             raise Truncated("the stream ends before its first pass; nothing can be shown yet")
         if self._lattice is not None:
             return self._lattice.preview(), self.extra
+        if self._frames is not None:
+            return self._frames.preview(), self.extra
         return self._ordered.tokens().reshape(self.shape) if self._ordered is not None else self.photo, self.extra
 
     def known(self) -> np.ndarray:
-        """bool (H, W): the grid of ``stride``, or the tokens that were told in full."""
+        """bool (H, W): the grid of ``stride``, or the tokens that were told in full, or the frames that are there."""
+        if self._frames is not None:
+            return self._frames.known()
         out = np.zeros(self.shape[:2], bool)
         if self._ordered is not None:
             out[...] = self._ordered.known.reshape(*self.shape[:2], -1).all(2)
@@ -267,6 +299,13 @@ def _over_the_lattice(model: Model | None) -> PhaseModel:
     """The model, if it is there and of the kind that the method asks. Raises InputError, ModelMismatch."""
     if not isinstance(model, PhaseModel):
         raise _unfit(model, "over the lattice")
+    return model
+
+
+def _of_frames(model: Model | None) -> FrameModel:
+    """Likewise."""
+    if not isinstance(model, FrameModel):
+        raise _unfit(model, "frame by frame")
     return model
 
 

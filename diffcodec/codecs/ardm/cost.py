@@ -6,9 +6,11 @@ from ...models.lattice.geometry import TARGETS, grid_size, pass_units
 from ...runtime.errors import CorruptStream
 from ..codec import Prefix
 from ..cost import EXTRA_PLANES, FILLED, NOTHING_ALLOWED, Allowance, Cost, Rate, context_pixels, plain_bytes
+from .sampling import sampling_of
 
-#: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values
-LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED = 0, 1, 2, 3, 4
+#: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values, TEMPORAL
+#: of the frames of a clip, each given the one before
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, TEMPORAL = 0, 1, 2, 3, 4, 5
 
 LATTICE_BYTES, STRIP_BYTES = 80, 2500  #: of memory for a pixel of the picture, and of the strips that are in work
 FILLED_BYTES = 20  #: for a pixel that a preview fills in
@@ -18,6 +20,10 @@ ORDERED_BYTES, ORDERED_NETWORK = 300, 6000  #: for a token, of the order and of 
 #: the lattice network takes 6 µs a pixel, and where a pixel takes below 0.02 bits other methods code it; every frame
 #: of a sequence has calls of its own, some three for each pass
 LATTICE_ALLOWED = Allowance(Rate(2**12), Rate(2**21, 2**12), Rate(2**32, 2**19))
+#: of memory for a pixel of a frame and of the strips in work, of which the first layer sees much more
+PAST_BYTES, PAST_STRIP_BYTES = 240, 7500
+#: as of a picture, and as many frames as there are bytes for them
+TEMPORAL_ALLOWED = Allowance(Rate(2**13, 2**7), Rate(2**21, 2**12), Rate(2**32, 2**19))
 STAGES = 8  #: of depth upscaling at most: the binary digits of a byte
 #: 50 calls for a picture unless the sender asks for more, at most 4096 a stage
 ORDERED_ALLOWED = Allowance(Rate(STAGES * 2**12, STAGES * 8), Rate(STAGES * 2**20, STAGES * 2**15), Rate(2**30, 2**19))
@@ -31,6 +37,8 @@ def cost(prefix: Prefix) -> tuple[Cost, Allowance]:
         return _lattice(prefix)
     if method == ORDERED:
         return _ordered(prefix)
+    if method == TEMPORAL:
+        return _temporal(prefix)
     read = context_pixels(prefix, prefix.passes)
     plain = plain_bytes(head)
     return Cost(head.pixels, context_pixels=read, plain_bytes=plain, memory_bytes=plain), NOTHING_ALLOWED
@@ -62,6 +70,32 @@ def _lattice(prefix: Prefix) -> tuple[Cost, Allowance]:
         memory_bytes=plain + fixed + own,
     )
     return found, LATTICE_ALLOWED
+
+
+def _temporal(prefix: Prefix) -> tuple[Cost, Allowance]:
+    """Frame by frame; the network's work is that of one frame at a time."""
+    head, taken = prefix.head, len(prefix.passes)
+    if prefix.complete and taken < head.frames:
+        raise CorruptStream(f"the stream ends with {taken} of its {head.frames} frames; the file is damaged")
+    sampling = sampling_of(head.params, (head.height, head.width, head.photo), head.frames)
+    calls = asked = 0
+    for height, width in sampling.sizes(head.height // head.frames, head.width):
+        units = [unit for part in pass_units(height, width) for unit in part]
+        calls += len(units)
+        asked += sum(_coset(height, width, *unit) for unit in units)
+    pixels = head.pixels // head.frames
+    strips = min(STRIPS * max(-(-head.width // 2), STRIP_POSITIONS), pixels + STRIPS * (1 << 11))
+    fixed = PAST_STRIP_BYTES * min(strips, STRIPS * STRIP_POSITIONS)
+    plain, taken = plain_bytes(head), min(taken, head.frames)
+    found = Cost(
+        pixels=head.pixels,
+        network_calls=calls * taken,
+        network_pixels=asked * taken,
+        plain_bytes=plain,
+        fixed_bytes=fixed,
+        memory_bytes=plain + fixed + PAST_BYTES * pixels + PAST_STRIP_BYTES * strips - fixed,
+    )
+    return found, TEMPORAL_ALLOWED
 
 
 def _coset(height: int, width: int, level: int, phase: int) -> int:

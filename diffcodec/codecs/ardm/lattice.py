@@ -6,7 +6,7 @@ An encoder collects intervals and pushes them in reverse, since the entropy code
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -36,14 +36,18 @@ REFINED_WORTH = 0.997  #: a table takes time, so it has to save something
 REFINED_BYTES = 40  #: that the longer form of a stream may take
 
 _Intervals = tuple[np.ndarray, np.ndarray]
+StripOf = Callable[
+    [int, np.ndarray, "np.ndarray | None", np.ndarray, int, int], tuple[np.ndarray, "np.ndarray | None"]
+]
 _Prepared = tuple[tuple[np.ndarray, np.ndarray, np.ndarray], _Intervals | None]
 
 
-class _Phases:
-    """The network over one picture: distribution parameters of each phase, strip by strip."""
+class Phases:
+    """A network over pictures, one after another: distribution parameters of each phase, strip by strip."""
 
-    def __init__(self, model: PhaseModel, codes: dict[int, tuple[int, int]], strip_positions: int, threads: int):
-        self.model, self.codes, self.positions = model, codes, strip_positions
+    def __init__(self, halo: int, strip: StripOf, strip_positions: int, threads: int):
+        """``halo`` and ``strip``: of a `PhaseModel`, or those of a `FrameModel`."""
+        self.halo, self.strip, self.positions = halo, strip, strip_positions
         workers = threads_of_call.workers(threads)
         self.pool = ThreadPoolExecutor(workers, initializer=single_threaded) if workers else None
         self.ahead = workers + 1
@@ -58,20 +62,19 @@ class _Phases:
         return done
 
     def run(
-        self, level: int, phase: int, known: list[np.ndarray], then: Callable[[int, int, np.ndarray], Any]
+        self, phase: int, walk: Walk, bias: np.ndarray, then: Callable[[int, int, np.ndarray], Any]
     ) -> Iterator[tuple[int, int, Any]]:
         """(first row, last row, ``then(first, last, params)``) of each strip in order; ``then`` runs in the workers."""
-        h, w = known[0].shape[:2]
-        x = phase_input(known, phase)
-        bias = self.model.bias(phase, level, self.codes.get(level, UNKNOWN))
-        before, halo = (self.features if phase else None), self.model.halo
+        h, w = walk.known[0].shape[:2]
+        x = phase_input(walk.known, phase, walk.past)
+        before, halo = (self.features if phase else None), self.halo
         step = max(1, min(max(STRIP_ROWS, FEWEST_POSITIONS // w), self.positions // w))
         after: np.ndarray | None = None
 
         def strip(y0: int, y1: int) -> tuple[Any, np.ndarray | None]:
             top, bottom = min(halo, y0), min(halo, h - y1)
             part = before[y0 - top : y1 + bottom] if before is not None else None
-            params, features = self.model.strip(phase, x[:, y0 - top : y1 + bottom + 5], part, bias, top, bottom)
+            params, features = self.strip(phase, x[:, y0 - top : y1 + bottom + 5], part, bias, top, bottom)
             return then(y0, y1, params), features
 
         pending: deque[tuple[int, int, Future[tuple[Any, np.ndarray | None]]]] = deque()
@@ -91,38 +94,44 @@ class _Phases:
         self.features = after
 
 
-def _worth(threads: int, height: int, width: int) -> int:
+def worth(threads: int, height: int, width: int) -> int:
     """Workers that a picture of this size is worth starting."""
     return threads if height * width > SMALL_PIXELS else 0
 
 
-class _Lattice:
+class Lattice:
     """One picture's way over the lattice, the same for sender and receiver."""
 
     def __init__(
-        self, photo: np.ndarray, model: PhaseModel, codes: dict[int, tuple[int, int]], positions: int, threads: int
+        self,
+        photo: np.ndarray,
+        phases: Phases,
+        bias: Callable[[int, int], np.ndarray],
+        past: Sequence[np.ndarray | None] = (),
     ):
-        H, W = photo.shape[:2]
-        self.photo, self.walk = photo, Walk(photo)
-        self.phases = _Phases(model, codes, positions, _worth(threads, H, W))
+        """``bias`` of phase and level; ``past``: known pictures (`models.lattice.walk.Walk`)."""
+        self.photo, self.phases, self.bias, self.walk = photo, phases, bias, Walk(photo, past)
 
     def run(
         self,
         units: list[tuple[int, int]],
-        prepare: Callable[[_Strip, np.ndarray], Any],
-        code: Callable[[_Strip, Any], None],
+        prepare: Callable[[Strip, np.ndarray], Any],
+        code: Callable[[Strip, Any], None],
         progress: Progress | None = None,
     ) -> None:
-        """Code a pass: ``prepare`` of each strip and its parameters in the workers, then ``code`` of both in order."""
+        """Code a pass: ``prepare`` of each strip and its parameters, int32 (n, 10, K), in the workers, then ``code``.
+
+        That has the strip and what ``prepare`` made, in order.
+        """
         done, total = 0, max(1, _pixels(self.photo, units))
         for level, phase in units:
             target, base = self.walk.enter(level, phase)
 
             def strip(y0: int, y1: int, params: np.ndarray, target: Any = target, base: Any = base) -> Any:
-                part = _Strip(target[y0:y1], base[y0:y1])
+                part = Strip(target[y0:y1], base[y0:y1])
                 return part, prepare(part, part.params(params))
 
-            for _, _, (part, result) in self.phases.run(level, phase, self.walk.known, strip):
+            for _, _, (part, result) in self.phases.run(phase, self.walk, self.bias(phase, level), strip):
                 code(part, result)
             self.walk.leave(target, base)
             done += target[..., 0].size
@@ -130,12 +139,20 @@ class _Lattice:
                 progress(done / total)
 
 
+def _of_photograph(
+    photo: np.ndarray, model: PhaseModel, codes: dict[int, tuple[int, int]], positions: int, threads: int
+) -> Lattice:
+    H, W = photo.shape[:2]
+    phases = Phases(model.halo, model.strip, positions, worth(threads, H, W))
+    return Lattice(photo, phases, lambda phase, level: model.bias(phase, level, codes.get(level, UNKNOWN)))
+
+
 def _pixels(photo: np.ndarray, units: list[tuple[int, int]]) -> int:
     """That these units code."""
     return sum(target_of(photo, *unit)[..., 0].size for unit in units)
 
 
-class _Strip:
+class Strip:
     """Some rows of the pixels that a phase codes, uint8 (h, w, C), a view, and the sums of their four neighbours.
 
     Odd grids lack the last row or column of what the network answers.
@@ -170,7 +187,7 @@ def encode(
     """Parameters and passes of ``photo`` uint8 (H, W, 1 or 3); ``tables`` forces those of statistics of values."""
     H, W, C = photo.shape
     codes = side_information(photo)
-    lattice, plan = _Lattice(photo, model, codes, positions, threads), pass_units(H, W)
+    lattice, plan = _of_photograph(photo, model, codes, positions, threads), pass_units(H, W)
     done, total = 0, max(1, sum(_pixels(photo, units) for units in plan))
     tried = TRIED if H * W >= REFINED_PIXELS else TRIED[:1]
     fitting = tried if C == 3 else tuple(t for t in tried if t in (0, LEVELS))
@@ -180,11 +197,11 @@ def encode(
             ways = sorted(ways, key=_Coded.price)[: 2 * units[0][0] + 1]
         plainly = any(not way.tables for way in ways)
 
-        def prepare(strip: _Strip, params: np.ndarray, plainly: bool = plainly) -> _Prepared:
+        def prepare(strip: Strip, params: np.ndarray, plainly: bool = plainly) -> _Prepared:
             given = params, strip.sums, strip.pixels()
             return given, intervals(*given) if plainly else None
 
-        def code(strip: _Strip, prepared: _Prepared, ways: list[_Coded] = ways) -> None:
+        def code(strip: Strip, prepared: _Prepared, ways: list[_Coded] = ways) -> None:
             for way in ways:
                 way.add(*prepared)
 
@@ -244,7 +261,7 @@ class Receiver:
             raise CorruptStream(f"{len(sides)} side-information codes where {len(levels)} are expected")
         codes = {level: (byte >> 4, byte & 15) for level, byte in zip(levels, sides, strict=True)}
         self.statistics = Statistics(tables) if tables else None
-        self.lattice = _Lattice(photo, model, codes, positions, threads)
+        self.lattice = _of_photograph(photo, model, codes, positions, threads)
         self.passes, self.taken = pass_units(H, W), 0
 
     def take(self, payload: bytes, progress: Progress | None) -> int:
@@ -257,7 +274,7 @@ class Receiver:
             coarsest[...] = stack.pop_bytes(coarsest.size).reshape(coarsest.shape)
         pop = self.statistics.pop if self.statistics else pop_pixels
 
-        def code(strip: _Strip, params: np.ndarray) -> None:
+        def code(strip: Strip, params: np.ndarray) -> None:
             if len(params):
                 strip.put(pop(stack, params, strip.sums))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ...models.protocols import Model, Tunable
+from ...models.protocols import FrameModel, Model, Tunable
 from ...runtime.errors import InputError
 from ...runtime.progress import Progress, end, part
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Wish
 from ..cost import Allowance, Cost
 from ..reconstruction import DEFAULT, Reconstruction
-from .cost import CONTEXT, LATTICE, ORDERED, REFINED, cost
+from .cost import CONTEXT, LATTICE, ORDERED, REFINED, TEMPORAL, cost
 
 ORDER_BYTES = 4  #: of the parameters of an order-agnostic stream, before the environment
 TABLES = ("levels", "differences", "colours")  #: of statistics of values, by the bits of the second parameter
@@ -39,6 +39,8 @@ class ARDM:
     ) -> list[Encoded]:
         """The picture as the model is, and where it is to be tuned, also with a network that is fitted to it.
 
+        No way for photo planes of a clip and a model that is for pictures: their other form is coded without a model.
+
         Raises InputError for a model that cannot be tuned, for calls and for tokens that the model does not take.
         """
         from . import codec
@@ -46,6 +48,8 @@ class ARDM:
         tuned = model if wish.tune and isinstance(model, Tunable) else None
         if wish.tune and model is not None and tuned is None:
             raise InputError(f"model '{model.name}' cannot be tuned: leave tune out")
+        if coded.sampling and coded.photo.shape[2] and not isinstance(model, FrameModel):
+            return []
         adaptive = like is not None and not self.about(like).needs_model and coded.photo.shape[2] > 0
         params, passes = codec.encode(
             coded.photo,
@@ -55,6 +59,8 @@ class ARDM:
             calls=wish.calls,
             method=CONTEXT if adaptive else None,
             progress=part(progress, 0, 2 if wish.tune else 10, 10),
+            frames=coded.frames,
+            sampling=coded.sampling,
         )
         ways = [Encoded(params, passes, model)]
         if tuned is not None and coded.photo.shape[2]:
@@ -89,10 +95,11 @@ class ARDM:
         method = params[0] if params else -1
         tables = params[1] if method == REFINED and len(params) > 1 else 0
         return About(
-            needs_model=method in (LATTICE, ORDERED, REFINED),
+            needs_model=method in (LATTICE, ORDERED, REFINED, TEMPORAL),
             statistics=method == REFINED,
             tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
             environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
+            since=(1, 7) if method == TEMPORAL else (1, 0),
         )
 
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:

@@ -12,7 +12,7 @@ from ...runtime.errors import CorruptStream, InputError
 from ...runtime.fields import Fields
 from ...runtime.varint import write_varint
 from ..medium import Form, Signal
-from ..modes import PHOTO, Layout, Plain, read_layout
+from ..modes import KEPT, PHOTO, Layout, Plain, read_layout
 from .fractions import read_rate, write_rate
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ NUMBERS = {sampling: number for number, sampling in SAMPLINGS.items()}
 LAYERS: dict[Sampling, int] = {"RGB": 3, "YUV420": 1, "YUV444": 3}
 #: of clips whose frames are coded as photographs, as a codec takes them that does not keep every sample
 PHOTOGRAPHS = Layout(((PHOTO, 0),) * 3)
+#: of clips whose planes a codec takes as they are, which keeps every sample, with a model that sees frames
+KEPT_PLANES: dict[Sampling, Layout] = {sampling: Layout(((KEPT, 0),) * count) for sampling, count in LAYERS.items()}
 SINCE = (1, 7)  #: the first version of the format that has these
 
 
@@ -111,9 +113,14 @@ class ClipForm:
         return self.layout == PHOTOGRAPHS
 
     @property
+    def kept(self) -> bool:
+        """Whether planes are coded as they are, as a photograph's."""
+        return self.layout == KEPT_PLANES[self.sampling]
+
+    @property
     def photo(self) -> int:
         """Planes of photographs that are coded."""
-        return len(PHOTOGRAPHS.planes) if self.photographs else 0
+        return len(self.layout.planes) if self.photographs or self.kept else 0
 
     @property
     def mode(self) -> str:
@@ -169,7 +176,7 @@ class ClipForm:
         """The clip, of ``photo`` or ``extra`` uint8 (H, W, n). Raises Truncated where that is not all there."""
         from ..clip import clip_of, clip_of_photographs
 
-        return clip_of_photographs(photo, self) if self.photographs else clip_of(extra, self)
+        return clip_of_photographs(photo, self) if self.photographs else clip_of(photo if self.kept else extra, self)
 
 
 def mode_of(sampling: Sampling) -> str:
@@ -197,14 +204,15 @@ class Clips:
         if palette is not None:
             raise CorruptStream("a palette in a clip; the file is damaged")
         cursor, sampling = Fields(params, "the fields of the clip end"), SAMPLINGS[mode]
-        fields, front = ClipFields.read(cursor), PHOTOGRAPHS.write()
+        fields = ClipFields.read(cursor)
         left = cursor.rest()
-        photographs = left.startswith(front)
+        photographs = left.startswith(PHOTOGRAPHS.write())
         if fields.geometry(sampling, photographs) != (height, width):
             told = f"{fields.frames} frames of {fields.width}x{fields.height} pixels"
             raise CorruptStream(f"a clip of {told} is not coded in {width}x{height} positions; the file is damaged")
-        if photographs:
-            return ClipForm(sampling, fields, PHOTOGRAPHS), left[len(front) :]
+        for layout in (PHOTOGRAPHS, KEPT_PLANES[sampling]):
+            if left.startswith(front := layout.write()):
+                return ClipForm(sampling, fields, layout), left[len(front) :]
         layout, rest = read_layout(left, Plain(mode_of(sampling), LAYERS[sampling]))
         return ClipForm(sampling, fields, layout), rest
 

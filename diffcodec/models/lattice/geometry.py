@@ -10,6 +10,9 @@ from collections.abc import Iterator
 SIDE_PIXELS = 1024  #: levels of at least this many pixels carry side-information codes
 MERGED_PIXELS = 8192  #: levels of at most this many pixels share the first pass
 UNKNOWN = (16, 16)  #: side-information codes of the other levels
+NO_PAST = (17, 17)  #: those of how well the past tells a level, of a frame that is given none
+#: KINDS of the planes of a frame: YUV has U in the place of R, Y of G, V of B
+RGB, GREY, YUV = 0, 1, 2
 
 #: first row and column of each phase's target coset on its level: d, e, f of models/lattice_net.py
 TARGETS = ((1, 1), (0, 1), (1, 0))

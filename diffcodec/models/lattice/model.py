@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +12,10 @@ from ..architectures import Weights
 from ..checks import lattice
 from ..protocols import EXACT, device_of
 from .quant import FACTOR_LIMIT, SUM_LIMIT, check
+
+if TYPE_CHECKING:
+    from .cpu import CpuRuntime
+    from .torch_runtime import TorchRuntime
 
 #: what a step of an adjustment adds for each unit of an input code, in the parameters' units, by their kind
 _STEPS = (1 / 8, 3 / 16, 1 / 32, 3 / 32)
@@ -23,6 +29,16 @@ def load(weights: Weights) -> LatticeModel:
     return LatticeModel(weights.tensors, name, fingerprint, device=weights.device, runtime=weights.runtime)
 
 
+def runtime_of(tensors: dict[str, Tensor], device: str, wanted: str) -> CpuRuntime | TorchRuntime:
+    """What runs integer weights on ``device``: ``wanted`` is auto, int8, float32, torch32 or torch64."""
+    from .cpu import CpuRuntime
+    from .torch_runtime import TorchRuntime
+
+    if device != "cpu" or wanted.startswith("torch"):
+        return TorchRuntime(tensors, device, torch.float64 if wanted == "torch64" else torch.float32)
+    return CpuRuntime(tensors, wanted)
+
+
 class LatticeModel:
     """Integer weights, and the runtime that suits the device. ``runtime``: auto, int8, float32, torch32 or torch64."""
 
@@ -31,19 +47,11 @@ class LatticeModel:
     def __init__(
         self, tensors: dict[str, Tensor], name: str, fingerprint: bytes, *, device: str = "auto", runtime: str = "auto"
     ):
-        from .cpu import CpuRuntime
-        from .torch_runtime import TorchRuntime
-
         self.name, self.fingerprint = name, fingerprint
         self.device = device = device_of(device)
         check(tensors)
         self._tensors, self._wanted = tensors, runtime
-        self._runtime: CpuRuntime | TorchRuntime
-        if device != "cpu" or runtime.startswith("torch"):
-            accumulate = torch.float64 if runtime == "torch64" else torch.float32
-            self._runtime = TorchRuntime(tensors, device, accumulate)
-        else:
-            self._runtime = CpuRuntime(tensors, runtime)
+        self._runtime = runtime_of(tensors, device, runtime)
         self._bias = {
             (p, part): tensors[f"{p}.first.{part}"].numpy().astype(np.int32)
             for p in range(3)

@@ -17,11 +17,15 @@ convolutional network at half resolution. Only operations with an exact integer 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..checks import PAST_SIDES, SIDES
+from .geometry import NO_PAST
 
 KERNEL = 6  #: window of the first convolution, offsets -2..3, symmetric about a point between two samples
 PIXEL_UNIT = 8.0  #: 8-bit levels per unit of the first convolution's input
@@ -34,16 +38,25 @@ COMPAND_LIMIT = 127.0  #: first-layer outputs are clamped to this before compand
 
 @dataclass(frozen=True)
 class LatticeConfig:
-    """Shape of a lattice ARDM. ``components`` is the number K of logistics in each pixel's mixture."""
+    """Shape of a lattice ARDM. ``components`` is the number K of logistics in each pixel's mixture.
+
+    past: known pictures of the same size that it is given besides, R of them; 0: none, for single pictures.
+    """
 
     channels: int = 96
     blocks: int = 3
     components: int = 5
     levels: int = 6
+    past: int = 0
+
+    @property
+    def sides(self) -> dict[str, int]:
+        """The tables of side information: their rows, by name, in the order of the codes."""
+        return {**SIDES, **PAST_SIDES} if self.past else SIDES
 
     def as_dict(self) -> dict[str, int]:
         """Fields for JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value or name != "past"}
 
 
 def fake_quantise(y: Tensor, step: Tensor, low: Tensor) -> Tensor:
@@ -110,20 +123,22 @@ class Block(nn.Module):
 
 
 class PhaseNet(nn.Module):
-    """Network of one phase: ``planes`` known cosets (RGB each) -> features and mixture parameters."""
+    """Network of one phase: ``known`` cosets, and four of each past picture (RGB each) -> features and parameters."""
 
-    def __init__(self, config: LatticeConfig, planes: int):
+    def __init__(self, config: LatticeConfig, known: int):
         super().__init__()
         C, K = config.channels, config.components
-        self.planes, self.K = planes, K
+        self.planes = planes = known + 4 * config.past
+        self.K, self.past = K, config.past
         # C features and, as a linear skip at full precision, one correction of each component's means
         self.first = nn.Parameter(torch.randn(C + 3 * K, 3 * planes, KERNEL, KERNEL) / (KERNEL * (3 * planes) ** 0.5))
         with torch.no_grad():
             self.first[C:].zero_()
         self.level_bias = nn.Parameter(torch.randn(config.levels, C) * 0.1)
-        self.luma_bias = nn.Parameter(torch.zeros(STAT_CODES + 1, C))
-        self.chroma_bias = nn.Parameter(torch.zeros(STAT_CODES + 1, C))
-        self.entry = QuantConv(C, C, 1) if planes > 1 else None  # features of the phase before
+        self.sides = tuple(config.sides)
+        for name, rows in config.sides.items():
+            self.register_parameter(f"{name}_bias", nn.Parameter(torch.zeros(rows, C)))
+        self.entry = QuantConv(C, C, 1) if known > 1 else None  # features of the phase before
         self.blocks = nn.Sequential(*[Block(C) for _ in range(config.blocks)])
         self.head = QuantConv(C, 10 * K, 1)
         nn.init.normal_(self.head.weight, std=0.2 * C**-0.5)
@@ -140,26 +155,36 @@ class PhaseNet(nn.Module):
         return (w - w.mean(dim=(1, 3, 4), keepdim=True)).flatten(1, 2)
 
     def side_bias(self, level: int, stats: Tensor) -> Tensor:
-        """Bias (N, C) from the level and the side-information codes ``stats`` (N, 2)."""
-        level = min(level, len(self.level_bias) - 1)
-        return self.level_bias[level] + self.luma_bias[stats[:, 0]] + self.chroma_bias[stats[:, 1]]
+        """Bias (N, C) from the level and the side-information codes ``stats`` (N, tables)."""
+        total = self.level_bias[min(level, len(self.level_bias) - 1)]
+        for column, name in enumerate(self.sides):
+            total = total + self.get_parameter(f"{name}_bias")[stats[:, column]]
+        return total
 
     def forward(self, x: Tensor, before: Tensor | None, level: int, stats: Tensor) -> tuple[Tensor, Tensor]:
         """``x`` (N, 3·planes, h+5, w+5) levels 0..255, replicate-padded; -> r (N, C, h, w), params (N, 10K, h, w)."""
         C = self.level_bias.shape[1]
         with torch.autocast(x.device.type, enabled=False):
-            v = F.conv2d((x.float() - 128) / PIXEL_UNIT, self.zero_sum_first().float())
-            skip = v[:, C:]
-            r = torch.asinh(
-                (v[:, :C] + self.side_bias(level, stats)[:, :, None, None]).clamp(-COMPAND_LIMIT, COMPAND_LIMIT)
-            )
+            contrast, weight = (x.float() - 128) / PIXEL_UNIT, self.zero_sum_first().float()
+            if self.past:
+                contrast, (weight, rest) = contrast.contiguous(memory_format=torch.channels_last), weight.split(C)
+                skip = F.conv2d(contrast, rest)
+            else:
+                v = F.conv2d(contrast, weight)
+                v, skip = v[:, :C], v[:, C:]
+        if self.past:  # most of the time goes here, and features want no more bits than those behind them
+            v = F.conv2d(contrast, weight)
+        with torch.autocast(x.device.type, enabled=False):
+            bias = self.side_bias(level, stats)[:, :, None, None]
+            r = torch.asinh((v.float() + bias).clamp(-COMPAND_LIMIT, COMPAND_LIMIT))
         r = r.contiguous(memory_format=torch.channels_last)
         if self.entry is not None:
             r = r + self.entry(before)
         r = self.blocks(r)
         params = self.head(r).float()
         n = 3 * self.K
-        return r, torch.cat([params[:, : self.K], params[:, self.K : self.K + n] + skip, params[:, self.K + n :]], 1)
+        params = torch.cat([params[:, : self.K], params[:, self.K : self.K + n] + skip, params[:, self.K + n :]], 1)
+        return r, from_means(params) if self.past else params
 
 
 class LatticeNet(nn.Module):
@@ -170,17 +195,30 @@ class LatticeNet(nn.Module):
         self.config = config
         self.phases = nn.ModuleList(PhaseNet(config, planes) for planes in (1, 2, 3))
 
-    def nats(self, image: Tensor, level: int, stats: Tensor) -> Tensor:
-        """Nats of one level of ``image`` (N, 3, H, W), H and W even, given its coarse grid."""
-        c, e, f, d = image[:, :, 0::2, 0::2], image[:, :, 0::2, 1::2], image[:, :, 1::2, 0::2], image[:, :, 1::2, 1::2]
+    def nats(
+        self, image: Tensor, level: int, stats: Tensor, past: Tensor | None = None, grey: Tensor | None = None
+    ) -> Tensor:
+        """Nats of one level of ``image`` (N, 3, H, W), H and W even, given its coarse grid and ``past`` (N, 3R, H, W).
+
+        Where ``stats`` say that there is no past, its place is taken by the coarse grid, enlarged. ``grey`` bool (N,):
+        pictures of which G alone counts.
+        """
+        c, d, e, f = cosets(image)
         total = image.new_zeros((), dtype=torch.float32)
         features = None
         known: list[Tensor] = [c]
+        before: list[Tensor] = []
+        if past is not None:
+            without = (stats[:, 2] == NO_PAST[0])[:, None, None, None]
+            drawn = enlarged(c)
+            for one in past.split(3, 1):
+                pairs = zip(drawn, cosets(one), strict=True)
+                before += [torch.where(without, own, seen.float()) for own, seen in pairs]
         for phase, target in enumerate((d, e, f)):
             net = self.phases[phase]
-            x = phase_input(known, phase)
+            x = phase_input(known, phase, before)
             features, params = net(x, features, level, stats)
-            total = total + mixture_nats(target.float(), phase_base(known, phase) / 4, params)
+            total = total + mixture_nats(target.float(), phase_base(known, phase) / 4, params, grey=grey)
             known.append(target)
         return total
 
@@ -196,14 +234,35 @@ def _shift(x: Tensor, dy: int, dx: int) -> Tensor:
     return F.pad(x, (dx, 0, dy, 0), mode="replicate")[..., : x.shape[-2], : x.shape[-1]] if dy or dx else x
 
 
-def phase_input(known: list[Tensor], phase: int) -> Tensor:
-    """Known cosets aligned so that the window is symmetric about the target, replicate-padded by (2, 3)."""
-    c = known[0].float()
-    planes = [c]
-    if phase == 1:
-        planes.append(_shift(known[1].float(), 1, 0))
-    elif phase == 2:
-        planes += [_shift(known[1].float(), 0, 1), _shift(known[2].float(), 0, 1)]
+def cosets(image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """c, d, e, f of ``image`` (N, C, H, W), H and W even."""
+    return image[:, :, 0::2, 0::2], image[:, :, 1::2, 1::2], image[:, :, 0::2, 1::2], image[:, :, 1::2, 0::2]
+
+
+def enlarged(c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cosets, whole levels, of the coarse grid ``c`` (N, C, h, w) at twice its size: means of its neighbours."""
+    c = c.float()
+    p = F.pad(c, (0, 1, 0, 1), mode="replicate")
+    right, below = p[..., :-1, 1:], p[..., 1:, :-1]
+    d = torch.floor((c + right + below + p[..., 1:, 1:] + 2) / 4)
+    return c, d, torch.floor((c + right + 1) / 2), torch.floor((c + below + 1) / 2)
+
+
+#: first row and column of the cosets c, d, e, f
+PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
+
+
+def phase_input(known: list[Tensor], phase: int, past: Sequence[Tensor] = ()) -> Tensor:
+    """Known cosets aligned so that the window is symmetric about the target, replicate-padded by (2, 3).
+
+    past: cosets c, d, e, f of one picture after another, of all of which each is known.
+    """
+    y, x = PLACES[phase + 1]
+    places = [*PLACES[: len(known)], *PLACES * (len(past) // 4)]
+    planes = [
+        _shift(coset.float(), row * (1 - y), column * (1 - x))
+        for coset, (row, column) in zip([*known, *past], places, strict=True)
+    ]
     return F.pad(torch.cat(planes, 1), (2, 3, 2, 3), mode="replicate")
 
 
@@ -221,10 +280,31 @@ def phase_base(known: list[Tensor], phase: int) -> Tensor:
     return c + below + d + _shift(d, 0, 1)
 
 
-def mixture_nats(target: Tensor, base: Tensor, params: Tensor, summed: bool = True, channels: int = 3) -> Tensor:
+def from_means(params: Tensor) -> Tensor:
+    """Parameters (N, 10K, h, w) whose couplings go from a component's own means, as such that go from ``base``.
+
+    Where the past tells a colour, a component's mean is far from its neighbours', and what one colour tells of the next
+    is by how much it misses that mean.
+    """
+    N, _, h, w = params.shape
+    q = params.view(N, 10, -1, h, w)
+    red = q[:, 2] - q[:, 7] * q[:, 1]
+    blue = q[:, 3] - q[:, 8] * q[:, 1] - q[:, 9] * q[:, 2]
+    return torch.cat([q[:, :2], torch.stack([red, blue], 1), q[:, 4:]], 1).view_as(params)
+
+
+def mixture_nats(
+    target: Tensor,
+    base: Tensor,
+    params: Tensor,
+    summed: bool = True,
+    channels: int = 3,
+    grey: Tensor | None = None,
+) -> Tensor:
     """-log p(G) p(R|G) p(B|G,R) of pixels under the mixture (PixelCNN++ eq. 3, means offset from ``base``), summed.
 
-    ``target`` and ``base`` are (N, 3, h, w) in RGB order, ``params`` (N, 10K, h, w). ``channels`` of 1: only G's part.
+    ``target`` and ``base`` are (N, 3, h, w) in RGB order, ``params`` (N, 10K, h, w). ``channels`` of 1: only G's part,
+    as of pictures that are ``grey``, bool (N,).
     """
     N, _, h, w = target.shape
     q = params.view(N, 10, -1, h, w)
@@ -244,7 +324,9 @@ def mixture_nats(target: Tensor, base: Tensor, params: Tensor, summed: bool = Tr
     log_p = F.logsigmoid(plus) + F.logsigmoid(-minus) + torch.log(-torch.expm1(-inv_s).clamp(max=-1e-9))
     log_p = torch.where(x == 0, F.logsigmoid(plus), torch.where(x == 255, F.logsigmoid(-minus), log_p))
     # a floor of 2^-23 for every symbol, as the integer tables give it
-    log_p = torch.logsumexp(logw + log_p.clamp_min(-25.0)[:, :channels].sum(1), dim=1)
+    log_p = log_p.clamp_min(-25.0)[:, :channels]
+    told = log_p.sum(1) if grey is None else torch.where(grey[:, None, None, None], log_p[:, 0], log_p.sum(1))
+    log_p = torch.logsumexp(logw + told, dim=1)
     return -log_p.sum() if summed else -log_p
 
 

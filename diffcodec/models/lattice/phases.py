@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .geometry import side_levels
+from .geometry import TARGETS, side_levels
 
 
 def side_codes(grid: np.ndarray) -> tuple[int, int]:
     """How sharp and noisy a level is, uint8 (H, W, 3): half-octave codes as in `lattice_net.side_codes`."""
     c, d = grid[0::2, 0::2], grid[1::2, 1::2]
-    error = 4 * d.astype(np.int32) - phase_base([c], 0)[: d.shape[0], : d.shape[1]]
+    return _half_octaves(4 * d.astype(np.int32) - phase_base([c], 0)[: d.shape[0], : d.shape[1]])
+
+
+def past_codes(grid: np.ndarray, past: np.ndarray) -> tuple[int, int]:
+    """How well ``past`` tells a level, both uint8 (H, W, 3): likewise, of the difference where phase 0 codes."""
+    return _half_octaves(4 * (grid[1::2, 1::2].astype(np.int32) - past[1::2, 1::2]))
+
+
+def _half_octaves(error: np.ndarray) -> tuple[int, int]:
+    """Codes of ``error`` int32 (h, w, 3) in quarter levels."""
     luma = np.abs(error[..., 1]).mean() / 4
     chroma = np.abs(error[..., ::2] - error[..., 1:2]).mean() / 4
     codes = np.rint(2 * np.log2(np.maximum([luma, chroma], 2**-2.5)) + 5)
@@ -44,12 +55,34 @@ def phase_base(known: list[np.ndarray], phase: int) -> np.ndarray:
     return total
 
 
-def phase_input(known: list[np.ndarray], phase: int) -> np.ndarray:
-    """Known cosets as uint8 planes (3·planes, h + 5, w + 5), aligned about the target and edge-padded by (2, 3)."""
-    planes = [known[0]]
-    if phase == 1:
-        planes.append(_edge(known[1], (1, 0), (0, 0))[:-1])
-    elif phase == 2:
-        planes += [_edge(k, (0, 0), (1, 0))[:, :-1] for k in known[1:]]
-    stacked = np.concatenate([p if p.shape[2] == 3 else p.repeat(3, 2) for p in planes], 2)
-    return np.ascontiguousarray(_edge(stacked, (2, 3), (2, 3)).transpose(2, 0, 1))
+#: first row and column of the cosets c, d, e, f
+PLACES = ((0, 0), *TARGETS)
+
+
+def past_cosets(grid: np.ndarray) -> list[np.ndarray]:
+    """c, d, e, f of a level that is known, uint8 (H, W, C), all of the size of c: odd sides repeat their last line."""
+    even = _edge(grid, (0, grid.shape[0] % 2), (0, grid.shape[1] % 2))
+    return [even[y::2, x::2] for y, x in PLACES]
+
+
+def enlarged(c: np.ndarray) -> list[np.ndarray]:
+    """What stands for the cosets of a past that is not there: of uint8 ``c`` (h, w, C) itself, means of neighbours."""
+    wide = _edge(c, (0, 1), (0, 1)).astype(np.int32)
+    here, right, below, across = wide[:-1, :-1], wide[:-1, 1:], wide[1:, :-1], wide[1:, 1:]
+    means = (here + right + below + across + 2) >> 2, (here + right + 1) >> 1, (here + below + 1) >> 1
+    return [c, *(mean.astype(np.uint8) for mean in means)]
+
+
+def phase_input(known: list[np.ndarray], phase: int, past: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """Known cosets as uint8 planes (3·planes, h + 5, w + 5), aligned about the target and edge-padded by (2, 3).
+
+    past: cosets c, d, e, f of one known picture after another, which follow.
+    """
+    y, x = TARGETS[phase]
+    places = [*PLACES[: len(known)], *PLACES * (len(past) // 4)]
+    planes = []
+    for coset, (row, column) in zip([*known, *past], places, strict=True):
+        up, left = row * (1 - y), column * (1 - x)
+        moved = _edge(coset, (up, 0), (left, 0))[: coset.shape[0], : coset.shape[1]]
+        planes.append(moved if moved.shape[2] == 3 else moved.repeat(3, 2))
+    return np.ascontiguousarray(_edge(np.concatenate(planes, 2), (2, 3), (2, 3)).transpose(2, 0, 1))

@@ -73,8 +73,9 @@ def _quantise_phase(net: PhaseNet) -> dict[str, Tensor]:
     out["first.multiplier"] = torch.cat([unit[:C] * COMPAND_UNIT, unit[C:] * mean]).float()
     level = net.level_bias.detach().double().clone()
     level[-1] = level[-2]  # the last level never occurs in a training crop
-    for name, bias in (("level", level), ("luma", net.luma_bias), ("chroma", net.chroma_bias)):
-        out[f"first.{name}"] = (bias.detach().double() * COMPAND_UNIT).round().to(torch.int16)
+    for name in ("level", *net.sides):
+        bias = level if name == "level" else net.get_parameter(f"{name}_bias").detach().double()
+        out[f"first.{name}"] = (bias * COMPAND_UNIT).round().to(torch.int16)
     if net.entry is not None:
         out |= _quantise_conv("entry", net.entry, RESIDUAL_UNIT)
     for i, block in enumerate(net.blocks):

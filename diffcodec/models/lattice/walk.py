@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .geometry import TARGETS
-from .phases import phase_base
+from .phases import enlarged, past_cosets, phase_base
 
 THREADS = 2  #: that strips of one phase go side by side in
 
@@ -33,21 +35,29 @@ def filled(target: np.ndarray, base: np.ndarray) -> np.ndarray:
 class Walk:
     """The cosets of one level as they become known, unit after unit."""
 
-    def __init__(self, image: np.ndarray):
-        self.image, self.level = image, -1
+    def __init__(self, image: np.ndarray, pictures: Sequence[np.ndarray | None] = ()):
+        """``pictures``: known ones of the size of ``image`` uint8 (H, W, C), of which ``past`` has the level's cosets.
+
+        None has what the level's coarse grid tells in their place.
+        """
+        self.image, self.pictures, self.level = image, pictures, -1
         self.known: list[np.ndarray] = []
+        self.past: list[np.ndarray] = []
 
     def copy(self) -> Walk:
         """Another walk from here on, over a copy of the picture."""
-        other = Walk(self.image.copy())
-        other.level, other.known = self.level, list(self.known)
+        other = Walk(self.image.copy(), self.pictures)
+        other.level, other.known, other.past = self.level, list(self.known), list(self.past)
         return other
 
     def enter(self, level: int, phase: int) -> tuple[np.ndarray, np.ndarray]:
-        """(target view, base) of a unit; brings ``known`` up to date."""
+        """(target view, base) of a unit; brings ``known`` and ``past`` up to date."""
         if level != self.level:
-            self.level = level
-            self.known = [np.ascontiguousarray(self.image[:: 2 << level, :: 2 << level])]
+            self.level, step = level, 1 << level
+            self.known = [np.ascontiguousarray(self.image[:: 2 * step, :: 2 * step])]
+            self.past = []
+            for one in self.pictures:
+                self.past += enlarged(self.known[0]) if one is None else past_cosets(one[::step, ::step])
         return target_of(self.image, level, phase), phase_base(self.known, phase)
 
     def leave(self, target: np.ndarray, base: np.ndarray) -> None:
