@@ -101,7 +101,7 @@ class Before:
     augmentation: int
 
     def last(self, count: int) -> Bytes:
-        """Themselves."""
+        """The latest of them, uint8 (count, H, W, 3)."""
         return self.frames[len(self.frames) - count :]
 
 
