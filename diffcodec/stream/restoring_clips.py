@@ -13,7 +13,8 @@ from ..models.protocols import Framed, framed
 from ..runtime.errors import InputError, ModelMismatch
 
 if TYPE_CHECKING:
-    from ..media.clip import Bytes, Clip
+    from ..media.clip import Clip
+    from ..media.planes import Bytes
 
 SEEN = 4  #: of the last frames, that those behind them are made from
 FEWEST, MOST = 1, 64  #: frames that are made between two, or behind all
