@@ -5,9 +5,10 @@
 CLIPS.zip has frames of a clip one below another, CLIPS.csv beside it file, id, w, h, frames; those of
 validation-clips.txt are looked at, of each the first segment's first --frames.
 
-rates:   at --rates bits a pixel, streams of all frames together by --model, and of every frame by itself by the default
-         of pictures: PSNR of `mean`; flicker of `mean` and of `flow`, the root mean squared difference of differences
-         from one frame to the next. Behind them bytes together over bytes frame by frame at equal PSNR.
+rates:   at --rates bits a pixel, streams of all frames together by --model, and by --alone, which knows no frames and
+         sees each by itself, in one stream as well: PSNR of `mean`; flicker of `mean` and of `flow`, the root mean
+         squared difference of differences from one frame to the next. Behind them bytes together over bytes frame by
+         frame at equal PSNR.
 between: every second frame, made of the others: PSNR and SWD of `mean`, of draws in --ways, and of a linear blend.
 """
 
@@ -59,29 +60,17 @@ def swd(shown: np.ndarray, clip: np.ndarray) -> float:
     return fmean(realism.distance(a, b) for a, b in zip(shown, clip, strict=True))
 
 
-def together(clip: np.ndarray, rate: float, model: str) -> tuple[int, np.ndarray, np.ndarray]:
+def coded(clip: np.ndarray, rate: float, model: str) -> tuple[int, np.ndarray, np.ndarray]:
     """(bytes, `mean`, `flow`)."""
     data = diffcodec.encode(clip, "diffc", model, bpp=rate, group=len(clip))
     mean, flow = (diffcodec.decode(data, model=model, realism=realism) for realism in (0.0, 1.0))
     return len(data), np.asarray(mean), np.asarray(flow)
 
 
-def alone(clip: np.ndarray, rate: float, model: str) -> tuple[int, np.ndarray, np.ndarray]:
-    """As :func:`together`, a stream for each frame, by the default model of pictures."""
-    every = [diffcodec.encode(frame, "diffc", bpp=rate, seed=number) for number, frame in enumerate(clip)]
-    mean, flow = (np.stack([diffcodec.decode(one, realism=realism) for one in every]) for realism in (0.0, 1.0))
-    return sum(map(len, every)), mean, flow
-
-
-KINDS: dict[str, Callable[[np.ndarray, float, str], tuple[int, np.ndarray, np.ndarray]]] = {
-    "together": together, "alone": alone,
-}  # fmt: skip
-
-
 def by_rate(clip: np.ndarray, args: Any) -> Rows:
     for rate in args.rates:
-        for kind, coded in KINDS.items():
-            size, mean, flow = coded(clip, rate, args.model)
+        for kind, model in (("together", args.model), ("alone", args.alone)):
+            size, mean, flow = coded(clip, rate, model)
             told = {"psnr": psnr(mean, clip), "flicker mean": flicker(mean, clip), "flicker flow": flicker(flow, clip)}
             yield {"at": f"{rate:g} bpp", "kind": kind, "bytes": size} | told | {"swd flow": swd(flow, clip)}
 
@@ -116,6 +105,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--first", type=int)
     parser.add_argument("--model", default="clip-vdm")
+    parser.add_argument("--alone", default="photo-octaves")
     parser.add_argument("--ways", nargs="+", default=["told", "replaced", "guided"])
     parser.add_argument("--calls", type=int, help="of the network, of a draw")
     args = parser.parse_args()

@@ -120,8 +120,10 @@ class Before:
 
 #: how frames that are known are made to count for others: the network is told them; or they stand among the others as
 #: noisy as these, and no more is done, or x_hat of the others is led to agree with them (arXiv 2204.03458, §3.1)
-TOLD, REPLACED, GUIDED = "told", "replaced", "guided"
 Way = Literal["told", "replaced", "guided"]
+TOLD: Way = "told"
+REPLACED: Way = "replaced"
+GUIDED: Way = "guided"
 
 
 @dataclass(frozen=True, eq=False)

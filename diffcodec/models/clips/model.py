@@ -112,7 +112,7 @@ class ClipVDM(Denoiser):
         z = z.to(self.device)
         t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(1)
         alone = frames == 1 and known is None
-        x = self._x(z, t, 1) if alone else torch.cat([self._clip(clip, t, known) for clip in z.split(frames)])
+        x = self._x(z, t, 1) if alone else torch.cat([self._clip(clip, t, known) for clip in parted(z, frames)])
         if known is not None:
             x[[known.places[k] for k in known.inside]] = known.x[known.inside]
         eps: Tensor = (z - alpha(t) * x) / sigma(t)
@@ -250,8 +250,13 @@ class Stretch(Denoiser):
         if known is not None and sides:
             known = replace(known, x=known.x.flip(sides))
         one_by_one = unstacked(z, self.frames).flip(sides)
-        eps = [self.of.asked(clip, logsnr, self.frames, known) for clip in one_by_one.split(self.frames)]
+        eps = [self.of.asked(clip, logsnr, self.frames, known) for clip in parted(one_by_one, self.frames)]
         return stacked(torch.cat(eps).flip(sides), self.frames)
+
+
+def parted(z: Tensor, frames: int) -> tuple[Tensor, ...]:
+    """Clips (T, C, h, w) of frames that follow each other in z (N, C, h, w)."""
+    return z.view(-1, frames, *z.shape[1:]).unbind()
 
 
 def unstacked(z: Tensor, frames: int) -> Tensor:

@@ -79,7 +79,7 @@ class TimeBlock(nn.Module):
 
 def _heads(x: Tensor) -> Tensor:
     """(B, h, w, L, D) -> (B, h, w, HEADS, L, D / HEADS)."""
-    return x.unflatten(-1, (HEADS, -1)).transpose(3, 4)
+    return x.reshape(*x.shape[:-1], HEADS, -1).transpose(3, 4)
 
 
 def _around(x: Tensor, side: int) -> Tensor:

@@ -81,7 +81,7 @@ class VDMModel(Denoiser):
         return asked(self.net, self.half, z, t)
 
 
-def asked(net: UNet, half: bool, z: Tensor, *told: Tensor) -> Tensor:
+def asked(net: UNet, half: bool, z: Tensor, *told: Tensor | int) -> Tensor:
     """What ``net`` says of z (N, C, H, W), of the same sides: z is continued by its border to sides that it takes.
 
     told: the network's other inputs, of N each. half: in bfloat16.
