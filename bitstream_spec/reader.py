@@ -335,6 +335,12 @@ def unpacked(packed: bytes, most: int) -> bytes:
     return text
 
 
+def augmentation_of(coded: int) -> int | None:
+    """Signed, None of 0."""
+    zigzag = coded - 1
+    return None if coded == 0 else zigzag // 2 if zigzag % 2 == 0 else -(zigzag + 1) // 2
+
+
 def read_operator(data: bytes, header: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int], int]:
     """Operator, augmentation, numbers; the size of what the operator leaves of the picture; where they end."""
     W, H = header["width"], header["height"]
@@ -342,8 +348,7 @@ def read_operator(data: bytes, header: dict[str, Any]) -> tuple[dict[str, Any], 
     if number > 4:
         refuse("UnsupportedVersion", f"operator {number}")
     coded, at = take_varint(data, at, 20)
-    zigzag = coded - 1
-    augmentation = None if coded == 0 else zigzag // 2 if zigzag % 2 == 0 else -(zigzag + 1) // 2
+    augmentation = augmentation_of(coded)
     numbers = []
     for _ in range((1, 0, 1, 0, 4)[number]):
         value, at = take_varint(data, at, 32)
@@ -402,8 +407,14 @@ def read_before(data: bytes, header: dict[str, Any], limits: dict[str, int], lev
     count, at = take_varint(data, 0, 16)
     if count == 0:
         refuse("CorruptStream", "no frames before this one")
+    found = {"kind": "before", "count": count}
+    if at < len(data):
+        coded, at = take_varint(data, at, 20)
+        if not coded:
+            refuse("CorruptStream", "no augmentation of frames before this one")
+        found["augmentation"] = augmentation_of(coded)
     all_read(data, at)
-    return {"kind": "before", "count": count}
+    return found
 
 
 def read_outside(data: bytes, header: dict[str, Any], limits: dict[str, int], level: dict[str, int]) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def encode(
     strip: Literal["all", "thumbnail"] | None = None,
     given: Gift | Sequence[Gift] | None = None,
     group: int | None = None,
+    chained: int = 1,
     progress: Progress | None = None,
 ) -> bytes:
     """Code a picture, a clip, tracks or a row of tokens as a `.dfc` stream, with its metadata and further frames.
@@ -126,6 +127,8 @@ def encode(
                picture in small, or of its luma, ...), a `File` (a JPEG, kept byte for byte), a `Prompt`, or something
                from `Outside` that the receiver has to supply. It stands in the stream, but for the last.
     group:     frames of a clip that are coded together; each such group stands alone. 16 if None.
+    chained:   groups of a clip with loss that hang together: each but the first is given the last frames of the one
+               before, which makes it smaller, and cannot be decoded without that. By a model that takes frames.
     progress:  called with the fraction done, 0 to 1.
 
     Raises InputError, ModelNotFound, ModelMismatch.
@@ -135,7 +138,8 @@ def encode(
     from .stream import encode as encoding
 
     wishes = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes, "prompt": prompt, "calls": calls, "effort": effort}
-    sender = encoding.Sender.of(codec, model, device, given=given, group=group, tune=tune, seed=seed, **wishes)
+    groups = {"group": group, "chained": chained}
+    sender = encoding.Sender.of(codec, model, device, given=given, tune=tune, seed=seed, **groups, **wishes)
     signal = encoding.stripped(signal_of(image), strip)
     with limited(threads):
         data = encoding.encode(signal, sender, progress)

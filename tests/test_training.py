@@ -292,6 +292,25 @@ def test_a_network_that_is_told_texts_trains(icons, tmp_path):
     assert seen == {f"thing {number}" for number in range(0, 220, 20)}
 
 
+def test_a_denoiser_of_clips_trains(data, tmp_path):
+    rng, lines = np.random.default_rng(0), ["file,id,w,h,frames"]
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        for name in ("bug", "bug", "mine"):  # two segments that are for validation
+            file = f"{name}-{len(lines)}.webp"
+            lines.append(f"{file},{name},68,66,9")
+            out = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (9 * 66, 68, 3), np.uint8)).save(out, "WEBP", lossless=True)
+            archive.writestr(file, out.getvalue())
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    trained = ("-m", "tools.training.train_clip_vdm", tmp_path / "clips.zip", tmp_path / "run", "--batch", 1, *SMALL)
+    sides = ("--down", 1, 3, "--up", 3, "--crop", 16, "--large", 32, "--width", 8)
+    call(*trained, *sides, "--photographs", data / "photos.npz", "--known", 1, "--steps", 3)
+    (row,) = rows(tmp_path / "run")
+    assert {"alone", "together", "given one"} <= row.keys()
+    call("-m", "tools.training.export_model", tmp_path / "run" / "state.pt", tmp_path / "mine.safetensors")
+    assert json.loads((tmp_path / "mine.json").read_text())["config"]["architecture"] == "vdm-unet-clip-1"
+
+
 def test_a_denoiser_of_latents_trains(data, tmp_path):
     sys.path.insert(0, str(ROOT / "tests"))
     from test_latent import autoencoder

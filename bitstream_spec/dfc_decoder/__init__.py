@@ -11,6 +11,7 @@ import numpy as np
 
 from . import archive, clips, context, diffc, given, lattice, media, metadata, modes, numbers, ordered, vdm
 from .captioned import CaptionedUNet
+from .clip_unet import ClipUNet
 from .conditional import GivenUNet
 from .models import Models
 from .octaves import Octaves
@@ -137,6 +138,7 @@ def _diffc(
         "white": lambda: White(),
         "vdm-unet-1": lambda: FloatUNet(tensors, config),
         "vdm-unet-given-1": lambda: GivenUNet(tensors, config),
+        "vdm-unet-clip-1": lambda: ClipUNet(tensors, config, planes.T if isinstance(planes, media.Clip) else 1),
         "vdm-unet-text-1": lambda: CaptionedUNet(tensors, config),
         "octaves-1": lambda: octaves_of(config, tensors, models),
     }

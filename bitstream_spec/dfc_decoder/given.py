@@ -60,7 +60,7 @@ def check(part: dict[str, Any], mode: int) -> None:
 def condition(part: dict[str, Any], picture: Callable[[dict[str, Any]], np.ndarray]) -> Observed | Told:
     """What a model takes of a part; ``picture`` decodes a nested stream. By name what no model here takes."""
     if part["kind"] == "before":
-        refuse("UnsupportedVersion", "frames before this one, which no version knows yet")
+        refuse("UnsupportedVersion", "frames of the group before, which this reader does not give")
     if part["kind"] == "text":
         return Told(part["prompt"])
     if part["kind"] != "stream":

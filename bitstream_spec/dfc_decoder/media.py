@@ -93,6 +93,14 @@ class Signal:
         return found
 
 
+#: of red and blue in luma, by matrix of ITU-T H.273
+WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
+
+
+def rounded(x: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(x), 0, 255).astype(np.uint8)
+
+
 class Clip(Signal):
     def __init__(self, mode: int, params: bytes, height: int, width: int):
         fields, self.mode = Fields(params), mode
@@ -101,16 +109,24 @@ class Clip(Signal):
             refuse("CorruptStream", "a clip of nothing")
         sizes = fields.at
         rate(fields)
-        fields.bytes(5)
+        _, _, self.matrix, range_, _ = fields.bytes(5)
+        self.full = range_ == 2
         self.fields = params[: fields.at]
         self.alike = (W, H, params[sizes : fields.at])  # what all groups of a clip have in common
         self.h, self.w = (H + 1) // 2, (W + 1) // 2
-        if (height, width) != ((T * (H + self.h), 2 * self.w) if mode == YUV420 else (T * H, W)):
+        self.photographs = params[fields.at : fields.at + 3] == b"\3\3\3"
+        beside = mode == YUV420 and not self.photographs
+        if (height, width) != ((T * (H + self.h), 2 * self.w) if beside else (T * H, W)):
             refuse("CorruptStream", "the header's width and height are not those of the clip")
-        self.lay_out(params[fields.at :], 1 if mode == YUV420 else 3)
+        if self.photographs:
+            self.n_photo, self.n_extra, self.rest = 3, 0, params[fields.at + 3 :]
+        else:
+            self.lay_out(params[fields.at :], 1 if beside else 3)
 
     def samples(self, photo: np.ndarray, extra: np.ndarray) -> np.ndarray:
         """uint8 (T, H, W, 3); of YUV420 (T, H + h, 2w), with the column before the last one beside Y if W is odd."""
+        if self.photographs:
+            return self.shown(photo.reshape(self.T, self.H, self.W, 3))
         found = photo if self.n_photo else self.every(extra)
         if self.mode != YUV420:
             return found.reshape(self.T, self.H, self.W, 3)
@@ -118,6 +134,33 @@ class Clip(Signal):
         if self.W % 2:
             found[:, : self.H, self.W] = found[:, : self.H, self.W - 1]
         return found
+
+    def shown(self, rgb: np.ndarray) -> np.ndarray:
+        """Frames in RGB as the clip has them."""
+        if self.mode == RGB:
+            return rgb
+        R, G, B = (rgb[..., c].astype(float) for c in range(3))
+        if self.matrix == 0:
+            planes = [G, B, R]
+        else:
+            r, b = WEIGHTS.get(self.matrix, (0.299, 0.114))
+            y = r * R + (1 - r - b) * G + b * B
+            low, luma, chroma = (0, 255, 255) if self.full else (16, 219, 224)
+            both = (B - y) / (2 - 2 * b), (R - y) / (2 - 2 * r)
+            planes = [low + luma / 255 * y, *(128 + chroma / 255 * one for one in both)]
+        if self.mode == YUV444:
+            return rounded(np.stack(planes, 3))
+        out = np.zeros((self.T, self.H + self.h, 2 * self.w), np.uint8)
+        out[:, : self.H, : self.W] = rounded(planes[0])
+        if self.W % 2:
+            out[:, : self.H, self.W] = out[:, : self.H, self.W - 1]
+        for i in range(self.h):
+            for j in range(self.w):
+                for k in (0, 1):
+                    rows, columns = ([2 * n, min(2 * n + 1, side - 1)] for n, side in ((i, self.H), (j, self.W)))
+                    four = planes[1 + k][:, rows][:, :, columns]
+                    out[:, self.H + i, k * self.w + j] = rounded(four.mean((1, 2)))
+        return out
 
     def digest(self, samples: np.ndarray) -> bytes:
         parts = [samples]

@@ -69,13 +69,13 @@ class FloatUNet:
         angles = logsnr * 2 * np.exp(np.arange(E // 2) * (-math.log(100) / (E // 2)))
         return self.linear(np.concatenate([np.sin(angles), np.cos(angles)]), "time1")
 
-    def stem(self, z: np.ndarray, noise: float) -> np.ndarray:
-        """Features of z, whose sides are multiples of 2^n."""
+    def stem(self, z: np.ndarray, noise: float | np.ndarray) -> np.ndarray:
+        """Features of z, whose sides are multiples of 2^n, with the noise of all or of each of its points."""
         stem = self.t["stem"]
         half = len(stem) // 2
         contrast = stem[half:] - stem[half:].mean((2, 3), keepdims=True)
-        padded = np.pad(z, ((0, 0), (2, 2), (2, 2)), mode="edge")
-        return np.concatenate([convolved(padded, stem[:half], 2), np.arcsinh(convolved(padded / noise, contrast, 2))])
+        level, noisy = (np.pad(one, ((0, 0), (2, 2), (2, 2)), mode="edge") for one in (z, z / noise))
+        return np.concatenate([convolved(level, stem[:half], 2), np.arcsinh(convolved(noisy, contrast, 2))])
 
     def middle(self, h: np.ndarray) -> np.ndarray:
         """Behind the middle block of the lowest resolution, the later of two."""

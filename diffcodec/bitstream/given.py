@@ -85,10 +85,20 @@ _NAMES = tuple(OPERATORS)
 
 def _looked_at(operator: str, numbers: Sequence[int], augmentation: int | None) -> bytes:
     """Operator, augmentation, numbers. Raises ValueError for an augmentation that does not fit."""
+    return bytes([_NAMES.index(operator)]) + _augmented(augmentation) + b"".join(map(write_varint, numbers))
+
+
+def _augmented(augmentation: int | None) -> bytes:
+    """A varint. Raises ValueError for an augmentation that does not fit."""
     if augmentation is not None and abs(augmentation) > AUGMENTATIONS:
         raise ValueError(f"an augmentation of {augmentation}, beyond ±{AUGMENTATIONS}")
-    signed = 0 if augmentation is None else 1 + _unsigned(augmentation)
-    return bytes([_NAMES.index(operator)]) + write_varint(signed) + b"".join(map(write_varint, numbers))
+    return write_varint(0 if augmentation is None else 1 + _unsigned(augmentation))
+
+
+def _augmentation(fields: Fields) -> int | None:
+    """Mirror of :func:`_augmented`. Raises CorruptStream."""
+    signed = fields.varint(20)
+    return _signed(signed - 1) if signed else None
 
 
 def _looking(fields: Fields, within: Within) -> tuple[str, tuple[int, ...], int | None, Size]:
@@ -96,8 +106,7 @@ def _looking(fields: Fields, within: Within) -> tuple[str, tuple[int, ...], int 
     number = fields.byte()
     if number >= len(OPERATORS):
         raise UnsupportedVersion(f"operator {number} of what was given is unknown here")
-    signed = fields.varint(20)
-    augmentation = _signed(signed - 1) if signed else None
+    augmentation = _augmentation(fields)
     seen = OPERATORS[_NAMES[number]]
     numbers = tuple(fields.varint() for _ in range(seen.numbers))
     size = seen.size(within.size, *numbers)
@@ -319,9 +328,10 @@ class SmallFile:
 
 @dataclass(frozen=True)
 class Before:
-    """So many of the last frames before this one."""
+    """So many of the last frames of the group before. augmentation: in 1/1024 of log-SNR, since 1.7; None for none."""
 
     count: int
+    augmentation: int | None = None
 
     kind: ClassVar[int] = 4
     name: ClassVar[str] = "before"
@@ -329,16 +339,19 @@ class Before:
     used: ClassVar[tuple[int, int]] = (0, 0)
 
     def write(self) -> bytes:
-        """Their number."""
-        return write_varint(self.count)
+        """Their number, augmentation. Raises ValueError for an augmentation that does not fit."""
+        return write_varint(self.count) + (b"" if self.augmentation is None else _augmented(self.augmentation))
 
     @classmethod
-    def read(cls, fields: Fields, within: Within) -> Before:
+    def read(cls, fields: Fields, within: Within | None = None) -> Before:
         """Mirror of :meth:`write`. Raises CorruptStream."""
         count = fields.varint(16)
         if not count:
             raise CorruptStream("no frames before this one were given; the file is damaged")
-        return cls(count)
+        augmentation = None
+        if not fields.ended and (augmentation := _augmentation(fields)) is None:
+            raise CorruptStream("no augmentation of frames before this one; the file is damaged")
+        return cls(count, augmentation)
 
 
 @dataclass(frozen=True)
@@ -367,6 +380,7 @@ class Outside:
 
 
 Given = Text | Stream | File | SmallFile | Before | Outside
+_SINCE = {SmallFile.kind: (1, 6)}  #: first versions of kinds that came later
 KINDS: dict[int, type[Given]] = {kind.kind: kind for kind in (Text, Stream, File, Before, Outside, SmallFile)}
 
 
@@ -408,9 +422,10 @@ def since(payload: bytes) -> tuple[int, int]:
     """The first version that has all parts of a payload that :func:`write` made."""
     fields, first = Fields(payload, "chunk 'G' ends"), (1, 4)
     while not fields.ended:
-        kind = fields.byte()
-        fields.counted()
-        first = (1, 6) if kind == SmallFile.kind else first
+        kind, data = fields.byte(), fields.counted()
+        first = max(first, _SINCE.get(kind, first))
+        if kind == Before.kind and Before.read(Fields(data, "what was given ends")).augmentation is not None:
+            first = max(first, (1, 7))
     return first
 
 

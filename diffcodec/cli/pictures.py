@@ -104,6 +104,9 @@ def encode(
     group: Annotated[
         int | None, typer.Option(min=1, help="Frames of a clip that are coded together, and stand alone (16).")
     ] = None,
+    chained: Annotated[
+        int, typer.Option(min=1, help="Groups of a clip with loss that hang together: smaller, but for seeking.")
+    ] = 1,
     first: Annotated[bool, typer.Option("--first", help="Only the first frame or page.")] = False,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -125,6 +128,7 @@ def encode(
     told = None if prompt is None else api.Prompt(prompt, negative or "", guidance)
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
     wishes = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune, "group": group}
+    wishes |= {"chained": chained}
     coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)

@@ -1,4 +1,4 @@
-"""restore: a picture that was made small, grey, holed, cut or a JPEG."""
+"""restore: a picture that was made small, grey, holed, cut or a JPEG; a clip of too few frames."""
 
 from __future__ import annotations
 
@@ -24,14 +24,24 @@ def restore(
     target: Annotated[str, typer.Argument(metavar="OUT.png", help="The picture to write; of several samples OUT-1, …")],
     *,
     task: Annotated[
-        Literal["enlarge", "colour", "fill", "extend", "jpeg"],
-        typer.Option(help="What to make good: size, colour, holes, sides, the artefacts of a JPEG or WebP file."),
+        Literal["enlarge", "colour", "fill", "extend", "jpeg", "between"],
+        typer.Option(
+            help="What to make good: size, colour, holes, sides, the artefacts of a JPEG or WebP file; of a clip "
+            "frames behind the last one (extend), or in between."
+        ),
     ],
     scale: Annotated[int, typer.Option(min=2, max=8, help="enlarge: times.")] = 4,
     mask: Annotated[str | None, typer.Option(help="fill: a picture file, white where IN is to be filled.")] = None,
     margins: Annotated[
         str, typer.Option(help="extend: a share of the sides (1/4), or pixels TOP,RIGHT,BOTTOM,LEFT.")
     ] = "1/4",
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Of a clip: frames between two of its own (1), or behind the last (8).")
+    ] = None,
+    way: Annotated[
+        Literal["told", "replaced", "guided"],
+        typer.Option(help="Of a clip: how frames that are there count for others, by the network or by the sampler."),
+    ] = "told",
     samples: Annotated[int, typer.Option(min=1, help="How many different pictures to draw.")] = 1,
     realism: Annotated[
         float, typer.Option(min=0, max=1, help="0 has the least squared error (the mean), 1 is a draw.")
@@ -44,7 +54,7 @@ def restore(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Restore a picture: larger, in colour, filled, extended, or without a JPEG's artefacts."""
+    """Restore a picture: larger, in colour, filled, extended, without a JPEG's artefacts; a clip: with more frames."""
     console.hush(quiet)
     targets = _targets(target, samples)
     for one in targets:
@@ -67,6 +77,8 @@ def restore(
                 scale=scale,
                 known=known,
                 margins=_margins(margins),
+                frames=frames,
+                way=way,
                 samples=samples,
                 realism=realism,
                 calls=calls,
@@ -79,14 +91,16 @@ def restore(
         written = [files.write_signal(_like(signal, one), format) for one in made]
         for name, picture in zip(targets, written, strict=True):
             pipes.write(name, picture, overwrite)
-    height, width = made[0].shape[:2]
+    *count, height, width = made[0].shape if isinstance(signal, api.Clip) else made[0].shape[:2]
     summary: dict[str, Any] = {"task": task, "width": width, "height": height, "seconds": round(seconds, 4)}
+    summary |= {"frames": count[0]} if count else {}
     summary |= sizes(len(data), sum(map(len, written))) | {"files": targets}
     if as_json:
         print(json.dumps(summary))
         return
     names = ", ".join("standard output" if one == "-" else one for one in targets)
-    console.tell(f"{names}: {told(summary)}, {width}×{height} pixels, {seconds:.2f} s")
+    many = f"{count[0]} frames of " if count else ""
+    console.tell(f"{names}: {told(summary)}, {many}{width}×{height} pixels, {seconds:.2f} s")
 
 
 def _targets(target: str, samples: int) -> list[str]:
@@ -99,8 +113,10 @@ def _targets(target: str, samples: int) -> list[str]:
     return [f"{stem}-{number}{suffix}" for number in range(1, samples + 1)]
 
 
-def _like(signal: Any, samples: np.ndarray[Any, Any]) -> api.Picture:
-    """A picture of these samples, with what the file says beside its own."""
+def _like(signal: Any, samples: Any) -> api.Picture | api.Clip:
+    """A picture of these samples, with what the file says beside its own; a clip has that itself."""
+    if isinstance(samples, api.Clip):
+        return samples
     metadata = signal.metadata if isinstance(signal, api.Picture) and signal.metadata.palette is None else None
     made = api.Picture.from_any(samples)
     return made if metadata is None else made.with_metadata(metadata)

@@ -175,7 +175,7 @@ class Encoded:
     """Parameters and passes of a picture, and the model that they were made with.
 
     numerics: of the stream, None for the model's. adjustment: what makes ``model`` of the one in the header, if it is
-    not that itself.
+    not that itself. shown: the photo planes uint8 (H, W, n) as a receiver has them by least squares.
     """
 
     params: bytes
@@ -183,6 +183,7 @@ class Encoded:
     model: Model | None = None
     numerics: int | None = None
     adjustment: bytes | None = None
+    shown: Callable[[], Bytes] | None = None
 
 
 class Receiver:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -122,10 +122,18 @@ class Clip(Alone):
             Coded(every, every[..., :0], kept, frames=frames, since=SINCE, sampling=self.sampling),
         ]
 
+    def rgb(self) -> Bytes:
+        """uint8 (T, H, W, 3), as its matrix and range say."""
+        return to_rgb(self.planes, self.sampling, self.colour)
+
+    def like(self, frames: Bytes) -> Clip:
+        """Of other frames, uint8 (T, H, W, 3) in RGB, a clip of the same sampling, rate and colour."""
+        return replace(self, planes=from_rgb(frames, self.sampling, self.colour))
+
     def lossy(self) -> Rated:
         """Frames as photographs one below another, in RGB; `clip_of_photographs` is the mirror."""
         shown = Photographs(self.planes, self.sampling, self.rate, self.colour, metadata=self.metadata)
-        photo = to_rgb(self.planes, self.sampling, self.colour).reshape(*shown.geometry, 3)
+        photo = self.rgb().reshape(*shown.geometry, 3)
         layout = self.fields() + PHOTOGRAPHS.write()
         return Rated(shown, Coded(photo, photo[..., :0], layout, frames=self.shape[0], since=SINCE))
 

@@ -27,7 +27,7 @@ def to_rgb(planes: tuple[Bytes, ...], sampling: Sampling, colour: Colour) -> Byt
     chroma = [_doubled(plane)[:, : luma.shape[1], : luma.shape[2]] if sampling == "YUV420" else plane
               for plane in planes[1:]]  # fmt: skip
     if colour.matrix == GBR:
-        return _rounded(np.stack([chroma[1], luma, chroma[0]], 3))
+        return _rounded(np.stack([one.astype(np.float32) for one in (chroma[1], luma, chroma[0])], 3))
     low, of_luma, of_chroma = _scales(colour)
     y = (luma.astype(np.float32) - low) / of_luma
     u, v = ((one.astype(np.float32) - 128) / of_chroma for one in chroma)
@@ -60,7 +60,7 @@ def _scales(colour: Colour) -> tuple[int, int, int]:
     return (0, 255, 255) if colour.range == FULL else (16, 219, 224)
 
 
-def _rounded(x: NDArray[np.floating] | Bytes) -> Bytes:
+def _rounded(x: Floats) -> Bytes:
     return np.clip(np.rint(x), 0, 255).astype(np.uint8)
 
 
@@ -78,4 +78,5 @@ def _doubled(plane: Bytes) -> Floats:
 def _halved(plane: Floats) -> Floats:
     """(T, ⌈H/2⌉, ⌈W/2⌉) of (T, H, W): means of four, the last row or column twice where there is an odd number."""
     x = np.pad(plane, ((0, 0), (0, plane.shape[1] % 2), (0, plane.shape[2] % 2)), mode="edge")
-    return x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2).mean((2, 4))
+    means: Floats = x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2).mean((2, 4))
+    return means

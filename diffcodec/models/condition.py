@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,16 +118,25 @@ class Before:
         return tuple(range(-len(self.frames), 0))
 
 
+#: how frames that are known are made to count for others: the network is told them; or they stand among the others as
+#: noisy as these, and no more is done, or x_hat of the others is led to agree with them (arXiv 2204.03458, §3.1)
+Way = Literal["told", "replaced", "guided"]
+TOLD: Way = "told"
+REPLACED: Way = "replaced"
+GUIDED: Way = "guided"
+
+
 @dataclass(frozen=True, eq=False)
 class Frames:
     """Some ``frames`` of a clip, each uint8 (H, W, C), and ``where`` they stand in it, the first at 0.
 
-    augmentation: as of `Observed`. Raises InputError for places that are not in order.
+    augmentation: as of `Observed`. way: how they count for the others. Raises InputError for places out of order.
     """
 
     frames: tuple[Bytes, ...]
     where: tuple[int, ...]
     augmentation: int | None = None
+    way: Way = TOLD
 
     kind: ClassVar[str] = "frames"
 

@@ -40,8 +40,9 @@ __all__ = [
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-octaves", "vdm": "photo-vdm-exact"}
+OF_CLIPS = "clip-vdm"  #: the default of clips with loss, and of restoring them
 #: of another medium than pictures, where it is bundled
-DEFAULT_OF = {("ardm", "clip"): "clip-ardm"}
+DEFAULT_OF = {("ardm", "clip"): "clip-ardm", ("diffc", "clip"): OF_CLIPS}
 CONDITIONAL = "photo-cond"  #: the default where something is given: to restore, and in the stages of a cascade
 #: what a codec codes with: kinds of models
 KINDS: dict[str, tuple[type[Model], ...]] = {

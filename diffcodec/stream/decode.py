@@ -19,19 +19,33 @@ from ..codecs.reconstruction import Reconstruction as Reconstruction
 from ..media.medium import Signal
 from ..media.sizes import Size, check_size, within
 from ..models import registry
-from ..runtime.errors import CorruptStream, DecodeMismatch, InputError, LimitExceeded, ModelMismatch, ModelNotFound
+from ..runtime.errors import (
+    CorruptStream,
+    DecodeMismatch,
+    InputError,
+    LimitExceeded,
+    ModelMismatch,
+    ModelNotFound,
+    UnsupportedVersion,
+)
 from ..runtime.limits import DEFAULT_LIMITS, Limits
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
-from .given import Receiving, conditioned, conditions, consistent
+from .given import ALONE, Last, Receiving, conditioned, conditions, consistent
 from .parsed import Stream, model_name, read
 from .sources import Source, read_all
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..models.condition import Condition
     from ..models.protocols import Model
 
+    Bytes = NDArray[np.uint8]
+
 PINNED = NUMERICS.index("pinned")
+GIVEN_PLANES = 3  #: of frames that the next group may be given
 PICTURE = "picture"  #: the medium whose signals have a reduced size
 
 
@@ -45,6 +59,7 @@ class Wanted:
     clip those of this range alone, by no more groups than hold them.
     upto: only so many bytes from the front, a preview; None for the whole stream. size: (width, height) that a picture
     is reduced to fit, or its longest side, by as few passes as that takes; None for the picture as it is.
+    behind: what was decoded last with the same object, of which the next may have been given frames.
     Raises InputError for a budget that is not above 0, less than one byte and less than one pixel.
     """
 
@@ -59,6 +74,7 @@ class Wanted:
     frames: bool | slice = False
     upto: int | None = None
     size: Size | None = None
+    behind: Behind = field(default_factory=lambda: Behind())
 
     def __post_init__(self) -> None:
         budgets.valid(self.budget)
@@ -66,6 +82,22 @@ class Wanted:
             check_size(self.size)
         if self.upto is not None and self.upto < 1:
             raise InputError(f"expected upto_bytes of at least 1, found {self.upto}")
+
+
+@dataclass
+class Behind:
+    """The group of a clip that was decoded last; none before the first."""
+
+    work: Work | None = None
+
+    def last(self, count: int) -> Bytes:
+        """Of its frames so many, uint8 (n, H, W, 3), by least squares.
+
+        Raises UnsupportedVersion where there is no group, CorruptStream where it has fewer.
+        """
+        if self.work is None:
+            raise UnsupportedVersion(ALONE)
+        return self.work.last(count)
 
 
 # ---- models
@@ -123,7 +155,12 @@ def conditions_of(stream: Stream, wanted: Wanted) -> list[Condition]:
     """What the model was given; nested streams are decoded by themselves. Raises as :func:`decode`, and InputError."""
     size = (stream.head.width, stream.head.height)
     parts, channels = stream.container.given, stream.form.colours
-    return conditions_for(parts, stream.nested, size, channels, wanted, stream.head.fingerprint)
+    return conditions_for(parts, stream.nested, size, channels, wanted, stream.head.fingerprint, wanted.behind.last)
+
+
+def hangs(stream: Stream) -> bool:
+    """Whether a group was given frames of the one before."""
+    return any(isinstance(part, chunk.Before) for part in stream.container.given)
 
 
 def conditions_for(
@@ -133,19 +170,22 @@ def conditions_for(
     channels: int,
     wanted: Wanted,
     fingerprint: bytes,
+    last: Last | None = None,
 ) -> list[Condition]:
     """Of a picture of ``size`` (width, height) with ``channels`` of colour: the same for sender and receiver.
 
     A nested stream is shown by its least squares, so that how a reader wants the picture changes nothing of it, and a
     model of this ``fingerprint`` decodes nested streams of the same as well. Raises as :func:`decode`, and InputError.
     """
-    others = replace(wanted, reconstruction=MEAN, model=None, agrees=False, medium=None, size=None, frames=False)
+    others = replace(
+        wanted, reconstruction=MEAN, model=None, agrees=False, medium=None, size=None, frames=False, behind=Behind()
+    )
     same = replace(others, model=wanted.model)
 
     def decoded(inner: Stream) -> Signal:
         return _decoded(inner, same if inner.head.fingerprint == fingerprint else others)
 
-    return conditions(parts, nested, Receiving(size, channels, wanted.given, decoded))
+    return conditions(parts, nested, Receiving(size, channels, wanted.given, decoded, last))
 
 
 def _environment(model: Model | None) -> str:
@@ -171,6 +211,14 @@ class Work:
             except InputError as error:
                 raise ModelMismatch(f"the model cannot be given what the stream says it was: {error}") from None
         self.receiver = receiver_of(stream, self.model)
+        self.frames, wanted.behind.work = stream.form.frames, self
+
+    def last(self, count: int) -> Bytes:
+        """So many of the last frames, uint8 (n, H, W, 3), by least squares. Raises CorruptStream, Truncated."""
+        photo, _ = self.receiver.show(MEAN)
+        if count > self.frames or photo.shape[2] != GIVEN_PLANES:
+            raise CorruptStream(f"{count} frames of a group of {self.frames} were given; the file is damaged")
+        return photo.reshape(self.frames, -1, *photo.shape[1:])[self.frames - count :]
 
     def signal(self, stream: Stream) -> Signal:
         """What has come of the stream; a lossy one agrees with what was observed of it. Raises Truncated."""
@@ -200,7 +248,7 @@ def decode_all(source: Source, wanted: Wanted, progress: Progress | None = None)
     budgets.check(prefixes, len(data), wanted.budget, wanted.reconstruction)
     signals: list[Signal] = []
     for number, one in enumerate(every):
-        if number and one == every[number - 1]:  # a still within an animation
+        if number and one == every[number - 1] and not hangs(one):  # a still within an animation
             signals.append(signals[-1])
         else:
             part = part_of(progress, number, 1, len(every))
@@ -221,6 +269,8 @@ def asked_of(stream: Stream, wanted: Wanted) -> tuple[list[Stream], tuple[int, i
     start, stop = range_of(wanted.frames, stream.whole.frames)
     starts = list(itertools.accumulate((one.form.frames for one in stream.all), initial=0))
     first, last = bisect.bisect_right(starts, start) - 1, bisect.bisect_left(starts, stop)
+    while first and hangs(stream.all[first]):
+        first -= 1
     return stream.all[first:last], (start - starts[first], stop - starts[first])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
 from . import parsed
 from .decode import Wanted, conditions_for
-from .given import Gift, Outside, Prompt, conditioned, listed, payload_of, warn_of_untrue
+from .given import Before, Gift, Outside, Prompt, conditioned, listed, payload_of, warn_of_untrue
 from .written import stream_of
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ class Sender:
     model: Any
     device: str
     wish: Wish
-    gifts: tuple[Gift, ...] = ()
+    gifts: tuple[Gift | Before, ...] = ()
     group: int = GROUP
+    chained: int = 1
 
     @classmethod
     def of(
@@ -59,22 +61,26 @@ class Sender:
         *,
         given: Gift | Sequence[Gift] | None = None,
         group: int | None = None,
+        chained: int = 1,
         **wishes: Any,
     ) -> Sender:
         """The sender by a codec's name, None for what the wishes ask for; ``wishes``: fields of `codecs.codec.Wish`.
 
-        group: frames of a clip that stand alone, GROUP if None.
+        group: frames of a clip that stand alone, GROUP if None. chained: groups of a clip with loss of which each but
+        the first is given the last frames of the one before.
 
         Raises InputError for wishes that the codec does not meet, whatever the picture.
         """
         wish = Wish(**wishes)
         gifts = listed(given) + (() if wish.prompt is None else (Prompt(wish.prompt),))
-        sender = cls(chosen(codec, wish), model, device, wish, gifts, GROUP if group is None else group)
+        sender = cls(chosen(codec, wish), model, device, wish, gifts, GROUP if group is None else group, chained)
         sender.codec.refuse(wish)
         if not 0 <= wish.seed < 2**64:
             raise InputError(f"expected a seed from 0 to 2^64 - 1, found {wish.seed}")
         if sender.group < 1:
             raise InputError(f"expected groups of at least 1 frame, found {sender.group}")
+        if chained < 1 or (chained > 1 and not sender.to_rate):
+            raise InputError(f"expected groups that hang together by 1 or more, of a clip with loss, found {chained}")
         return sender
 
     @property
@@ -116,11 +122,12 @@ class Sender:
         height, width = signal.geometry
         size, limits = (width, height), replace(DEFAULT_LIMITS, max_pixels=DEFAULT_LIMITS.max_pixels - width * height)
         supplied = {gift.label: gift.value for gift in self.gifts if isinstance(gift, Outside)}
+        last = next((gift.last for gift in self.gifts if isinstance(gift, Before)), None)
         wanted = Wanted(model=self.model, device=self.device, given=supplied)
         try:
             parts = given.read(self.chunk, given.Within(size, limits, lambda data, left: read(data, limits=left)))
             nested = [parsed.given_streams(part, signal.mode, signal.colours) for part in parts]
-            return conditions_for(parts, nested, size, signal.colours, wanted, fingerprint[:FINGERPRINT_BYTES])
+            return conditions_for(parts, nested, size, signal.colours, wanted, fingerprint[:FINGERPRINT_BYTES], last)
         except (BitstreamError, DecodeMismatch) as error:
             told, name = str(error).split("; ")[0], medium_of(signal.number).name
             raise InputError(f"what is given cannot be given for this {name}: {told}") from None
@@ -171,24 +178,27 @@ def encoded(
     if first is None:
         raise InputError("expected a signal, found none")
     second, continued, count = next(waiting, None), medium_of(first.number).continued, max(1, len(units))
-    make = _to_rate if sender.to_rate else _smallest
+    make, begun = _to_rate if sender.to_rate else _smallest, _Way()
 
     def one(part: Signal, number: int, way: _Way, follows: bool = False) -> bytes:
         if continued:
             _check_size([part])
         shared = _shared(sender, units if continued else [1] * len(units), number)
+        if continued and number % sender.chained:
+            shared = way.behind(shared)
         told = part_of(progress, min(number, count - 1), 1, count)
         return make(part, sender=shared, follows=follows, way=way, progress=told)
 
     def others(part: Signal | None) -> Iterator[bytes]:
-        before, data, number, way = None, b"", 1, _Way()
+        before, data, number, way = None, b"", 1, _Way(last=begun.last)
         while part is not None:
-            if before is None or not part.equals(before):  # a still within an animation has the bytes of the one before
+            # a still within an animation has the bytes of the one before
+            if before is None or sender.chained > 1 or not part.equals(before):
                 data = one(part, number, way)
             yield data
             before, part, number = part, next(waiting, None), number + 1
 
-    start = one(first, 0, _Way(), second is not None)
+    start = one(first, 0, begun, second is not None)
     if second is None:
         yield start
     else:
@@ -232,6 +242,29 @@ def _warn_of_cost(data: bytes) -> None:
         )
 
 
+# ---- groups that hang together
+
+BEFORE = 2  #: frames of the group before that one is given
+
+
+@dataclass(frozen=True)
+class _Last:
+    """A group as it was coded with loss: its planes, and how the receiver has them."""
+
+    form: Coded
+    shown: Callable[[], Any]
+
+    def gift(self) -> Before:
+        """Its last frames, believed as far as they err."""
+        import numpy as np
+
+        every, frames = self.shown(), self.form.frames
+        count = min(BEFORE, frames)
+        own, seen = (one.reshape(frames, -1, *one.shape[1:])[frames - count :] for one in (self.form.photo, every))
+        error = np.square((own.astype(np.float64) - seen) / 127.5).mean()
+        return Before(seen, round(-1024 * math.log(max(error, 1e-6))))
+
+
 # ---- without loss: the smallest
 
 
@@ -240,11 +273,19 @@ class _Way:
     """How the last frame that was coded in every way came out smallest; without a rate there was none yet.
 
     kind: by a palette, as numbers, of so many photo planes; params: its parameters; rate: bytes of its stream per unit.
+    last: of clips with loss that hang together, what was coded last.
     """
 
     kind: tuple[bool, bool, int] = (False, False, 0)
     params: bytes = b""
     rate: float = 0.0
+    last: _Last | None = None
+
+    def behind(self, sender: Sender) -> Sender:
+        """The sender of what is given the last frames of what was coded last; itself where there are none."""
+        if self.last is None:
+            return sender
+        return replace(sender, gifts=(*sender.gifts, self.last.gift()))
 
     def most(self, signal: Signal) -> float:
         """Bytes up to which another frame is taken to be like that one: another scene is tried in every way again."""
@@ -314,7 +355,7 @@ def _kind(form: Coded) -> tuple[bool, bool, int]:
 def _to_rate(
     signal: Signal, *, sender: Sender, follows: bool, way: _Way, progress: Progress | None
 ) -> bytes:
-    """A lossy stream; every frame is coded by itself, so ``way`` tells nothing."""
+    """A lossy stream; ``way`` is told what may be given to the next."""
     codec, wish = sender.codec, sender.wish
     rated = signal.lossy()
     signal, form, units = rated.signal, rated.coded, rated.signal.units
@@ -333,6 +374,7 @@ def _to_rate(
     room = Room(framed, left, wish.psnr, wish.bpp is not None, bool(sender.gifts), rated.seen)
     (encoded,) = codec.encode(form, model, wish, room, progress=progress)
     data = stream_of(signal, form, codec, encoded, seed=wish.seed, follows=follows, given=sender.chunk)
+    way.last = None if encoded.shown is None or sender.chained == 1 else _Last(form, encoded.shown)
     name = medium_of(signal.number).name
     if wish.bpp is not None and size is not None and len(data) < min(0.98 * size, size - 8):
         raise InputError(

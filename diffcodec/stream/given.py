@@ -90,7 +90,24 @@ class Outside:
     label: str = ""
 
 
-Gift = Base | File | Prompt | Outside
+@dataclass(frozen=True, eq=False)
+class Before:
+    """The last ``frames`` of the group before, uint8 (n, H, W, 3), as the receiver has them: of a clip's groups.
+
+    augmentation: the log-SNR, in 1/1024, at which they are to be believed.
+    """
+
+    frames: Bytes
+    augmentation: int
+
+    def last(self, count: int) -> Bytes:
+        """The latest of them, uint8 (count, H, W, 3)."""
+        return self.frames[len(self.frames) - count :]
+
+
+Gift = Base | File | Prompt | Outside  #: of a caller
+ALONE = "frames of the group before were given, which is not there: decode them together"
+Last = Callable[[int], "Bytes"]  #: so many of the last frames of the group before, uint8 (n, H, W, 3)
 
 
 def listed(given: Gift | Sequence[Gift] | None) -> tuple[Gift, ...]:
@@ -104,7 +121,7 @@ def listed(given: Gift | Sequence[Gift] | None) -> tuple[Gift, ...]:
     return found
 
 
-def payload_of(gifts: Sequence[Gift]) -> bytes:
+def payload_of(gifts: Sequence[Gift | Before]) -> bytes:
     """Payload of the chunk that holds them. Raises InputError."""
     try:
         return chunk.write([_PARTS[type(gift)](gift) for gift in gifts])
@@ -117,13 +134,14 @@ class Receiving:
     """What a receiver has to make conditions of parts.
 
     size: (width, height) of the picture; channels: of its colours, 1 or 3. supplied: by its label, what was given from
-    outside. decode: the signal of a stream that was given.
+    outside. decode: the signal of a stream that was given. last: frames of the group before; None where there is none.
     """
 
     size: tuple[int, int]
     channels: int
     supplied: Mapping[str, Any]
     decode: Callable[[Stream], Signal]
+    last: Last | None = None
 
 
 def conditions(
@@ -156,10 +174,12 @@ def consistent(photo: Bytes, channels: int, made: Sequence[Condition]) -> Bytes:
     """
     from ..models.condition import FileGiven, Observed
 
+    observed = [one for one in made if isinstance(one, (Observed, FileGiven))]
+    if not observed:
+        return photo
     wide = photo if photo.shape[2] == channels else photo.repeat(channels, 2)
-    for one in made:
-        if isinstance(one, (Observed, FileGiven)):
-            wide = one.project(wide)
+    for one in observed:
+        wide = one.project(wide)
     return wide[..., : photo.shape[2]]
 
 
@@ -403,18 +423,27 @@ def _outside_told(part: chunk.Outside, streams: Sequence[Stream]) -> dict[str, A
     return {"digest": part.digest.hex(), "label": str(part.label)}
 
 
+def _before_part(gift: Before) -> chunk.Given:
+    return chunk.Before(len(gift.frames), gift.augmentation)
+
+
 def _before(part: chunk.Before, streams: Sequence[Stream], receiving: Receiving) -> Condition:
-    raise UnsupportedVersion("frames before this one were given, which no version knows yet; install a newer diffcodec")
+    from ..models.condition import Before
+
+    if receiving.last is None:
+        raise UnsupportedVersion(ALONE)
+    return Before(tuple(receiving.last(part.count)), part.augmentation)
 
 
 # ---- by kind
 
 
-_PARTS: dict[type[Gift], Callable[[Any], chunk.Given]] = {
+_PARTS: dict[type[Gift | Before], Callable[[Any], chunk.Given]] = {
     Prompt: _text_part,
     Base: _stream_part,
     File: _file_part,
     Outside: _outside_part,
+    Before: _before_part,
 }
 _CONDITIONS: dict[type[chunk.Given], Callable[[Any, Sequence[Stream], Receiving], Condition]] = {
     chunk.Text: _text,
@@ -429,7 +458,7 @@ _TOLD: dict[type[chunk.Given], Callable[[Any, Sequence[Stream]], dict[str, Any]]
     chunk.Stream: _stream_told,
     chunk.File: lambda part, streams: {},
     chunk.SmallFile: _small_file_told,
-    chunk.Before: lambda part, streams: {"frames": part.count},
+    chunk.Before: lambda part, streams: {"frames": part.count, "augmentation": part.augmentation},
     chunk.Outside: _outside_told,
 }
 

@@ -17,7 +17,7 @@ from ..runtime.limits import Limits
 from ..runtime.progress import Progress, end
 from ..runtime.progress import part as part_of
 from ..runtime.threads import limited
-from .decode import Reconstruction, Wanted, Work, check_end, decode, decoder_of, verified
+from .decode import Reconstruction, Wanted, Work, check_end, decode, decoder_of, hangs, verified
 from .encode import Sender, encoded, stripped
 from .parsed import Stream, parse
 from .sources import Source, pieces
@@ -127,6 +127,7 @@ class _Groups:
         self.first: tuple[Stream, Work, Signal] | None = None  # decoded, and not verified yet
         self.begun: Stream | None = None  # the first group
         self.frames, self.shown, self.read = 0, 0, 0
+        self.passed: list[Stream] = []  # groups that were not wanted, which the next one may hang on
 
     def feed(self, data: bytes, size: int | None, progress: Progress | None) -> Iterator[Signal]:
         """Groups that are whole with these bytes."""
@@ -174,7 +175,19 @@ class _Groups:
             signal = work.signal(stream).told(stream.metadata, complete=False, exact=False)
             self.first = stream, work, signal
             yield self._shown(stream, signal)
+        else:
+            self._pass_by(stream)
         self.frames += stream.form.frames
+
+    def _pass_by(self, stream: Stream) -> None:
+        self.passed = [*(self.passed if hangs(stream) else ()), stream]
+
+    def _catch_up(self, stream: Stream) -> None:
+        """Decode the groups before that this one hangs on, if they were not wanted themselves."""
+        passed, self.passed = self.passed if hangs(stream) else [], []
+        for one in passed:
+            self._spend(one)
+            decode(one, self.wanted)
 
     def _next(self, container: Container, progress: Progress | None) -> Iterator[Signal]:
         stream, first = parse(container), self.begun
@@ -183,8 +196,11 @@ class _Groups:
             raise CorruptStream(f"something follows a {first.medium.name} that does not belong to it")
         first.medium.whole([first.form, stream.form])
         if self._wanted(stream):
+            self._catch_up(stream)
             self._spend(stream)
             yield self._shown(stream, decode(stream, self.wanted, progress))
+        else:
+            self._pass_by(stream)
         self.frames += stream.form.frames
 
     def _end(self, container: Container) -> None:

@@ -5,29 +5,32 @@ A task says what there is: a condition of the model, and the size of the picture
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from ..models import registry
 from ..models.protocols import DiffusionModel, MaskedModel
 from ..runtime.errors import InputError
-from ..runtime.progress import Progress, end, part
+from ..runtime.progress import Progress, part
 from .inpainting import inpaint
 from .sources import read_all
-from .typed import RestoreOptions, TaskName
+from .typed import RestoreOptions, TaskName, WayName
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
+    from ..media.clip import Clip
     from ..models.condition import FileGiven, Observed
 
     Bytes = NDArray[np.uint8]
     Samples = NDArray[np.generic]
 
 Margins = float | Sequence[int]
+CLIP_SIDES = 4  #: of an array of a clip
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class Task:
 
 
 @overload
+def restore(image: Clip, task: TaskName, *, samples: None = None, **options: Unpack[RestoreOptions]) -> Clip: ...
+
+
+@overload
+def restore(image: Clip, task: TaskName, *, samples: int, **options: Unpack[RestoreOptions]) -> list[Clip]: ...
+
+
+@overload
 def restore(image: Any, task: TaskName, *, samples: None = None, **options: Unpack[RestoreOptions]) -> Samples: ...
 
 
@@ -67,6 +78,8 @@ def restore(
     scale: int = 4,
     known: Any = None,
     margins: Margins = 0.25,
+    frames: int | None = None,
+    way: WayName = "told",
     samples: int | None = None,
     realism: float = 1.0,
     calls: int | None = None,
@@ -74,32 +87,43 @@ def restore(
     model: Any = None,
     device: str = "auto",
     progress: Progress | None = None,
-) -> Samples | list[Samples]:
+) -> Samples | Clip | list[Samples] | list[Clip]:
     """What a picture may have been before it was made small, grey, holed, cut or a JPEG: uint8 (H, W) or (H, W, 3).
 
     image:   uint8 array H×W or H×W×3, or whatever `encode` takes that is of mode L or RGB; of task "jpeg" the bytes of
-             the file, its path, or a binary file.
+             the file, its path, or a binary file. A `Clip`, or uint8 array T×H×W×3, gives one of more frames.
     task:    "enlarge", ``scale`` times, 2 to 8; "colour", of the luma of ``image``; "fill", where ``known`` bool H×W is
-             false; "extend" by ``margins``; "jpeg", a JPEG or WebP file without its artefacts.
+             false; "extend" by ``margins``; "jpeg", a JPEG or WebP file without its artefacts. Of a clip "between",
+             with ``frames`` more between two of its own, 1 if None, or "extend", with so many behind the last, 8.
     margins: (top, right, bottom, left) pixels, or a share of the sides.
+    way:     how frames of a clip count for others: "told" to the network; "replaced", as noisy as these, in their
+             place; "guided", which leads these to where they agree with them as well.
     samples: how many draws to give, in a list; None gives one picture.
     realism: 0 is what to expect, the least squared error; 1 a draw; between lies what is between.
     calls:   of the network, for each draw: 8 if None.
     seed:    of the draws: the same seed gives the same pictures.
-    model:   a conditional diffusion, `photo-cond` if None; for "fill" and "extend" also an order-agnostic ARDM.
+    model:   a conditional diffusion, `photo-cond` if None; for "fill" and "extend" also an order-agnostic ARDM. For
+             clips one that sees their frames together.
 
-    Every picture agrees with what there was: averages of boxes, luma and known pixels exactly, a JPEG's quantised
-    coefficients. Raises InputError, ModelNotFound, ModelMismatch.
+    Every picture agrees with what there was: averages of boxes, luma, known pixels and frames exactly, a JPEG's
+    quantised coefficients. Raises InputError, ModelNotFound, ModelMismatch.
     """
-    if task not in TASKS:
-        raise InputError(f"expected task {', '.join(TASKS)}, found {task!r}")
+    clip = _clip(image)
+    tasks, what = (TASKS, "a picture") if clip is None else (CLIP_TASKS, "a clip")
+    if task not in tasks:
+        raise InputError(f"expected task {', '.join(tasks)} for {what}, found {task!r}")
     if not 0 <= realism <= 1:
         raise InputError(f"expected realism from 0 (the mean) to 1 (a draw), found {realism}")
     if samples is not None and samples < 1:
         raise InputError(f"expected 1 sample or more, found {samples}")
+    seeds = [seed + k for k in range(samples or 1)]
+    if clip is not None:
+        provider = registry.load(registry.OF_CLIPS if model is None else model, device=device, codec=None)
+        made = _longer(clip, task, frames, way, provider, partial(_drawn, seeds, realism, calls, progress))
+        clips: list[Any] = [one if clip is image else one.array for one in made]
+        return clips[0] if samples is None else clips
     wanted = TASKS[task](image, Asked(scale, known, margins))
     provider = registry.load(registry.CONDITIONAL if model is None else model, device=device, codec=None)
-    seeds = [seed + k for k in range(samples or 1)]
     if isinstance(provider, MaskedModel) and wanted.known is not None:
         start = _agreeing(_blank(wanted), wanted)
         every = [
@@ -107,35 +131,52 @@ def restore(
             for k, one in enumerate(seeds)
         ]
     else:
-        every = _by_diffusion(wanted, provider, seeds, realism, calls, progress)
+        told = _told(provider, wanted)
+        pictures = _drawn(seeds, realism, calls, progress, told, wanted.size)
+        every = [_agreeing(picture, wanted) for picture in pictures]
     return every[0] if samples is None else every
 
 
-def _by_diffusion(
-    wanted: Task, provider: object, seeds: Sequence[int], realism: float, calls: int | None, progress: Progress | None
-) -> list[Samples]:
-    """A picture for each seed. Raises ModelMismatch, InputError."""
-    from ..codecs.diffc import refine
+def _told(provider: object, wanted: Task) -> DiffusionModel:
+    """Raises ModelMismatch, InputError."""
     from ..models.condition import given
     from ..runtime.errors import ModelMismatch
 
     if not isinstance(provider, DiffusionModel):
         name = getattr(provider, "name", provider)
         raise ModelMismatch(f"'{name}' is no diffusion model: use {registry.CONDITIONAL}")
-    model, calls = given(provider, [wanted.condition]), refine.CALLS if calls is None else calls
-    least = refine.expected(model, wanted.size, seeds[0]) if realism < 1 else None
-    every: list[Samples] = []
-    for number, seed in enumerate(seeds):
-        if least is not None and not realism:
-            picture = least
-        else:
-            told = part(progress, number, 1, len(seeds))
-            picture = refine.drawn(model, wanted.size, seed, calls, told)
-            picture = picture if least is None else refine.between(least, picture, realism)
-        every.append(_agreeing(picture, wanted))
-    if not realism:  # of no draw that would have told
-        end(progress)
-    return every
+    return given(provider, [wanted.condition])
+
+
+def _drawn(
+    seeds: Sequence[int],
+    realism: float,
+    calls: int | None,
+    progress: Progress | None,
+    model: DiffusionModel,
+    size: tuple[int, int],
+) -> Iterator[Bytes]:
+    """A picture uint8 (H, W, 3) for each seed, as of `codecs.diffc.refine.pictures`."""
+    from ..codecs.diffc.refine import pictures
+
+    return pictures(model, size, seeds, realism, calls, progress)
+
+
+def _longer(
+    clip: Clip, task: str, frames: int | None, way: WayName, provider: object, draw: Callable[..., Iterator[Bytes]]
+) -> list[Clip]:
+    """As `restoring_clips.restore_clip`."""
+    from .restoring_clips import restore_clip
+
+    return restore_clip(clip, task, frames, way, provider, draw)
+
+
+def _clip(image: Any) -> Clip | None:
+    """The clip that a caller gives, None where it is none."""
+    from ..media.clip import Clip, taken
+
+    found = taken(image) if isinstance(image, Clip) or getattr(image, "ndim", 0) == CLIP_SIDES else None
+    return found if isinstance(found, Clip) else None
 
 
 def _agreeing(picture: Bytes, wanted: Task) -> Samples:
@@ -245,3 +286,4 @@ def _from_file(image: Any, asked: Asked) -> Task:
 TASKS: dict[str, Callable[[Any, Asked], Task]] = {
     "enlarge": _enlarged, "colour": _coloured, "fill": _filled, "extend": _extended, "jpeg": _from_file,
 }  #: by name; a further one adds a row  # fmt: skip
+CLIP_TASKS: tuple[TaskName, ...] = ("between", "extend")  #: of `restoring_clips`

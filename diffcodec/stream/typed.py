@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 CodecName = Literal["ardm", "diffc"]
 ReconstructionName = Literal["mean", "flow", "ancestral"]
-TaskName = Literal["enlarge", "colour", "fill", "extend", "jpeg"]
+TaskName = Literal["enlarge", "colour", "fill", "extend", "jpeg", "between"]
+WayName = Literal["told", "replaced", "guided"]
 
 
 class EncodeOptions(TypedDict, total=False):
@@ -31,6 +32,7 @@ class EncodeOptions(TypedDict, total=False):
     max_bytes: int | None
     calls: int | None
     effort: int | None
+    chained: int
     device: str
     seed: int
     tune: bool
@@ -67,6 +69,8 @@ class RestoreOptions(TypedDict, total=False):
     scale: int
     known: Known | None
     margins: Margins
+    frames: int | None
+    way: WayName
     realism: float
     calls: int | None
     seed: int

@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from diffcodec.models.captions.net import CaptionConfig
+from diffcodec.models.clips.net import ClipConfig
 from diffcodec.models.lattice import quant as lattice_quant
 from diffcodec.models.lattice.net import LatticeConfig, LatticeNet, QuantConv
 from diffcodec.models.masked.net import MaskedConfig, MaskedUNet
@@ -50,6 +51,7 @@ FLOAT: dict[str, tuple[str, type[UNetConfig]]] = {
     "seen": ("vdm-unet-given-1", UNetConfig),
     "reader.parts.weight": ("vdm-unet-text-1", CaptionConfig),
     "deviation": ("latent-1", UNetConfig),
+    "times.0.0.far": ("vdm-unet-clip-1", ClipConfig),
     "stem": ("vdm-unet-1", UNetConfig),
 }
 

@@ -68,10 +68,10 @@ class Validation:
                 t = torch.full((FRAMES,), float(level))
                 t[:first] = 13.5
                 eps = torch.randn(x.shape, generator=generator)
-                z, v = diffuse(x, t, eps)
+                z, _ = diffuse(x, t, eps)
                 with low_precision(self.device):
                     found = net(z.to(self.device), t.to(self.device), frames).float().cpu()
-                total += float((v - found)[first:].square().mean()) / (1 + math.exp(level))
+                total += float((x - found)[first:].square().mean())
             errors.append(total / len(self.x))
         return errors
 
@@ -116,9 +116,8 @@ def decoded(net: nn.Module, x: Tensor, logsnr: Tensor, most: float, device: str)
     The latter is -ln of the mean squared error, ``most`` at most.
     """
     z, _ = diffuse(x, logsnr, torch.randn_like(x))
-    alpha, sigma = (torch.sigmoid(s * logsnr).sqrt()[:, None, None, None] for s in (1, -1))
     with low_precision(device):
-        shown = (alpha * z - sigma * net(z, logsnr, 1).float()).clamp(-1, 1)
+        shown = net(z, logsnr, 1).float().clamp(-1, 1)
     return shown, -(shown - x).square().mean((1, 2, 3)).log().clamp_min(-most)
 
 
@@ -132,14 +131,20 @@ def main() -> None:
     ap.add_argument("--crop", type=int, default=48)
     ap.add_argument("--large", type=int, default=64, help="side of a part of the crops, half as many at once")
     ap.add_argument("--wide", type=float, default=0.4, help="share of these")
-    ap.add_argument("--width", type=int, default=64, help="of what frames tell each other")
+    shape = ClipConfig()
+    ap.add_argument("--channels", type=int, nargs="+", default=shape.channels)
+    ap.add_argument("--blocks", type=int, nargs="+", default=shape.blocks)
+    ap.add_argument("--width", type=int, default=shape.width, help="of what frames tell each other")
+    ap.add_argument("--down", type=int, nargs="+", default=shape.down, help="side of places around, of every level")
+    ap.add_argument("--up", type=int, nargs="+", default=shape.up, help="as --down, on the way up")
     args = ap.parse_args()
     torch.manual_seed(args.seed)
-    config = ClipConfig(width=args.width)
+    sides = {"down": tuple(args.down), "up": tuple(args.up)}
+    config = ClipConfig(tuple(args.channels), tuple(args.blocks), width=args.width, **sides)
     net = ClipUNet(config)
 
     def pace(name: str) -> float:
-        return 1.0 if name.startswith("times.") else args.pace
+        return 1.0 if name.startswith(("times.", "joining.")) else args.pace
 
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(pace(name) > 0)
@@ -158,14 +163,15 @@ def main() -> None:
     def loss() -> Tensor:
         pixels, t, learned, frames, coded = next(drawn)
         x = pixels.to(memory_format=torch.channels_last) / 127.5 - 1
-        z, v = diffuse(x, t, torch.randn_like(x))
+        z, _ = diffuse(x, t, torch.randn_like(x))
         some = coded.isfinite()
         if some.any():
             shown, t[some] = decoded(run.net, x[some], coded[some], config.logsnr_max, args.device)
             z[some] = torch.sigmoid(t[some]).sqrt()[:, None, None, None] * shown
         with low_precision(args.device):
-            error = (forward(z, t, int(frames)).float() - v).square().mean((1, 2, 3))
-        return (error * learned).sum() / learned.sum()
+            error = (forward(z, t, int(frames)).float() - x).square().mean((1, 2, 3))
+        # of v, of which an error is that of x over sigma
+        return (error * learned / torch.sigmoid(-t)).sum() / learned.sum()
 
     levels = [f"{kind} {level:g}" for kind in Validation.columns[:2] for level in LEVELS]
     run.loop(loss, held_out, {"log": list(Validation.columns), "psnr": levels})

@@ -45,11 +45,12 @@ def encode(
     *,
     progress: Progress | None = None,
     effort: Effort = EFFORTS[EFFORT],
-) -> tuple[bytes, list[bytes]]:
+) -> tuple[bytes, list[bytes], Chain]:
     """Parameters and payloads of ``photo`` uint8 (H, W, 1 or 3), and ``extra`` uint8 (H, W, E) without loss.
 
-    With a room for the exact picture it follows the last pass. Of pixels that the room says nobody sees, colours take
-    no bits and do not count in a PSNR. ``effort``: steps and states. Raises InputError if the wish cannot be met.
+    And the chain at their end. With a room for the exact picture it follows the last pass. Of pixels that the room says
+    nobody sees, colours take no bits and do not count in a PSNR. ``effort``: steps and states. Raises InputError if the
+    wish cannot be met.
     """
     if photo.shape[2] not in (1, 3):
         raise InputError(f"diffc codes 1 or 3 photo planes, found {photo.shape[2]}")
@@ -63,9 +64,18 @@ def encode(
     sender.run(progress)
     end(progress)
     if not room.exact:
-        return bytes([LOSSY, effort.L]), sender.payloads
+        return bytes([LOSSY, effort.L]), sender.payloads, sender.chain
     sender.payloads.append(_REMAINDER + remainder.encode(photo, _expected(sender.chain, photo.shape)))
-    return bytes([EXACT, effort.L]) + environment(sender.chain.z.device.type).encode(), sender.payloads
+    return bytes([EXACT, effort.L]) + environment(sender.chain.z.device.type).encode(), sender.payloads, sender.chain
+
+
+def shown(chain: Chain, shape: tuple[int, ...], reconstruction: Reconstruction) -> np.ndarray:
+    """Photo planes uint8 of a picture of ``shape`` (H, W, 1 or 3)."""
+    images = chain.model.from_latent(chain.reconstruct(reconstruction))
+    photo = images[0].permute(1, 2, 0).cpu().numpy()[: shape[0], : shape[1]]
+    if shape[2] == 1:
+        photo = np.rint(photo.mean(2, keepdims=True)).astype(np.uint8)
+    return np.ascontiguousarray(photo)
 
 
 def _expected(chain: Chain, shape: tuple[int, ...]) -> np.ndarray:
@@ -139,11 +149,7 @@ class Receiver(AnyReceiver):
             raise Truncated("the stream ends before its first pass; nothing can be shown yet")
         if self.exact is not None:
             return self.exact, self.extra
-        images = self.chain.model.from_latent(self.chain.reconstruct(reconstruction))
-        photo = images[0].permute(1, 2, 0).cpu().numpy()[: self.shape[0], : self.shape[1]]
-        if self.shape[2] == 1:
-            photo = np.rint(photo.mean(2, keepdims=True)).astype(np.uint8)
-        return np.ascontiguousarray(photo), self.extra
+        return shown(self.chain, self.shape, reconstruction), self.extra
 
     def known(self) -> np.ndarray:
         """bool (H, W): none of a picture with loss, all of the exact one."""

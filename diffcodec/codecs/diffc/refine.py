@@ -5,6 +5,8 @@ It is the decoder of a stream without passes: z is noise, and all that is known 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from torch import Tensor
 from ...diffusion import samplers
 from ...models.protocols import DiffusionModel
 from ...runtime.errors import InputError
-from ...runtime.progress import Progress
+from ...runtime.progress import Progress, end, part
 from ..reconstruction import MEAN
 from .chain import Chain
 
@@ -59,6 +61,29 @@ def drawn(
     way = start, min(END, model.logsnr_max)
     times = [chain.logsnr, *(samplers.levels(*way, calls - 2) if calls > 2 else way[1:])]
     return _picture(model, samplers.multistep(predict, chain.z, times, curvature), size)
+
+
+def pictures(
+    model: DiffusionModel,
+    size: tuple[int, int],
+    seeds: Sequence[int],
+    realism: float,
+    calls: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[np.ndarray]:
+    """A picture uint8 (H, W, 3) for each seed, of a realism from 0, :func:`expected`, to 1, :func:`drawn`.
+
+    calls: of each draw, CALLS if None. Raises InputError.
+    """
+    least = expected(model, size, seeds[0]) if realism < 1 else None
+    for number, seed in enumerate(seeds):
+        if least is not None and not realism:
+            yield least
+            continue
+        made = drawn(model, size, seed, CALLS if calls is None else calls, part(progress, number, 1, len(seeds)))
+        yield made if least is None else between(least, made, realism)
+    if not realism:  # of no draw that would have told
+        end(progress)
 
 
 def between(least: np.ndarray, real: np.ndarray, realism: float) -> np.ndarray:

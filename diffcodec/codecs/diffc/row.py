@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...models.protocols import DiffusionModel, Model, framed
 from ...runtime.errors import CorruptStream, InputError, ModelMismatch
 from ...runtime.progress import Progress
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Wish
 from ..cost import Allowance, Cost
-from ..reconstruction import DEFAULT, Reconstruction
+from ..reconstruction import DEFAULT, MEAN, Reconstruction
 from .cost import METHODS, SINCE, cost
 from .effort import EFFORT, EFFORTS
 
@@ -51,7 +53,7 @@ class DiffC:
         from . import codec
 
         denoiser = framed(_denoiser(model), coded.frames)
-        params, passes = codec.encode(
+        params, passes, chain = codec.encode(
             coded.photo,
             coded.extra,
             denoiser,
@@ -60,7 +62,8 @@ class DiffC:
             effort=EFFORTS[wish.effort or EFFORT],
             progress=progress,
         )
-        return [Encoded(params, passes, model, PINNED if room.exact else None)]
+        shown = partial(codec.shown, chain, coded.photo.shape, MEAN)
+        return [Encoded(params, passes, model, PINNED if room.exact else None, shown=shown)]
 
     def receiver(self, head: Head, model: Model | None) -> Receiver:
         """Raises CorruptStream, ModelMismatch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,15 +13,16 @@ from ...diffusion.process import alpha, sigma
 from ...diffusion.samplers import Multistep
 from ...runtime.errors import InputError
 from ..architectures import Weights
-from ..condition import Before, Condition, Frames, check
+from ..condition import GUIDED, TOLD, Before, Condition, Frames, Way, check
 from ..denoiser import Denoiser
 from ..protocols import bfloat16_serves, device_of
 from ..settings import held
-from ..unet.model import asked, in_blocks, ready
+from ..unet.model import asked, in_blocks, plain
 from .net import ClipConfig, ClipUNet
 
 AT_ONCE = 16  #: frames of a long clip that are asked for at once
 AROUND = 4  #: frames on either side that they see besides
+WEIGHT = 2.0  #: of guidance by reconstruction, w_r
 
 
 def load(weights: Weights) -> ClipVDM:
@@ -34,11 +35,23 @@ class Known:
     """Frames that are known: x float32 (K, 3, h, w), and how well, log-SNRs float32 (K,).
 
     places: where each of them stands among those that are asked for; below 0 in front of the first of them.
+    way: of `condition.Frames`.
     """
 
     places: tuple[int, ...]
     x: Tensor
     logsnr: Tensor
+    way: Way = TOLD
+
+    @property
+    def inside(self) -> list[int]:
+        """Numbers of those that stand among the frames that are asked for."""
+        return [k for k, place in enumerate(self.places) if place >= 0]
+
+    @property
+    def ahead(self) -> list[int]:
+        """Numbers of the others."""
+        return [k for k, place in enumerate(self.places) if place < 0]
 
     def z(self) -> Tensor:
         """As the network sees them, float32 (K, 3, h, w)."""
@@ -49,7 +62,8 @@ class Known:
         there = [k for k, place in enumerate(self.places) if (place >= first or not first) and place < end]
         if not there:
             return None
-        return Known(tuple(self.places[k] - first for k in there), self.x[there], self.logsnr[there])
+        places = tuple(self.places[k] - first for k in there)
+        return replace(self, places=places, x=self.x[there], logsnr=self.logsnr[there])
 
 
 class ClipVDM(Denoiser):
@@ -64,7 +78,7 @@ class ClipVDM(Denoiser):
         self.device, self.poses = torch.device(device_of(weights.device)), weights.poses
         self.shortcut = None if weights.flow is None else Multistep.of(**weights.flow)
         self.half = bfloat16_serves(self.device.type)
-        self.net = ready(lambda _: ClipUNet(config), config, weights.tensors, self.device, self.half)
+        self.net = plain(lambda _: ClipUNet(config), config, weights.tensors, self.device)
 
     @property
     def arithmetic(self) -> str:
@@ -98,37 +112,49 @@ class ClipVDM(Denoiser):
         z = z.to(self.device)
         t = torch.as_tensor(logsnr, dtype=torch.float32, device=self.device).reshape(1)
         alone = frames == 1 and known is None
-        v = self._v(z, t, 1) if alone else torch.cat([self._clip(clip, t, known) for clip in z.split(frames)])
-        eps: Tensor = sigma(t) * z + alpha(t) * v  # Salimans & Ho 2022, §4
-        for k, place in enumerate(() if known is None else known.places):
-            if known is not None and place >= 0:
-                eps[place] = (z[place] - alpha(t) * known.x[k]) / sigma(t)
+        x = self._x(z, t, 1) if alone else torch.cat([self._clip(clip, t, known) for clip in parted(z, frames)])
+        if known is not None:
+            x[[known.places[k] for k in known.inside]] = known.x[known.inside]
+        eps: Tensor = (z - alpha(t) * x) / sigma(t)
         return eps
 
     def _clip(self, z: Tensor, t: Tensor, known: Known | None) -> Tensor:
-        """v (T, 3, h, w) of a clip, AT_ONCE frames at a time with those around them."""
+        """x_hat (T, 3, h, w) of a clip, AT_ONCE frames at a time with those around them."""
         T = len(z)
-        edges = np.linspace(0, T, -(-T // AT_ONCE) + 1).astype(int).tolist()
+        parts = -(-T // AT_ONCE)
+        edges = [T * part // parts for part in range(parts + 1)]
         out = []
         for first, end in itertools.pairwise(edges):
             low, high = max(0, first - AROUND), min(T, end + AROUND)
-            v = self._stretch(z[low:high], t, None if known is None else known.of(low, high))
-            out.append(v[first - low : end - low])
+            x = self._stretch(z[low:high], t, None if known is None else known.of(low, high))
+            out.append(x[first - low : end - low])
         return torch.cat(out)
 
     def _stretch(self, z: Tensor, t: Tensor, known: Known | None) -> Tensor:
-        """v (T, 3, h, w) of frames that are seen at once."""
+        """x_hat (T, 3, h, w) of frames that are seen at once."""
+        told, shown = t.repeat(len(z)), z
         if known is None:
-            return self._v(z, t.expand(len(z)), len(z))
-        told, shown = t.repeat(len(z)), z.clone()
-        inside = [k for k, place in enumerate(known.places) if place >= 0]
-        places = [known.places[k] for k in inside]
-        shown[places], told[places] = known.z()[inside], known.logsnr[inside]
-        ahead = [k for k, place in enumerate(known.places) if place < 0]
+            return self._x(z, told, len(z))
+        places = [known.places[k] for k in known.inside]
+        if known.way == GUIDED and places:
+            return self._guided(z, told, places, known.x[known.inside])
+        if known.way == TOLD:
+            shown = z.clone()
+            shown[places], told[places] = known.z()[known.inside], known.logsnr[known.inside]
+        ahead = known.ahead
         shown, told = torch.cat([known.z()[ahead], shown]), torch.cat([known.logsnr[ahead], told])
-        return self._v(shown, told, len(shown))[len(ahead) :]
+        return self._x(shown, told, len(shown))[len(ahead) :]
 
-    def _v(self, z: Tensor, t: Tensor, frames: int) -> Tensor:
+    def _guided(self, z: Tensor, t: Tensor, places: list[int], x: Tensor) -> Tensor:
+        """x_hat (T, 3, h, w), led to where that at ``places`` is ``x`` (arXiv 2204.03458, eq. 7)."""
+        with torch.inference_mode(False), torch.enable_grad():
+            z, t, x = (one.clone() for one in (z, t, x))
+            z.requires_grad_()
+            found = asked(self.net, self.half, z, t, len(z))
+            (slope,) = torch.autograd.grad((x - found[places]).square().sum(), z)
+        return found.detach() - WEIGHT / 2 * alpha(t[:1]) * slope
+
+    def _x(self, z: Tensor, t: Tensor, frames: int) -> Tensor:
         t = t.expand(len(z))
         return in_blocks(lambda part: asked(self.net, self.half, part, t, frames), z)
 
@@ -163,7 +189,7 @@ class GivenFrames(Denoiser):
         return self.framed(1).predict(z, logsnr)
 
     def _known(self, frames: int) -> Known:
-        places, xs, logsnrs = list[int](), list[Tensor](), list[float]()
+        places, xs, logsnrs, ways = list[int](), list[Tensor](), list[float](), set[Way]()
         for condition in self.conditions:
             assert isinstance(condition, Before | Frames)
             where = condition.where
@@ -171,13 +197,16 @@ class GivenFrames(Denoiser):
                 raise InputError(f"frames {where} were given of a clip of {frames} that has or knows others")
             places += where
             xs += [torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1) for frame in condition.frames]
+            ways.add(condition.way if isinstance(condition, Frames) else TOLD)
             told = condition.augmentation
             most = self.logsnr_max
             logsnrs += [most if told is None else min(told / 1024, most)] * len(where)
         order = sorted(range(len(places)), key=places.__getitem__)
         x = torch.stack([xs[k] for k in order]).to(self.device).float() / 127.5 - 1
-        told_of = torch.tensor([logsnrs[k] for k in order], device=self.device)
-        return Known(tuple(places[k] for k in order), x.expand(-1, 3, -1, -1), told_of)
+        told_of = torch.tensor([logsnrs[k] for k in order], dtype=torch.float32, device=self.device)
+        if len(ways) > 1:
+            raise InputError(f"expected frames that are known in one way, found {', '.join(sorted(ways))}")
+        return Known(tuple(places[k] for k in order), x.expand(-1, 3, -1, -1), told_of, ways.pop())
 
 
 class Stretch(Denoiser):
@@ -219,10 +248,15 @@ class Stretch(Denoiser):
         self.latent_shape((z.shape[2], z.shape[3]))
         known = self.known
         if known is not None and sides:
-            known = Known(known.places, known.x.flip(sides), known.logsnr)
+            known = replace(known, x=known.x.flip(sides))
         one_by_one = unstacked(z, self.frames).flip(sides)
-        eps = [self.of.asked(clip, logsnr, self.frames, known) for clip in one_by_one.split(self.frames)]
+        eps = [self.of.asked(clip, logsnr, self.frames, known) for clip in parted(one_by_one, self.frames)]
         return stacked(torch.cat(eps).flip(sides), self.frames)
+
+
+def parted(z: Tensor, frames: int) -> tuple[Tensor, ...]:
+    """Clips (T, C, h, w) of frames that follow each other in z (N, C, h, w)."""
+    return z.view(-1, frames, *z.shape[1:]).unbind()
 
 
 def unstacked(z: Tensor, frames: int) -> Tensor:

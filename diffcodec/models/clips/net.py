@@ -1,22 +1,24 @@
 """The network of `clip-vdm`: the U-Net of `photo-vdm`, whose frames look at each other (arXiv 2204.03458, factorised).
 
-Space is seen by the layers of `photo-vdm`, frame by frame; time by attention over the frames at each place of every
-level, which at some levels looks at the places around as well, so that it finds what has moved. Each frame has a
-log-SNR of its own: one that is known stands among the others with the greatest. All that is new starts at zero, so that
-a network that begins from `photo-vdm` begins as `photo-vdm`, frame by frame.
+Frames are first joined (`joining`): z of a place that has not moved is the mean of what all show of it, and has a
+log-SNR of its own, by which the layers of `photo-vdm` are told, place by place. Space is seen by these, frame by frame;
+time besides by attention over the frames at each place of every level, which at some looks at the places around as
+well, so that it finds what has moved. Each frame has a log-SNR of its own: one that is known stands among the others
+with the greatest. Attention starts at zero: a network that begins from `photo-vdm` begins as that, of joined frames.
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..unet.net import UNet, UNetConfig
+from ..unet.net import ResBlock, UNet, UNetConfig
+from .joining import Joining
 
+KNOTS = 0.5  #: of log-SNR, between which FiLM lies on straight lines
 HEADS = 4
 REACH = 8  #: frames further apart than this are as this far
 #: how soon each head looks less at frames ahead of the one that looks, and at those behind it, where it begins
@@ -77,7 +79,7 @@ class TimeBlock(nn.Module):
 
 def _heads(x: Tensor) -> Tensor:
     """(B, h, w, L, D) -> (B, h, w, HEADS, L, D / HEADS)."""
-    return x.unflatten(-1, (HEADS, -1)).transpose(3, 4)
+    return x.reshape(*x.shape[:-1], HEADS, -1).transpose(3, 4)
 
 
 def _around(x: Tensor, side: int) -> Tensor:
@@ -93,13 +95,14 @@ def _around(x: Tensor, side: int) -> Tensor:
 
 
 class ClipUNet(UNet):
-    """v_hat(z_t, log-SNR of each frame) of clips."""
+    """x_hat(z_t, log-SNR of each frame) of clips."""
 
     config: ClipConfig
 
     def __init__(self, config: ClipConfig):
         super().__init__(config)
         shapes = [(config.channels, config.down), (config.channels[:-1], config.up)]
+        self.joining = Joining()
         self.times = nn.ModuleList(
             nn.ModuleList(
                 TimeBlock(c, config.width, config.embedding, side) if side else nn.Identity()
@@ -109,16 +112,58 @@ class ClipUNet(UNet):
         )
 
     def forward(self, z: Tensor, logsnr: Tensor, frames: int = 1) -> Tensor:  # type: ignore[override]
-        """v_hat float32, of the shape of ``z`` float32 (N, 3, H, W): frames that follow each other in N.
+        """x_hat float32, of the shape of ``z`` float32 (N, 3, H, W): frames that follow each other in N.
 
         frames: of each clip. logsnr: float32 (N,), of each frame. Sides are multiples of `config.multiple`.
         """
-        with torch.autocast(z.device.type, enabled=False):
-            e = F.silu(self.time2(F.silu(self.timed(logsnr))))
-            h = self.first(z.float(), torch.sigmoid(-logsnr.float()).sqrt()[:, None, None, None])
-        return self.through(h, e, functools.partial(self._mixed, frames=frames))
+        config, device = self.config, z.device.type
+        with torch.autocast(device, enabled=False):
+            z, joined = self.joining(z.float(), logsnr.float(), frames, config.logsnr_max)
+            every = _doubled(joined)
+            alpha, sigma = torch.sigmoid(every).sqrt(), torch.sigmoid(-every).sqrt()
+            h = self.first(z, sigma).contiguous(memory_format=torch.channels_last)
+            ends = config.logsnr_min, config.logsnr_max + 2 * KNOTS
+            knots = torch.arange(*ends, KNOTS, dtype=torch.float32, device=z.device)
+            e, table = (F.silu(self.time2(F.silu(self.timed(one)))) for one in (logsnr, knots))
+            near = [self._near(F.avg_pool2d(joined, 1 << level), len(knots)) for level in range(len(config.channels))]
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else h.dtype
+        v = self._v(h.to(dtype), e.to(dtype), table.to(dtype), [one.to(dtype) for one in near], frames)
+        x: Tensor = alpha * z - sigma * v  # Salimans & Ho 2022, §4
+        return x
 
-    def _mixed(self, h: Tensor, e: Tensor, level: int, up: bool, frames: int) -> Tensor:
-        block = self.times[up][level]  # type: ignore[index]
-        mixed: Tensor = block(h, e, frames) if isinstance(block, TimeBlock) else h
-        return mixed
+    def _near(self, logsnr: Tensor, count: int) -> Tensor:
+        """Weights (N, h, w, count) of the knots between which the log-SNRs (N, 1, h, w) lie."""
+        at = (logsnr[:, 0, :, :, None] - self.config.logsnr_min) / KNOTS
+        return (1 - (at - torch.arange(count, device=at.device)).abs()).clamp_min(0)
+
+    def _v(self, h: Tensor, e: Tensor, table: Tensor, near: list[Tensor], frames: int) -> Tensor:
+        """v float32 (N, 3, 2 h, 2 w), as of `through`, but with FiLM of a ``table`` (knots, E) by what is ``near``."""
+        kept = []
+        for level in range(len(self.down)):
+            if level:
+                kept.append(h)
+                h = self.coarser[level - 1](h)
+            h = self._level(h, e, table, near[level], (0, level), frames)
+        for level in reversed(range(len(self.up))):
+            h = kept[level] + F.pixel_shuffle(self.finer[level](h), 2)
+            h = h.contiguous(memory_format=torch.channels_last)
+            h = self._level(h, e, table, near[level], (1, level), frames)
+        with torch.autocast(h.device.type, enabled=False):
+            v: Tensor = F.pixel_shuffle(self.head(h.float()), 2)
+        return v
+
+    def _level(self, h: Tensor, e: Tensor, table: Tensor, near: Tensor, at: tuple[int, int], frames: int) -> Tensor:
+        way, level = at
+        blocks, time = (self.down, self.up)[way][level], self.times[way][level]  # type: ignore[index]
+        assert isinstance(blocks, nn.ModuleList)
+        for number, block in enumerate(blocks):
+            assert isinstance(block, ResBlock)
+            h = block.filmed(h, near @ block.film(table))
+            if not number and isinstance(time, TimeBlock):
+                h = time(h, e, frames)
+        return h
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """(N, 1, 2h, 2w) of (N, 1, h, w), each point four times."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")

@@ -81,7 +81,7 @@ class VDMModel(Denoiser):
         return asked(self.net, self.half, z, t)
 
 
-def asked(net: UNet, half: bool, z: Tensor, *told: Tensor) -> Tensor:
+def asked(net: UNet, half: bool, z: Tensor, *told: Tensor | int) -> Tensor:
     """What ``net`` says of z (N, C, H, W), of the same sides: z is continued by its border to sides that it takes.
 
     told: the network's other inputs, of N each. half: in bfloat16.
@@ -108,15 +108,23 @@ def ready(
 
     Raises any error for other tensors.
     """
-    with torch.device("meta"):  # no draws from the caller's generator for numbers that nobody uses
-        net = kind(config)
-    net.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
-    net = net.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = plain(kind, config, tensors, device)
     if not half:
         for blocks in (*net.down, *net.up):
             for k, block in enumerate(blocks):
                 blocks[k] = CpuBlock(block)
     return net
+
+
+def plain(
+    kind: Callable[[UNetConfig], Net], config: UNetConfig, tensors: dict[str, Tensor], device: torch.device
+) -> Net:
+    """As :func:`ready`, in torch's own layers, which have gradients. Raises any error for other tensors."""
+    with torch.device("meta"):  # no draws from the caller's generator for numbers that nobody uses
+        net = kind(config)
+    net.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+    made: Net = net.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return made
 
 
 def in_blocks(network: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

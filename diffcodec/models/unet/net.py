@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,6 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: (features (N, C, h, w), embedding (N, E), level, 0 the finest, whether on the way up) -> features
-Mix = Callable[[Tensor, Tensor, int, bool], Tensor]
 STEM = 6  #: side of the first filters: 3x3 points of the 2x2 pixel-unshuffled input
 
 
@@ -78,7 +75,11 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         """``x`` (N, C, H, W) and the log-SNR's embedding ``e`` (N, E) -> (N, C, H, W)."""
-        scale, shift = self.film(e)[:, None, None].chunk(2, -1)
+        return self.filmed(x, self.film(e)[:, None, None])
+
+    def filmed(self, x: Tensor, film: Tensor) -> Tensor:
+        """As `forward`, with scales and shifts (N, H, W, 2 C), or what broadcasts with them."""
+        scale, shift = film.chunk(2, -1)
         h = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],))
         h = F.silu(torch.addcmul(shift, h, 1 + scale)).permute(0, 3, 1, 2)
         step: Tensor = self.conv2(F.silu(self.conv1(h)))
@@ -142,9 +143,10 @@ class UNet(nn.Module):
         half = len(self.stem) // 2
         w = self.stem
         contrast = w[half:] - w[half:].mean(dim=(2, 3), keepdim=True)
-        z = F.pad(z, (2, 2, 2, 2), mode="replicate")
-        level = F.conv2d(z, w[:half], stride=2)
-        return torch.cat([level, _asinh(F.conv2d(z / sigma, contrast, stride=2))], 1)
+        around = (2, 2, 2, 2)
+        level = F.conv2d(F.pad(z, around, mode="replicate"), w[:half], stride=2)
+        noisy = F.conv2d(F.pad(z / sigma, around, mode="replicate"), contrast, stride=2)
+        return torch.cat([level, _asinh(noisy)], 1)
 
     def forward(self, z: Tensor, logsnr: Tensor) -> Tensor:
         """``z`` float32 (N, 3, H, W), sides multiples of `config.multiple`; ``logsnr`` (N,) -> v_hat float32."""
@@ -171,11 +173,8 @@ class UNet(nn.Module):
         first: Tensor = self.time1(torch.cat([angles.sin(), angles.cos()], 1))
         return first
 
-    def through(self, h: Tensor, e: Tensor, mix: Mix | None = None) -> Tensor:
-        """v_hat float32 (N, outputs, 2 h, 2 w) of features ``h`` (N, C, h, w) and of what is known of all, ``e``.
-
-        mix: what is done besides behind the first block of each level, on the way down and up.
-        """
+    def through(self, h: Tensor, e: Tensor) -> Tensor:
+        """v_hat float32 (N, outputs, 2 h, 2 w) of features ``h`` (N, C, h, w) and of what is known of all, ``e``."""
         device = h.device.type
         h = h.contiguous(memory_format=torch.channels_last)
         if torch.is_autocast_enabled(device):
@@ -189,8 +188,6 @@ class UNet(nn.Module):
             assert isinstance(blocks, nn.ModuleList)
             for number, block in enumerate(blocks):
                 h = block(h, e)
-                if mix and not number:
-                    h = mix(h, e, level, False)
                 if self.attention and level == len(self.down) - 1 and number == len(blocks) // 2:
                     h = self.attention(h)
         for level in reversed(range(len(self.up))):
@@ -198,9 +195,7 @@ class UNet(nn.Module):
             h = h.contiguous(memory_format=torch.channels_last)
             blocks = self.up[level]
             assert isinstance(blocks, nn.ModuleList)
-            for number, block in enumerate(blocks):
+            for block in blocks:
                 h = block(h, e)
-                if mix and not number:
-                    h = mix(h, e, level, True)
         with torch.autocast(device, enabled=False):
             return F.pixel_shuffle(self.head(h.float()), 2)
