@@ -34,7 +34,7 @@ def to_rgb(planes: tuple[Bytes, ...], sampling: Sampling, colour: Colour) -> Byt
     r, b = WEIGHTS.get(colour.matrix, BT_601)
     red, blue = y + (2 - 2 * r) * v, y + (2 - 2 * b) * u
     green = (y - r * red - b * blue) / (1 - r - b)
-    return _rounded(255 * np.stack([red, green, blue], 3))
+    return _rounded(255 * np.stack([red, green, blue], 3).astype(np.float32))
 
 
 def from_rgb(rgb: Bytes, sampling: Sampling, colour: Colour) -> tuple[Bytes, ...]:
