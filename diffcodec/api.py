@@ -138,8 +138,8 @@ def encode(
     from .stream import encode as encoding
 
     wishes = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes, "prompt": prompt, "calls": calls, "effort": effort}
-    groups = {"group": group, "chained": chained}
-    sender = encoding.Sender.of(codec, model, device, given=given, tune=tune, seed=seed, **groups, **wishes)
+    told: dict[str, Any] = wishes | {"group": group, "chained": chained, "tune": tune, "seed": seed}
+    sender = encoding.Sender.of(codec, model, device, given=given, **told)
     signal = encoding.stripped(signal_of(image), strip)
     with limited(threads):
         data = encoding.encode(signal, sender, progress)

@@ -11,7 +11,7 @@ from .captioned import normed
 from .unet import FloatUNet, replicated, shuffled, silu
 
 HEADS, REACH, KNOTS = 4, 8, 0.5
-SIDES, USUAL = (3, 7, 15), 0.02
+SIDES, MOST = (3, 7, 15), 1.0
 AT_ONCE, AROUND = 16, 4
 
 
@@ -65,7 +65,7 @@ class ClipUNet(FloatUNet):
             mean = sum(wide[i : i + len(square), j : j + square.shape[1]] for i in range(side) for j in range(side))
             deviation = math.sqrt(2 / (12 * side * side))
             over = (mean / side**2 / noise - 1) / deviation
-            told.append(np.log(min(deviation, USUAL / noise) * np.logaddexp(0, over)))
+            told.append(np.log(min(deviation, MOST / noise) * np.logaddexp(0, over)))
         besides = [np.full_like(square, math.log(noise) / 8), np.full_like(square, math.log2(apart) / 2)]
         hidden = silu(self.rows(np.stack([*told, *besides], -1), "joining.first"))
         ratio = self.t["joining.bias"][0] + np.stack(told, -1) @ self.t["joining.gains"]

@@ -27,14 +27,14 @@ def to_rgb(planes: tuple[Bytes, ...], sampling: Sampling, colour: Colour) -> Byt
     chroma = [_doubled(plane)[:, : luma.shape[1], : luma.shape[2]] if sampling == "YUV420" else plane
               for plane in planes[1:]]  # fmt: skip
     if colour.matrix == GBR:
-        return _rounded(np.stack([one.astype(np.float32) for one in (chroma[1], luma, chroma[0])], 3))
+        return _rounded(np.stack([chroma[1], luma, chroma[0]], 3).astype(np.float32))
     low, of_luma, of_chroma = _scales(colour)
     y = (luma.astype(np.float32) - low) / of_luma
     u, v = ((one.astype(np.float32) - 128) / of_chroma for one in chroma)
     r, b = WEIGHTS.get(colour.matrix, BT_601)
     red, blue = y + (2 - 2 * r) * v, y + (2 - 2 * b) * u
     green = (y - r * red - b * blue) / (1 - r - b)
-    return _rounded(255 * np.stack([red, green, blue], 3))
+    return _rounded(255 * np.stack([red, green, blue], 3).astype(np.float32))
 
 
 def from_rgb(rgb: Bytes, sampling: Sampling, colour: Colour) -> tuple[Bytes, ...]:

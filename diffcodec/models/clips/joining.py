@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 SIDES = (3, 7, 15)  #: of what differences are averaged over, in squares of 2x2 points
 HIDDEN = 16
-USUAL = 0.02  #: D of neighbours, about
+MOST = 1.0  #: D, at most
 FAR = 8  #: frames further apart than this are not joined
 
 
@@ -41,8 +41,8 @@ class Joining(nn.Module):
             r = side // 2
             mean = F.avg_pool2d(F.pad(squared[:, None], (r, r, r, r), mode="replicate"), side, 1)[:, 0]
             deviation = math.sqrt(2 / (12 * side * side))  # of the mean of squares of so many unit normals
-            # where noise hides all that there may be, what is usual counts in place of what it hides
-            scale = (USUAL / noise).clamp(max=deviation)
+            # where noise hides all that there may be, that counts in place of what it hides
+            scale = (MOST / noise).clamp(max=deviation)
             told.append((F.softplus((mean / noise - 1) / deviation) * scale).log())
         besides = [noise.log() / 8, torch.full_like(noise, math.log2(apart) / 2)]
         features = torch.stack([*told, *(one.expand_as(squared) for one in besides)], -1)
