@@ -6,8 +6,6 @@ pixels, wherever it was sited: it goes there and back by the same way.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
