@@ -193,7 +193,7 @@ def invalid() -> dict[str, dict[str, bytes]]:
             small_file_of_large_boxes=part(6, b"\0\0\7\xff\xd8\xff"),
             small_file_cut=part(6, b"\0\0"),
             before_nothing=part(4, b"\0"),
-            before_and_more=part(4, b"\1\1"),
+            before_and_more=part(4, b"\1\1\1"),
             digest_cut=part(5, bytes(31)),
             label_missing=part(5, bytes(32)),
             label_and_more=part(5, bytes(32) + b"\1ab"),

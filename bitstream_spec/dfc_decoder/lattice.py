@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from . import context
@@ -57,7 +59,7 @@ def base_of(known: list[np.ndarray], phase: int) -> np.ndarray:
     return c + below + d + edged(d, (0, 0), (1, 0))[:, :w]
 
 
-def windows_of(known: list[np.ndarray], phase: int, past: list[np.ndarray]) -> np.ndarray:
+def windows_of(known: list[np.ndarray], phase: int, past: Sequence[np.ndarray] = ()) -> np.ndarray:
     """int64 (h w, planes 36): 6x6 windows, in the order plane, row, column, minus 128. ``past``: c, d, e, f of each."""
     h, w = known[0].shape[:2]
     y, x = TARGETS[phase]

@@ -194,6 +194,8 @@ def described_part(part: given.Given) -> dict[str, Any]:
         found["stream"] = stream
         found = {name: value for name, value in found.items() if name != "mask"}
         found |= {"mask": masks[0]} if masks else {}
+    if isinstance(part, given.Before) and part.augmentation is None:
+        del found["augmentation"]
     return {"kind": part.name} | {n: value.hex() if isinstance(value, bytes) else value for n, value in found.items()}
 
 

@@ -121,7 +121,7 @@ BOX = b"\0\0\3"  # box averages of 3×3, not augmented
         (b"\x03\x81\0abc", CorruptStream, "shortest form"),
         (part(4, b"\1") * 9, LimitExceeded, "more than 8"),
         (part(4, b"\0"), CorruptStream, "no frames"),
-        (part(4, b"\1\1"), CorruptStream, "follow"),
+        (part(4, b"\1\1\1"), CorruptStream, "follow"),
         (part(4, b"\x80\x80\4"), CorruptStream, "16 bits"),
         (part(3, b""), CorruptStream, "no bytes"),
         (part(5, bytes(31)), CorruptStream, "inside a field"),
