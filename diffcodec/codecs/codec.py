@@ -150,6 +150,24 @@ class Planes(Protocol):
         ...
 
 
+@runtime_checkable
+class Walks(Planes, Protocol):
+    """Planes that hold rows of numbers, of A agents that move in a plane: no photo, ``extra`` (T, A columns, 1 + n).
+
+    Plane 0 tells by a 1 where there is no number, the others hold the bytes of one, the most significant first.
+    """
+
+    @property
+    def columns(self) -> int:
+        """Numbers of an agent in a frame."""
+        ...
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Which columns say where it is: both there or neither, less than 2^60."""
+        ...
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Parameters and passes of a picture, and the model that they were made with.

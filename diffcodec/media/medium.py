@@ -41,6 +41,18 @@ class Coded:
     frames: int = 1
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Walking(Coded):
+    """Rows of numbers, of A agents that move in a plane: no photo, ``extra`` uint8 (T, A columns, 1 + n).
+
+    Plane 0 tells by a 1 where there is no number, the others hold the bytes of one, the most significant first.
+    columns: of an agent. places: which of them say where it is, both there or neither, below 2^60.
+    """
+
+    columns: int
+    places: tuple[int, int]
+
+
 @dataclass(frozen=True, eq=False)
 class Rated:
     """What a lossy codec is given.

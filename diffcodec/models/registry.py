@@ -22,13 +22,14 @@ from ..runtime.stages import stage
 from . import architectures
 from .architectures import fingerprint_of
 from .completion import completed
-from .protocols import DiffusionModel, MaskedModel, Model, PhaseModel
+from .protocols import DiffusionModel, MaskedModel, Model, PhaseModel, TrackModel
 
 __all__ = [
     "DEFAULT",
     "FOLDER",
     "KINDS",
     "SOURCES",
+    "TRACKS",
     "Card",
     "Wanted",
     "cards",
@@ -40,10 +41,11 @@ __all__ = [
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-octaves", "vdm": "photo-vdm-exact"}
+TRACKS = "tracks-ardm"  #: the default where agents move in a plane
 CONDITIONAL = "photo-cond"  #: the default where something is given: to restore, and in the stages of a cascade
 #: what a codec codes with: kinds of models
 KINDS: dict[str, tuple[type[Model], ...]] = {
-    "ardm": (PhaseModel, MaskedModel),
+    "ardm": (PhaseModel, MaskedModel, TrackModel),
     "diffc": (DiffusionModel,),
     "vdm": (DiffusionModel,),
 }
@@ -233,7 +235,7 @@ def load(
     fingerprint: bytes | None = None,
     runtime: str = "auto",
     codec: Literal["ardm"] = "ardm",
-) -> PhaseModel | MaskedModel: ...
+) -> PhaseModel | MaskedModel | TrackModel: ...
 
 
 @overload

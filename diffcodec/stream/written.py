@@ -38,10 +38,11 @@ def stream_of(
     Raises InputError for a model that cannot be recorded.
     """
     header = _header(signal, form, codec, encoded, seed)
+    since = codec.about(encoded.params).since
     if not given and _fits_small(signal, form, encoded, header, frames):
         ancillary = signal.metadata.chunks()
         if len(encoded.passes[0]) + sum(len(data) for _, data in ancillary) <= small.WORTH:
-            return write([Chunk("S", small.pack(header, encoded.passes[0], digest, ancillary))])
+            return write([Chunk("S", small.pack(header, encoded.passes[0], digest, ancillary))], since)
     chunks = [Chunk("H", header.to_bytes())]
     if form.palette is not None:
         chunks.append(Chunk("C", form.palette.tobytes()))
@@ -54,7 +55,7 @@ def stream_of(
     if behind:
         chunks += [Chunk("M", b""), *behind]
     chunks += [Chunk("N", stream) for stream in frames]
-    return write([*chunks, Chunk("E", digest)], max(_since(form), codec.about(encoded.params).since))
+    return write([*chunks, Chunk("E", digest)], max(_since(form), since))
 
 
 def _header(signal: Signal, form: Coded, codec: Codec, encoded: Encoded, seed: int) -> Header:
