@@ -9,11 +9,11 @@ from torch import Tensor
 from ...entropy.logistic import EXP
 from ..architectures import Weights
 from ..protocols import EXACT
+from .attention import LIMIT, attend
 from .past import Past
 from .quant import check, layers
 
-_LIMIT = 127 * 64.0  # of activations, net.LIMIT in UNIT
-_LOGIT, _OUTPUT = 512, 2**15  # limits of what softmax is given, and of parameters
+_OUTPUT = 2**15  # limit of parameters
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class TracksModel:
         """Parameters int32 (N, 6, K), as of `entropy.grid.GridMixtures`, of the agents ``known`` (N,), told by look."""
         h = _cut(self._layer("own", past.features[known].astype(np.float64)))
         if self._others:
-            h = np.concatenate([h, self._attended(h, past.relative(known).astype(np.float64))], 1)
+            h = np.concatenate([h, self._attended(h, past, known)], 1)
         h = _cut(self._layer("joined", h))
         h = h + _cut(self._layer("deeper", h))
         found = np.clip(_rounded(self._layer("head", h)), -_OUTPUT, _OUTPUT)
@@ -53,23 +53,16 @@ class TracksModel:
         out: Floats = x @ self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
         return out
 
-    def _attended(self, h: Floats, relative: Floats) -> Floats:
-        """(N, M): of each head the mean of what the others say, by softmax weights of 16 bits."""
-        N, heads = len(h), self._heads
-        if N == 1:
-            return np.zeros((1, self._others))
-        both = self._layer("relative", relative)
-        both += self._layer("seeing", h)[:, None]
-        both += self._layer("seen", h)
-        found = self._layer("pair", _cut(both))
-        logits = np.clip(_rounded(found[..., :heads]), -_LOGIT, _LOGIT).astype(np.int64)
-        logits[np.arange(N), np.arange(N)] = -4 * _LOGIT
-        weights = EXP[np.minimum(logits.max(1, keepdims=True) - logits, len(EXP) - 1)]
-        weights[np.arange(N), np.arange(N)] = 0
-        said = _cut(found[..., heads:]).reshape(N, N, heads, -1)
-        total = np.einsum("ijh,ijhm->ihm", weights.astype(np.float64), said)
-        means: Floats = total // weights.sum(1)[..., None]
-        return means.reshape(N, -1)
+    def _attended(self, h: Floats, past: Past, known: NDArray[np.int64]) -> Floats:
+        """(N, M): what the others say to each."""
+        out = np.zeros((len(h), self._others))
+        if len(h) > 1:
+            layers = self._layer("seeing", h) + self._weights["relative.bias"], self._layer("seen", h)
+            of_relative, pair, bias = (
+                self._weights[name] for name in ("relative.weight", "pair.weight", "pair.bias")
+            )
+            attend(*layers, past.relative(known), of_relative, pair, bias, self._heads, EXP, out)
+        return out
 
 
 def _rounded(x: Floats) -> Floats:
@@ -79,5 +72,5 @@ def _rounded(x: Floats) -> Floats:
 
 
 def _cut(x: Floats) -> Floats:
-    out: Floats = np.clip(_rounded(x), 0, _LIMIT)
+    out: Floats = np.clip(_rounded(x), 0, LIMIT)
     return out
