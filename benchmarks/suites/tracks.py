@@ -107,10 +107,9 @@ def _pcodec(column: np.ndarray) -> int:
     from pcodec import ChunkConfig, DeltaSpec, standalone
 
     column = column.astype(np.int16) if column.dtype == np.int8 else column
-    return min(
-        len(standalone.simple_compress(column, ChunkConfig(compression_level=12, delta_spec=delta)))
-        for delta in (DeltaSpec.no_op(), *map(DeltaSpec.try_consecutive, (1, 2, 3)), DeltaSpec.try_conv1())
-    )
+    deltas = [DeltaSpec.no_op(), *map(DeltaSpec.try_consecutive, (1, 2, 3)), *map(DeltaSpec.try_conv1, (8, 16, 32))]
+    configs = [ChunkConfig(compression_level=12, delta_spec=delta) for delta in deltas]
+    return min(len(standalone.simple_compress(column, config)) for config in configs)
 
 
 def _zstd(column: np.ndarray) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, vdm
+from . import archive, context, diffc, given, lattice, media, metadata, modes, ordered, tracks, vdm
 from .captioned import CaptionedUNet
 from .conditional import GivenUNet
 from .models import Models
@@ -64,7 +64,7 @@ def _ardm(
 ) -> tuple[np.ndarray, np.ndarray]:
     header, params = found["header"], planes.rest
     method = params[0] if params else -1
-    if not 0 <= method <= 4 or (method == 2) != (planes.n_photo == 0) or (method in (1, 2) and len(params) > 1):
+    if not 0 <= method <= 5 or (method in (2, 5)) != (planes.n_photo == 0) or (method in (1, 2) and len(params) > 1):
         refuse("CorruptStream", "the method of ARDM")
     if header["statistics"] != (method == 4):
         refuse("CorruptStream", "header and parameters disagree on statistics of values")
@@ -74,6 +74,11 @@ def _ardm(
         if method not in (0, 3, 4):
             refuse("CorruptStream", "something was given to a model that the stream does not use")
         refuse("ModelMismatch", "no model of ARDM takes what was given")
+    if method == 5:
+        model = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
+        if model[0]["architecture"] != "tracks-ardm-1":
+            refuse("ModelMismatch", f"tracks with a model of architecture {model[0]['architecture']}")
+        return np.zeros(shape, np.uint8), tracks.decode(params[1:], passes, *shape[:2], planes.n_extra, model)
     split = max(0, len(passes) - -(-planes.n_extra // EXTRA))
     first, last = passes[:split], passes[split:]
     if method == 2:
