@@ -1,7 +1,8 @@
 """Mixtures of logistics over pairs of whole numbers of any size, in integers.
 
 Specification: bitstream_spec/TRACKS.md. Of an agent's displacement, ``predicted`` int64 (N, 2), 1/64 of a cell, is what
-a linear prediction says, ``sigma`` int64 (N,), 1/1024 of a cell, how far that missed lately. ``params`` int32 (N, 6, K):
+a linear prediction says, ``sigma`` int64 (N,), 1/1024 of a cell, how far that missed lately, and ``params`` are
+int32 (N, 6, K):
 
 ====  =====================================  ==============================================
 0     logits                                 1/64 nat

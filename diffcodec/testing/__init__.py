@@ -19,6 +19,7 @@ from .conditional import ConditionalLaws
 from .diffusion import DiffusionLaws
 from .laws import LawBroken, Laws, ModelLaws
 from .suites import check, suites_of
+from .tracks import TrackLaws
 
 __all__ = [
     "CodecLaws",
@@ -29,6 +30,7 @@ __all__ = [
     "MaskedLaws",
     "ModelLaws",
     "PhaseLaws",
+    "TrackLaws",
     "TunableLaws",
     "check",
     "suites_of",

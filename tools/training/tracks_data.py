@@ -1,4 +1,4 @@
-"""Plays of team tracking as `train_tracks` takes them: what each agent sees, frame after frame, in the codec's integers.
+"""Plays of team tracking as `train_tracks` takes them: what each agent sees, frame by frame, in the codec's integers.
 
     python -m tools.training.tracks_data TRACKS.npz
 
@@ -99,11 +99,13 @@ def seen(positions: np.ndarray, here: np.ndarray, coefficients: np.ndarray) -> S
 def _padded(values: np.ndarray, agents: int) -> Tensor:
     if values.ndim > 1 and agents < AGENTS:
         values = np.concatenate([values, np.zeros((len(values), AGENTS - agents, *values.shape[2:]), values.dtype)], 1)
-    return torch.from_numpy(values.astype(np.float32) if values.dtype.kind == "f" or values.dtype == np.int64 else values)
+    return torch.from_numpy(
+        values.astype(np.float32) if values.dtype.kind == "f" or values.dtype == np.int64 else values
+    )
 
 
 def copy_of(positions: np.ndarray, here: np.ndarray, rng: np.random.Generator, other: bool) -> Seen:
-    """A play mirrored and turned at random; ``other``: also of another rate and on another grid, as other sports are."""
+    """A play mirrored and turned at random; ``other``: of another rate and on another grid too, as other sports are."""
     if rng.random() < 0.5:
         positions = positions[..., ::-1]
     positions = positions * rng.choice([-1, 1], 2)

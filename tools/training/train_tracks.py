@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffcodec.models.tracks import prediction
 from diffcodec.models.tracks.net import TracksConfig, TracksNet, bits
 from diffcodec.models.tracks.past import UNIT
 from tools.training.frame import Training, arguments, batches
 from tools.training.tracks_data import Seen, copy_of, joined, plays, seen
-from diffcodec.models.tracks import prediction
 
 
 def asked(net: nn.Module, some: Seen) -> tuple[Tensor, Tensor]:

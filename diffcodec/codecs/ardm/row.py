@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...models import registry
 from ...models.protocols import Model, TrackModel, Tunable
-from ...runtime.errors import InputError, ModelMismatch
+from ...runtime.errors import InputError, ModelMismatch, ModelNotFound
 from ...runtime.progress import Progress, end, part
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Walks, Wish
 from ..cost import Allowance, Cost
@@ -66,10 +66,16 @@ class ARDM:
         return ways
 
     def _walked(self, coded: Walks, model: Model | None, wish: Wish, progress: Progress | None) -> list[Encoded]:
-        """By a network of tracks, the bundled one if ``model`` is none; nothing where it would take too much work."""
+        """By a network of tracks, the bundled one if ``model`` is none; nothing where that takes too much work.
+
+        Nor where this installation has no such network: the context coder needs none.
+        """
         from . import codec, tracks
 
-        network = model if isinstance(model, TrackModel) else registry.load(registry.TRACKS, codec=self.name)
+        try:
+            network = model if isinstance(model, TrackModel) else registry.load(registry.TRACKS, codec=self.name)
+        except ModelNotFound:
+            return []
         assert isinstance(network, TrackModel)
         params, passes = tracks.encode(coded.extra, coded.columns, coded.places, network, progress)
         end(progress)

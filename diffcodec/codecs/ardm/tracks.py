@@ -156,7 +156,7 @@ def _mixtures(past: Past, known: NDArray[np.bool_], index: Values, model: TrackM
 def _front(
     positions: Values, here: NDArray[np.bool_], plan: Plan
 ) -> tuple[bytes, tuple[int, int], list[int], list[int]]:
-    """(bytes, scale and speed of who comes first, least coordinates, bits of one less these) of the frames of a pass."""
+    """(bytes, scale and speed of who comes first, least coordinates, bits of one less these) of a pass."""
     past = Past(here.shape[1], plan.coefficients, *_FIRST)
     for now, there in zip(positions, here, strict=True):
         past.look(past.known(there))

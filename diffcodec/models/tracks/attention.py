@@ -21,7 +21,7 @@ def _cut(x):
 
 
 @kernel
-def attend(seeing, seen, relative, of_relative, pair, bias, heads, exp, out):  # noqa: PLR0917
+def attend(seeing, seen, relative, of_relative, pair, bias, heads, exp, out):  # noqa: C901, PLR0917
     """``out`` (N, M): of each head the mean of what the others say, by softmax weights of 16 bits.
 
     seeing, seen: (N, M), sums of layers. relative: (N, N, R). of_relative (R, M), pair (M, heads + M): weights.

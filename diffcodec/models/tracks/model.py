@@ -58,9 +58,7 @@ class TracksModel:
         out = np.zeros((len(h), self._others))
         if len(h) > 1:
             layers = self._layer("seeing", h) + self._weights["relative.bias"], self._layer("seen", h)
-            of_relative, pair, bias = (
-                self._weights[name] for name in ("relative.weight", "pair.weight", "pair.bias")
-            )
+            of_relative, pair, bias = (self._weights[name] for name in ("relative.weight", "pair.weight", "pair.bias"))
             attend(*layers, past.relative(known), of_relative, pair, bias, self._heads, EXP, out)
         return out
 

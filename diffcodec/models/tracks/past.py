@@ -40,7 +40,7 @@ LOGARITHMS = _logarithms()
 
 @inlined
 def log2(v, table):
-    """64 log2(v) of v >= 1, rounded down to eight digits behind the first."""
+    """The logarithm of v >= 1 to base 2, times 64, by eight digits behind the first."""
     e = np.int64(0)
     w = v
     for step in (32, 16, 8, 4, 2, 1):
@@ -93,7 +93,7 @@ def look(moves, errors, fast, slow, count, common, here, coefficients, table, fe
 
 @kernel
 def relate(last, moves, speed, table, relative):
-    """What each agent is told of each other: RELATIVE numbers int64 (N, N, RELATIVE), the second as the first sees it."""
+    """What each agent is told of each other, ``relative`` int64 (N, N, RELATIVE)."""
     for i in range(len(last)):
         for j in range(len(last)):
             away = np.int64(0)
@@ -106,7 +106,7 @@ def relate(last, moves, speed, table, relative):
 
 
 @kernel
-def tell(values, here, last, moves, errors, fast, slow, count, predicted, common):  # noqa: PLR0917
+def tell(values, here, last, moves, errors, fast, slow, count, predicted, common):  # noqa: C901, PLR0917
     """``values`` of the agents that are ``here`` are known; common: scale and speed of all."""
     scales, speeds, number = np.int64(0), np.int64(0), np.int64(0)
     for a in range(len(here)):

@@ -1,7 +1,7 @@
 """The network of tracks, floats -> integers. Layout and arithmetic: bitstream_spec/TRACKS.md.
 
-Inputs and activations are integers in 1/64, weights in 1/1024 of 16 bits, so that sums of products are whole numbers far
-below 2^53, which float64 adds in any order without rounding.
+Inputs and activations are integers in 1/64, weights in 1/1024 of 16 bits, so that sums of products are whole numbers
+far below 2^53, which float64 adds in any order without rounding.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def layers(channels: int, others: int, heads: int, mixtures: int) -> dict[str, S
 
 
 def quantise(net: TracksNet) -> dict[str, Tensor]:
-    """NAME.weight int16 (inputs, outputs) and NAME.bias int32 (outputs,) of every layer. Raises ValueError beyond 32."""
+    """NAME.weight int16 (inputs, outputs), NAME.bias int32 (outputs,) of every layer. Raises ValueError beyond 32."""
     config, out = net.config, dict[str, Tensor]()
     state = net.state_dict()
     for name, (_, outputs) in layers(config.channels, config.others, config.heads, config.mixtures).items():
