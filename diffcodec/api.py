@@ -46,6 +46,7 @@ from .stream.told import metadata_of as metadata_read
 from .stream.told import told
 from .stream.typed import CodecName, DecodeOptions, ReconstructionName
 from .stream.typed import Inspection as Inspection
+from .stream.window import decode_frames as decode_frames
 
 if TYPE_CHECKING:
     import numpy as np

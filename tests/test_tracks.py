@@ -26,7 +26,7 @@ from diffcodec.models.tracks.model import TracksModel
 from diffcodec.models.tracks.net import TracksConfig, TracksNet
 from diffcodec.models.tracks.past import LAGS, UNIT, Past
 from diffcodec.models.tracks.quant import quantise
-from diffcodec.runtime.errors import CorruptStream, DiffcodecError
+from diffcodec.runtime.errors import CorruptStream, DiffcodecError, InputError
 from diffcodec.testing import LawBroken, TrackLaws
 
 
@@ -235,6 +235,30 @@ def test_streams_of_walks_name_their_network() -> None:
     assert told["model"] == "tracks-ardm" and told["format"] == "1.7"
     assert diffcodec.decode_signal(data).equals(signal)
     assert 8 * len(data) / (2 * here.sum()) < 5
+
+
+@needs_weights
+@pytest.mark.parametrize("others", [(), (np.arange(300)[:, None].repeat(12, 1) ** 2,)])
+def test_some_frames(others: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their passes alone, and where other columns hang on all frames before, by these too."""
+    monkeypatch.setattr(codec, "FRAMES", 64)
+    signal, here = smooth(300, 12)
+    signal = tracks(signal.values, here, *others)
+    data = diffcodec.encode(signal)
+    assert diffcodec.inspect(data)["model"] == "tracks-ardm"
+    for first, last in ((0, 1), (60, 70), (64, 128), (299, 300), (0, 300)):
+        assert diffcodec.decode_frames(data, first, last).equals(signal.between(first, last))
+    for first, last in ((-1, 3), (5, 5), (0, 301)):
+        with pytest.raises(InputError, match="0 to 300"):
+            diffcodec.decode_frames(data, first, last)
+    if not others:
+        asked = []
+        part = codec.Receiver.part
+        monkeypatch.setattr(codec.Receiver, "part", lambda self, n, *rest: asked.append(n) or part(self, n, *rest))
+        diffcodec.decode_frames(data, 130, 140)
+        assert asked == [2]
+    with pytest.raises(InputError, match="no tracks"):
+        diffcodec.decode_frames(diffcodec.encode(np.zeros((4, 4, 3), np.uint8)), 0, 1)
 
 
 @needs_weights

@@ -267,3 +267,12 @@ class Codec(Protocol):
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:
         """What decoding takes at most, and what bytes are worth. Raises CorruptStream."""
         ...
+
+
+@runtime_checkable
+class RowReceiver(Protocol):
+    """A receiver of a codec whose passes hold rows, each by itself."""
+
+    def rows(self, payloads: Sequence[bytes], first: int, last: int, progress: Progress | None = None) -> Bytes:
+        """uint8 (last - first, W, E): extra planes of these rows, of a whole stream's passes. Raises CorruptStream."""
+        ...

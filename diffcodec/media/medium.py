@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from ..runtime.errors import CorruptStream, InputError
 from .metadata import EMPTY, Metadata
@@ -207,6 +207,15 @@ class Form(Protocol):
         rounded: whether the codec kept less than every sample. Raises Truncated where nothing can be made of them yet,
         CorruptStream where these planes are no such signal.
         """
+        ...
+
+
+@runtime_checkable
+class RowForm(Form, Protocol):
+    """Of a signal whose rows may be decoded by themselves."""
+
+    def rows(self, count: int) -> Form | None:
+        """What a header would say of so many rows alone; None where rows hang on those before."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,11 @@ class Tracks(Alone):
     def _fields(self) -> TracksFields:
         frames, agents, _ = self.values.shape
         return TracksFields(frames, agents, self.columns, tuple(self.names), tuple(self.teams), self.rate)
+
+    def between(self, first: int, last: int) -> Tracks:
+        """Frames ``first`` to ``last`` - 1."""
+        missing = None if self.missing is None else self.missing[first:last]
+        return replace(self, values=self.values[first:last], missing=missing)
 
     def fields(self) -> bytes:
         """As they stand in the parameters: sizes, rate, names, teams, columns."""

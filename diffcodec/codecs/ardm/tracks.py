@@ -7,7 +7,7 @@ decoded by itself. What an agent's other columns hold goes to the context coder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from ...models.tracks import prediction
 from ...models.tracks.past import LAGS, SCALE, Past
 from ...runtime.errors import CorruptStream, Truncated
 from ...runtime.fields import Fields
-from ...runtime.progress import Progress
+from ...runtime.progress import Progress, side_by_side
 from ...runtime.varint import write_varint
 from ..codec import Head
 from ..codec import Receiver as AnyReceiver
@@ -240,6 +240,16 @@ class Receiver(AnyReceiver):
         for k, byte in enumerate(_bytes_of(positions, self.count - 1)):
             out[:, :, list(plan.places), 1 + k] = byte
         return out.reshape(height, self.width, self.count)
+
+    def rows(self, payloads: Sequence[bytes], first: int, last: int, progress: Progress | None = None) -> Bytes:
+        """uint8 (last - first, A columns, 1 + n) of these rows, of the passes that hold them. Raises CorruptStream."""
+        if len(payloads) != len(self.firsts):
+            raise CorruptStream(f"{len(payloads)} passes where there are {len(self.firsts)}; the file is damaged")
+        numbers = range(first // self.plan.frames, -(-last // self.plan.frames))
+        shares = side_by_side(progress, len(numbers))
+        parts = [self.part(n, payloads[n], share) for n, share in zip(numbers, shares, strict=True)]
+        start = self.firsts[numbers[0]]
+        return np.concatenate(parts)[first - start : last - start]
 
     def show(self, reconstruction: Reconstruction = DEFAULT) -> tuple[Bytes, Bytes | None]:
         """(photo uint8 (H, W, 0), extra uint8 (H, W, E)). Raises Truncated before all frames are there."""
