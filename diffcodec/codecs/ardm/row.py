@@ -46,6 +46,8 @@ class ARDM:
 
         if isinstance(coded, Walks):
             return self._walked(coded, model, wish, progress)
+        if coded.photo.shape[2] and isinstance(model, TrackModel):
+            raise InputError(f"model '{model.name}' is of tracks, not of pictures: use {registry.DEFAULT[self.name]}")
         tuned = model if wish.tune and isinstance(model, Tunable) else None
         if wish.tune and model is not None and tuned is None:
             raise InputError(f"model '{model.name}' cannot be tuned: leave tune out")

@@ -8,6 +8,7 @@ sigma for each agent, which all that a network is told is measured by: so one ne
 from __future__ import annotations
 
 from decimal import Decimal
+from zlib import crc32
 
 import numpy as np
 
@@ -181,6 +182,11 @@ class Past:
         self.features = np.zeros((agents, FEATURES), np.int32)
         self.predicted = np.zeros((agents, 2), np.int64)
         self.sigma = np.full(agents, FLOOR, np.int64)
+
+    def __repr__(self) -> str:
+        """Who is there, and a checksum that tells two pasts apart."""
+        arrays = (self.last, self.moves, self.errors, self.fast, self.slow, self.common, self.features)
+        return f"<Past of agents {np.flatnonzero(self.count >= 0).tolist()}, {crc32(b''.join(map(bytes, arrays))):08x}>"
 
     def known(self, here: np.ndarray) -> np.ndarray:
         """bool (A,): those of ``here`` that were there before."""
