@@ -12,8 +12,9 @@ that the row names: what they have beyond it is noise to any coder.
 
 Streams hold positions alone, no names. The others are given the same whole numbers, each column by itself, agent after
 agent, without gaps, and beside them who is there, a bit for each frame of each agent, by the best of xz, bz2 and
-Deflate. Each takes differences of the order, 0 to 3, that suits the set best, and is added up over its tables. Every stream is decoded and compared. Others need
-`pip install pcodec pyarrow zstandard numcodecs`; those that are not there are left out.
+Deflate. Each takes differences of the order, 0 to 3, that suits the set best, and is added up over its tables. Every
+stream is decoded and compared. Others need `pip install pcodec pyarrow zstandard numcodecs`; those that are not there
+are left out.
 """
 
 from __future__ import annotations
