@@ -186,7 +186,7 @@ class Past:
     def __repr__(self) -> str:
         """Who is there, and a checksum that tells two pasts apart."""
         arrays = (self.last, self.moves, self.errors, self.fast, self.slow, self.common, self.features)
-        return f"<Past of agents {np.flatnonzero(self.count >= 0).tolist()}, {crc32(b''.join(map(bytes, arrays))):08x}>"
+        return f"<Past of agents {np.flatnonzero(self.count >= 0).tolist()}, {crc32(b''.join(one.tobytes() for one in arrays)):08x}>"
 
     def known(self, here: np.ndarray) -> np.ndarray:
         """bool (A,): those of ``here`` that were there before."""
@@ -203,7 +203,8 @@ class Past:
     @property
     def logs(self) -> np.ndarray:
         """int64 (A,): 64 log2 of scales in cells, as of :meth:`look`."""
-        return _logs(self.sigma, LOGARITHMS)
+        found: np.ndarray = _logs(self.sigma, LOGARITHMS)
+        return found
 
     def relative(self, known: np.ndarray) -> np.ndarray:
         """int64 (N, N, RELATIVE) of the agents ``known`` int (N,): the second as the first sees it."""
