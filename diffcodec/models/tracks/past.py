@@ -186,7 +186,8 @@ class Past:
     def __repr__(self) -> str:
         """Who is there, and a checksum that tells two pasts apart."""
         arrays = (self.last, self.moves, self.errors, self.fast, self.slow, self.common, self.features)
-        return f"<Past of agents {np.flatnonzero(self.count >= 0).tolist()}, {crc32(b''.join(one.tobytes() for one in arrays)):08x}>"
+        told = crc32(b"".join(one.tobytes() for one in arrays))
+        return f"<Past of agents {np.flatnonzero(self.count >= 0).tolist()}, {told:08x}>"
 
     def known(self, here: np.ndarray) -> np.ndarray:
         """bool (A,): those of ``here`` that were there before."""
