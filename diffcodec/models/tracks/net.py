@@ -91,7 +91,7 @@ def bits(found: Tensor, residual: Tensor, sigma: Tensor) -> Tensor:
 
     sigma: (...), the running scale in cells. Weights, means of both coordinates, log-scales of both, couplings.
     """
-    weights, *rest = found.unflatten(-1, (6, -1)).unbind(-2)
+    weights, *rest = found.reshape(*found.shape[:-1], 6, -1).unbind(-2)
     mean_x, mean_y, scale_x, scale_y, coupling = rest
     x, y = residual[..., :1], residual[..., 1:]
     s = sigma[..., None]
