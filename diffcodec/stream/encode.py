@@ -104,7 +104,7 @@ class Sender:
         key = (*signal.geometry, signal.colours)
         made = self._made.get(key) or self._made.setdefault(key, self._conditions(signal, model.fingerprint))
         model = conditioned(model, made)
-        warn_of_untrue(signal.photograph(), made, _LEVEL + 2)
+        warn_of_untrue(signal.photograph(), made, _LEVEL + 4)
         return model
 
     @cached_property
@@ -395,7 +395,7 @@ def _fitting(signal: Signal, frame: int, bare: int, size: int, codec: Codec, lea
         warnings.warn(
             f"the Exif data's thumbnail is left out: with it, metadata take {frame - bare} of the {size} bytes "
             "that were asked for",
-            stacklevel=_LEVEL + 3,
+            stacklevel=_LEVEL + 5,
         )
         signal, frame = smaller, least_of(smaller)
     least, metadata = frame + codec.fewest_bytes + 1, frame - bare
@@ -410,6 +410,6 @@ def _fitting(signal: Signal, frame: int, bare: int, size: int, codec: Codec, lea
         warnings.warn(
             f"metadata take {metadata} of the {size} bytes that were asked for, more than a tenth: strip them to "
             "spend these on the samples",
-            stacklevel=_LEVEL + 3,
+            stacklevel=_LEVEL + 5,
         )
     return signal
