@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .stream.sources import Source
     from .stream.typed import CodecName, DecodeOptions, ReconstructionName
     from .stream.typed import Inspection as Inspection
+    from .stream.window import decode_frames as decode_frames
 
     Samples = NDArray[np.generic]
 else:
@@ -73,6 +74,7 @@ else:
             ".stream.push": ["Preview", "PushDecoder", "decode_async", "decode_progressive"],
             ".stream.restoring": ["restore"],
             ".stream.typed": ["Inspection"],
+            ".stream.window": ["decode_frames"],
         },
     )
 

@@ -6,7 +6,7 @@ import contextlib
 import random
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,29 @@ DATA = Path(__file__).parent / "data"
 SLOW: dict[str, Any] = {"shapes": ((5, 6, 3, 1),), "rates": (Room(framed, 120),), "trials": 2, "large": None}
 FEW_CALLS: dict[str, Any] = {"shapes": ((6, 7, 3, 1), (5, 4, 1, 0)), "wish": Wish(calls=4), "trials": 4, "large": None}
 TOKENS: dict[str, Any] = {"shapes": ((1, 60, 1, 0), (6, 9, 1, 1)), "values": 27, "large": None}
+
+
+@dataclass(frozen=True, eq=False)
+class Walks(Example):
+    """Rows of numbers of agents that move."""
+
+    columns: int = 2
+    places: tuple[int, int] = (0, 1)
+
+
+class WalkLaws(CodecLaws):
+    """Of rows of numbers: ``shapes`` have an even width, no photo, a plane of gaps and others of a number's bytes."""
+
+    shapes = ((20, 6, 0, 3), (1, 2, 0, 2))
+    large = None
+    asked = ("mixtures",)
+
+    def example(self, height: int, width: int, photo: int, extra: int) -> Walks:
+        walks = np.random.default_rng(height).integers(-3, 4, (height, width)).cumsum(0).cumsum(0) + 9 * height**2
+        planes = [walks * 0, *(walks >> 8 * (extra - 2 - k) & 255 for k in range(extra - 1))]
+        return Walks(np.zeros((height, width, 0), np.uint8), np.stack(planes, 2).astype(np.uint8))
+
+
 #: (codec, options) by the name of a bundled model
 BUNDLED: dict[str, tuple[str, dict[str, Any]]] = {
     "photo-ardm": ("ardm", {}),
@@ -54,6 +77,7 @@ BUNDLED: dict[str, tuple[str, dict[str, Any]]] = {
     "photo-octaves": ("diffc", {**SLOW, "shapes": ((64, 66, 3, 0),)}),
     "photo-vdm": ("diffc", SLOW),
     "photo-vdm-exact": ("diffc", SLOW),
+    "tracks-ardm": ("ardm", {"laws": WalkLaws}),
 }
 #: (codec, what makes the model, options) of small ones
 SMALL: dict[str, tuple[Any, Callable[[], Any], dict[str, Any]]] = {
@@ -102,7 +126,9 @@ def suite_of(name: str) -> CodecLaws:
     """The suite of a bundled or a small model, whose examples are coded once."""
     if name in BUNDLED:
         codec, options = BUNDLED[name]
-        return CodecLaws.of(CODECS[codec], provider=registry.load(name, codec=codec, device="cpu"), **options)
+        laws = options.get("laws", CodecLaws)
+        options = {key: value for key, value in options.items() if key != "laws"}
+        return laws.of(CODECS[codec], provider=registry.load(name, codec=codec, device="cpu"), **options)
     row, make, options = SMALL[name]
     return CodecLaws.of(row, provider=make(), **options)
 

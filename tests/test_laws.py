@@ -32,6 +32,7 @@ from diffcodec.testing import (
     Laws,
     MaskedLaws,
     PhaseLaws,
+    TrackLaws,
     TunableLaws,
 )
 
@@ -52,6 +53,7 @@ SUITES: dict[str, type[Laws]] = {
     "lattice-ardm-1": TunableLaws,
     "masked-unet-exact-1": MaskedLaws,
     "octaves-1": DiffusionLaws,
+    "tracks-ardm-1": TrackLaws,
     "vdm-unet-1": DiffusionLaws,
     "vdm-unet-exact-1": DiffusionLaws,
     "vdm-unet-given-1": ConditionalLaws,
@@ -201,9 +203,23 @@ class Near:
 NEAR = {"shape": (5, 8, 1)}
 
 
+class Onward:
+    """Agents that go on as predicted, more or less: one logistic, wider for who is among others."""
+
+    name, numerics, device = "onward", 0, "cpu"
+    fingerprint = hashlib.sha256(b"onward").digest()
+
+    def mixtures(self, past: Any, known: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(known), 6, 1), np.int32)
+        out[:, 1, 0] = past.features[known, 0]
+        out[:, 3:5] = len(known)
+        return out
+
+
 def test_small_models_keep_the_laws() -> None:
     testing.check(Flat())
     testing.check(Near(), **NEAR)
+    testing.check(Onward())
     assert testing.suites_of(Fields()) == [ConditionalLaws]
     testing.check(Fields())
 
@@ -442,6 +458,31 @@ class Fields(GaussianPictures):
         super().__init__(like.field.means[0], like.field.covariances[0], 2, "fields")
 
 
+def walking(change: Callable[[Any, Any, Any], Any]) -> Any:
+    """Onward of which mixtures makes change(parameters, past, who is asked of)."""
+    return changed(
+        Onward, mixtures=lambda self, past, known: change(Onward.mixtures(self, past, known), past, known)
+    )
+
+
+TRACKS: dict[str, list[Any]] = {
+    **{law: [changed(Onward, **changes)] for law, changes in ARDMS.items()},
+    "test_answers_are_the_same_again": [walking(lambda found, past, known: found + np.int32(next(count)))],
+    "test_nobody_draws": [walking(lambda found, past, known: drawing(found))],
+    "test_settings_of_the_process_change_nothing": [
+        walking(lambda found, past, known: found + np.int32(torch.ones(1).element_size())),
+    ],
+    "test_parameters_have_their_shape": [
+        walking(lambda found, past, known: found.astype(np.int64)), walking(lambda found, past, known: found[:, :5]),
+    ],
+    "test_agents_have_no_order": [walking(lambda found, past, known: found + np.arange(len(known))[:, None, None])],
+    "test_no_place_is_special": [walking(lambda found, past, known: found + past.last[known, :1, None] // 1000)],
+    "test_one_agent_is_enough": [walking(lambda found, past, known: found if len(known) > 1 else found[:0])],
+    "test_displacements_come_back": [],  # of any integers: an entropy coder's law, broken in test_tracks.py
+    "test_asking_changes_nothing": [walking(lambda found, past, known: (past.sigma.__iadd__(1), found)[1])],
+}  # fmt: skip
+
+
 def giving(change: Callable[[Any, Any, Any], Any], **changes: Any) -> Any:
     """Fields of which given makes change(what it makes, the model, the condition)."""
     return changed(
@@ -505,8 +546,9 @@ FIELDS: dict[str, list[Any]] = {
         (TunableLaws, PHASES | TUNABLES, {}),
         (FrameLaws, FRAMES, {}),
         (MaskedLaws, MASKED, NEAR),
+        (TrackLaws, TRACKS, {}),
     ],
-    ids=["diffusions", "conditional", "lattices", "frames", "order-agnostic"],
+    ids=["diffusions", "conditional", "lattices", "frames", "order-agnostic", "tracks"],
 )
 def test_for_every_law_a_model_that_breaks_it(
     suite: type[Laws], broken: dict[str, list[Any]], options: dict[str, Any]

@@ -21,7 +21,7 @@ from diffcodec.bitstream.archive import ArchiveHeader
 from diffcodec.models import architectures, registry
 from diffcodec.models.architectures import ARCHITECTURES, Weights, fingerprint_of
 from diffcodec.models.completion import CompletedDiffusion
-from diffcodec.models.protocols import DiffusionModel, MaskedModel, Model, PhaseModel, Tunable
+from diffcodec.models.protocols import DiffusionModel, FrameModel, MaskedModel, Model, PhaseModel, TrackModel, Tunable
 from diffcodec.runtime.errors import InputError, ModelMismatch, ModelNotFound
 from diffcodec.runtime.recorded import Recorded, recordable
 
@@ -112,10 +112,15 @@ def test_a_model_that_fits_is_itself() -> None:
 def test_bundled_models_are_of_their_cards_kind(name: str) -> None:
     card = next(card for card in registry.cards() if card["name"] == name)
     model = registry.load(name, device="cpu", codec=card["codec"])
-    kinds = {kind for kind in (DiffusionModel, MaskedModel, PhaseModel, Tunable) if isinstance(model, kind)}
-    lattice = card["config"]["architecture"].startswith("lattice")
-    masked = card["config"]["architecture"].startswith("masked")
-    assert kinds == ({PhaseModel, Tunable} if lattice else {MaskedModel} if masked else {DiffusionModel})
+    every = (DiffusionModel, FrameModel, MaskedModel, PhaseModel, TrackModel, Tunable)
+    kinds: dict[str, set[type[Model]]] = {
+        "clip-ardm-1": {FrameModel},
+        "lattice-ardm-1": {PhaseModel, Tunable},
+        "masked-unet-exact-1": {MaskedModel},
+        "tracks-ardm-1": {TrackModel},
+    }
+    wanted = kinds.get(card["config"]["architecture"], {DiffusionModel})
+    assert {kind for kind in every if isinstance(model, kind)} == wanted
     assert isinstance(model, Model) and recordable(model.name)
 
 

@@ -323,3 +323,17 @@ def test_a_denoiser_of_latents_trains(data, tmp_path):
     assert len(rows(tmp_path / "run")) == 1 and (tmp_path / "run" / "latents.npz").exists()
     call("-m", "tools.training.export_model", tmp_path / "run" / "state.pt", tmp_path / "mine.safetensors")
     assert json.loads((tmp_path / "mine.json").read_text())["config"]["architecture"] == "latent-1"
+
+
+def test_a_network_of_tracks_trains_and_is_exported(tmp_path):
+    from diffcodec.models import registry
+
+    rng = np.random.default_rng(0)
+    xy = (rng.normal(0, 4, (3, 30, 23, 2)).cumsum(1).cumsum(1) / 4).astype(np.int16).reshape(-1, 2)
+    shape, split = np.array([[30, 23]] * 3), np.array(["train", "train", "val"])
+    np.savez(tmp_path / "plays.npz", xy=xy, shape=shape, offset=np.arange(4) * 690, split=split)
+    run, out = tmp_path / "run", tmp_path / "tracks-mine.safetensors"
+    options = ("--channels", 16, "--others", 4, "--batch", 4, "--steps", 2, "--copies", 1, "--device", "cpu")
+    call("-m", "tools.training.train_tracks", tmp_path / "plays.npz", run, *options)
+    call("-m", "tools.training.export_model", run / "ema-float16.safetensors", out)
+    assert registry.load(out).name == "tracks-mine"

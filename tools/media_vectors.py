@@ -21,6 +21,7 @@ import numpy as np
 import diffcodec
 from diffcodec.bitstream import Chunk, read, write
 from diffcodec.media.clip import Clip
+from diffcodec.media.medium import Coded
 from diffcodec.media.rows.clip import Colour
 from diffcodec.media.rows.tracks import Column
 from diffcodec.media.tracks import Tracks
@@ -53,6 +54,30 @@ def tracks(frames: int, agents: int, *, wild: bool = False) -> Tracks:
     return Tracks(values, columns, rng.random(values.shape) < 0.2, names, teams, Fraction(25, 2))
 
 
+class Walked(Tracks):
+    """Tracks that the network codes, smaller or not."""
+
+    def forms(self, palettes: bool = True) -> list[Coded]:
+        return super().forms(palettes)[-1:]
+
+
+def walked(frames: int, agents: int, *, wild: bool = False) -> Walked:
+    """Agents that are heavy, come and go, and count something; ``wild``: one of them leaps."""
+    rng = np.random.default_rng(frames)
+    push = np.zeros((frames, agents, 2))
+    for t in range(1, frames):
+        push[t] = 0.9 * push[t - 1] + rng.normal(0, 2, (agents, 2))
+    places = push.cumsum(0).cumsum(0).astype(np.int64) // 4
+    if wild:
+        places[frames // 2, 0] += 2**45
+    steps = np.arange(frames)[:, None, None].repeat(agents, 1) // 3
+    missing = np.zeros((frames, agents, 1), bool)
+    missing[: frames // 3, -1] = missing[frames // 2 : frames // 2 + 4, 0] = True
+    values = places if wild else np.concatenate([places, steps], 2)
+    columns = (Column("x", Decimal("0.1")), Column("y", Decimal("0.1")), Column("steps"))[: values.shape[2]]
+    return Walked(values, columns, missing.repeat(values.shape[2], 2))
+
+
 def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "clip_rgb", clip("RGB", 3, 5, 7)
     yield "clip_grey", Clip((clip("RGB", 2, 6, 4).planes[0][..., :1].repeat(3, 3),))
@@ -66,6 +91,9 @@ def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "tracks_two_passes", tracks(5, 2, wild=True)
     yield "tracks_one_frame", tracks(1, 3)
     yield "tracks_of_no_frames", tracks(0, 2)
+    yield "tracks_walked", walked(24, 4)
+    yield "tracks_walked_and_leapt", walked(12, 3, wild=True)
+    yield "tracks_walked_alone", walked(20, 1)
     yield "tracks_of_nobody", Tracks(np.zeros((3, 0, 1), np.int64), (Column("x"),))
 
 
@@ -77,7 +105,7 @@ def described(data: bytes) -> dict[str, Any]:
     little = np.ma.getdata(samples).astype(samples.dtype.newbyteorder("<"))
     gaps = np.flatnonzero(np.ma.getmaskarray(samples)).tolist()
     return {
-        "model": None,
+        "model": found["model"],
         "mode": read(data).header.mode,
         "shape": list(samples.shape),
         "dtype": little.dtype.str,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, clips, context, diffc, given, lattice, media, metadata, modes, numbers, ordered, vdm
+from . import archive, clips, context, diffc, given, lattice, media, metadata, modes, numbers, ordered, tracks, vdm
 from .captioned import CaptionedUNet
 from .clip_unet import ClipUNet
 from .conditional import GivenUNet
@@ -73,7 +73,7 @@ def _ardm(
     header, params = found["header"], planes.rest
     method = params[0] if params else -1
     bare = method in (1, 2, 5)
-    if not 0 <= method <= 6 or (method in (2, 5)) != (planes.n_photo == 0) or (bare and len(params) > 1):
+    if not 0 <= method <= 7 or (method in (2, 5, 7)) != (planes.n_photo == 0) or (bare and len(params) > 1):
         refuse("CorruptStream", "the method of ARDM")
     if method == 5 and planes.n_extra % 2:
         refuse("CorruptStream", "the method of ARDM")
@@ -85,6 +85,11 @@ def _ardm(
         if method not in (0, 3, 4):
             refuse("CorruptStream", "something was given to a model that the stream does not use")
         refuse("ModelMismatch", "no model of ARDM takes what was given")
+    if method == 7:
+        model = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
+        if model[0]["architecture"] != "tracks-ardm-1":
+            refuse("ModelMismatch", f"tracks with a model of architecture {model[0]['architecture']}")
+        return np.zeros(shape, np.uint8), tracks.decode(params[1:], passes, *shape[:2], planes.n_extra, model)
     split = max(0, len(passes) - -(-planes.n_extra // EXTRA))
     first, last = passes[:split], passes[split:]
     if method in (2, 5):

@@ -25,3 +25,6 @@ class Fields:
                     break
                 return value
         refuse("CorruptStream", "a varint")
+
+    def rest(self) -> bytes:
+        return self.bytes(max(0, len(self.data) - self.at))

@@ -170,6 +170,24 @@ class Planes(Protocol):
         ...
 
 
+@runtime_checkable
+class Walks(Planes, Protocol):
+    """Planes that hold rows of numbers, of A agents that move in a plane: no photo, ``extra`` (T, A columns, 1 + n).
+
+    Plane 0 tells by a 1 where there is no number, the others hold the bytes of one, the most significant first.
+    """
+
+    @property
+    def columns(self) -> int:
+        """Numbers of an agent in a frame."""
+        ...
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Which columns say where it is: both there or neither, less than 2^60."""
+        ...
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Parameters and passes of a picture, and the model that they were made with.
@@ -269,4 +287,13 @@ class Codec(Protocol):
 
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:
         """What decoding takes at most, and what bytes are worth. Raises CorruptStream."""
+        ...
+
+
+@runtime_checkable
+class RowReceiver(Protocol):
+    """A receiver of a codec whose passes hold rows, each by itself."""
+
+    def rows(self, payloads: Sequence[bytes], first: int, last: int, progress: Progress | None = None) -> Bytes:
+        """uint8 (last - first, W, E): extra planes of these rows, of a whole stream's passes. Raises CorruptStream."""
         ...

@@ -71,8 +71,8 @@ def mixture(x, w, mean, inverse, sigmoid):
 
 
 @inlined
-def _normalise(w):
-    """Scale non-negative weights below 2^47 / K to a total of exactly 2^16."""
+def normalise(w):
+    """Scale non-negative weights below 2^47 / K to a total of exactly 2^16, in place."""
     total = np.int64(0)
     for k in range(len(w)):
         total += w[k]
@@ -94,7 +94,7 @@ def prior(params, w, exp):
         top = max(top, params[0, k])
     for k in range(len(w)):
         w[k] = exp[min(np.int64(top) - params[0, k], _EXP_STEPS)]
-    _normalise(w)
+    normalise(w)
 
 
 @inlined
@@ -116,7 +116,7 @@ def posterior(x, w, mean, inverse, sigmoid):
     for k in range(len(w)):
         mass = _cdf(x + 1, mean[k], inverse[k], sigmoid) - _cdf(x, mean[k], inverse[k], sigmoid)
         w[k] *= mass + 1
-    _normalise(w)
+    normalise(w)
 
 
 @kernel

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from ..runtime.errors import CorruptStream, InputError
 from .metadata import EMPTY, Metadata
@@ -54,6 +54,18 @@ class Coded:
         part = slice(max(0, top), top + side), slice(max(0, left), left + side)
         photo, extra = (np.ascontiguousarray(planes[part]) for planes in (self.photo, self.extra))
         return replace(self, photo=photo, extra=extra, frames=1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Walking(Coded):
+    """Rows of numbers, of A agents that move in a plane: no photo, ``extra`` uint8 (T, A columns, 1 + n).
+
+    Plane 0 tells by a 1 where there is no number, the others hold the bytes of one, the most significant first.
+    columns: of an agent. places: which of them say where it is, both there or neither, below 2^60.
+    """
+
+    columns: int
+    places: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +222,15 @@ class Form(Protocol):
         rounded: whether the codec kept less than every sample. Raises Truncated where nothing can be made of them yet,
         CorruptStream where these planes are no such signal.
         """
+        ...
+
+
+@runtime_checkable
+class RowForm(Form, Protocol):
+    """Of a signal whose rows may be decoded by themselves."""
+
+    def rows(self, count: int) -> Form | None:
+        """What a header would say of so many rows alone; None where rows hang on those before."""
         ...
 
 

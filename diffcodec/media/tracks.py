@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..runtime.errors import CorruptStream, InputError, Truncated
 from .arrays import described
-from .medium import Alone, Coded
+from .medium import Alone, Coded, Walking
+from .modes import CODED, Layout
 from .planes import Bytes, laid_out, restored
 from .rows.fractions import check_rate
 from .rows.tracks import MODE, MOST, MOST_ORDER, NUMBER, Column, Differenced, TracksFields, TracksForm, parts_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .medium import Samples
 
 Values = NDArray[np.int64]
+MOST_AT_ONCE = 256  #: agents of a frame that a network looks at
 _EXACT = 2**53  # whole numbers up to which doubles have them all
 _EXACT_TEN = 22  # powers of ten likewise
 
@@ -108,6 +110,11 @@ class Tracks(Alone):
         frames, agents, _ = self.values.shape
         return TracksFields(frames, agents, self.columns, tuple(self.names), tuple(self.teams), self.rate)
 
+    def between(self, first: int, last: int) -> Tracks:
+        """Frames ``first`` to ``last`` - 1."""
+        missing = None if self.missing is None else self.missing[first:last]
+        return replace(self, values=self.values[first:last], missing=missing)
+
     def fields(self) -> bytes:
         """As they stand in the parameters: sizes, rate, names, teams, columns."""
         return self._fields.write()
@@ -117,25 +124,62 @@ class Tracks(Alone):
         return [self.values, self._gaps.astype(np.uint8)]
 
     def forms(self, palettes: bool = True) -> list[Coded]:
-        """Gaps, and bytes of differences over time; `tracks_of` is the mirror."""
+        """Gaps, and bytes of differences over time; and of places as they are. `tracks_of` is the mirror."""
         fields, gaps = self._fields, self._gaps
-        coding: list[Differenced] = []
-        left = np.zeros(self.values.shape, np.uint64)
-        for f, values in enumerate(np.moveaxis(_filled(self.values, gaps), 2, 0)):
-            order, differences = _smallest(values)
-            least = int(differences.min()) if differences.size else 0
-            coding.append(Differenced(order, least))
-            left[..., f] = differences.view(np.uint64) - np.uint64(least % 2**64)
-        size = max(1, -(-int(left.max(initial=0)).bit_length() // 8))
-        # one position where there are no values
-        shape = fields.geometry if left.size else (0, 0)
-        every = np.zeros((*fields.geometry, 1 + size), np.uint8)
-        every[: shape[0], : shape[1], 0] = gaps.reshape(shape)
-        for k in range(size):
-            byte = left >> np.uint64(8 * (size - 1 - k)) & np.uint64(255)
-            every[: shape[0], : shape[1], 1 + k] = byte.reshape(shape)
+        columns = np.moveaxis(_filled(self.values, gaps), 2, 0)
+        found = [_smallest(values) for values in columns]
+        every, coding = _in_bytes(fields, gaps, found)
         photo, extra, layout = laid_out(every, 0)
-        return [Coded(photo, extra, TracksForm(fields, tuple(coding), size, layout).write())]
+        forms = [Coded(photo, extra, TracksForm(fields, coding, every.shape[2] - 1, layout).write())]
+        places = self._places()
+        if places is not None:
+            found = [(0, columns[f]) if f in places else one for f, one in enumerate(found)]
+            every, coding = _in_bytes(fields, gaps, found)
+            layout = Layout(((CODED, 0),) * every.shape[2])
+            told = TracksForm(fields, coding, every.shape[2] - 1, layout).write()
+            forms.append(Walking(every[..., :0], every, told, columns=len(columns), places=places))
+        return forms
+
+    def _places(self) -> tuple[int, int] | None:
+        """Which columns say where agents are in a plane, None where no two do: by their names, or the first that vary.
+
+        Both have the same gaps, and are whole numbers that differ by less than 2^60.
+        """
+        if not self.values.size:
+            return None
+        names = [column.name.strip().lower() for column in self.columns]
+        named = ((f, names.index(name.replace("x", "y", 1))) for f, name in enumerate(names)
+                 if "x" in name and name.replace("x", "y", 1) in names)  # fmt: skip
+        vary = [f for f in range(len(names)) if (self.values[..., f] != self.values[0, 0, f]).any()]
+        places = next(named, None) if any(names) else tuple(vary[:2]) if len(vary) > 1 else None
+        if places is None:
+            return None
+        x, y = places
+        gaps = self._gaps
+        there = ~gaps[..., x]
+        if (gaps[..., x] != gaps[..., y]).any() or not there.any() or int(there.sum(1).max()) > MOST_AT_ONCE:
+            return None
+        ends = [(int(values.min()), int(values.max())) for values in (self.values[..., f] for f in (x, y))]
+        return (x, y) if all(high - low < 2**60 for low, high in ends) else None
+
+
+def _in_bytes(
+    fields: TracksFields, gaps: NDArray[np.bool_], found: list[tuple[int, Values]]
+) -> tuple[Bytes, tuple[Differenced, ...]]:
+    """(gaps and the bytes of numbers uint8 (H, W, 1 + n), how they came about) of differences of each column."""
+    coding = tuple(Differenced(order, int(values.min()) if values.size else 0) for order, values in found)
+    left = np.zeros(gaps.shape, np.uint64)
+    for f, (_, values) in enumerate(found):
+        left[..., f] = values.view(np.uint64) - np.uint64(coding[f].least % 2**64)
+    size = max(1, -(-int(left.max(initial=0)).bit_length() // 8))
+    # one position where there are no values
+    shape = fields.geometry if left.size else (0, 0)
+    every = np.zeros((*fields.geometry, 1 + size), np.uint8)
+    every[: shape[0], : shape[1], 0] = gaps.reshape(shape)
+    for k in range(size):
+        byte = left >> np.uint64(8 * (size - 1 - k)) & np.uint64(255)
+        every[: shape[0], : shape[1], 1 + k] = byte.reshape(shape)
+    return every, coding
 
 
 def tracks_of(extra: Bytes | None, form: TracksForm) -> Tracks:

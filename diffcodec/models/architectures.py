@@ -68,6 +68,7 @@ ARCHITECTURES: dict[str, Loader] = {
     "masked-unet-exact-1": _by(".masked.exact"),
     "octaves-1": _by(".octaves"),
     "tokens-1": _by(".tokens"),
+    "tracks-ardm-1": _by(".tracks.model"),
     "vdm-unet-1": _by(".unet.model"),
     "vdm-unet-clip-1": _by(".clips.model"),
     "vdm-unet-exact-1": _by(".unet.model"),

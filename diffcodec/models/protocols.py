@@ -15,10 +15,12 @@ from ..runtime.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from ..diffusion.samplers import Multistep
     from ..entropy.stack import AnsStack
+    from .tracks.past import Past
 
 EXACT, PINNED, TOLERANT = 0, 1, 2  #: numerics classes, DESIGN.md §6
 
@@ -135,6 +137,18 @@ class PhaseModel(Model, Protocol):
         before: features that the phase before gave for these rows, (rows, w, C), None at phase 0. The first ``top``
         and last ``bottom`` rows are context and have no place in the result. With the parameters come the features
         for the next phase, (rows', w, C), None after the last.
+        """
+        ...
+
+
+@runtime_checkable
+class TrackModel(Model, Protocol):
+    """An ARDM of agents that move in a plane, causal over time: what is known of all -> where each goes next."""
+
+    def mixtures(self, past: Past, known: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Parameters int32 (N, 6, K), K at most 16, any values, as of `entropy.grid.GridMixtures`.
+
+        Of the agents ``known`` (N,), rising, of whom ``past`` was asked to look. The same numbers on any machine.
         """
         ...
 

@@ -22,7 +22,7 @@ from ..runtime.stages import stage
 from . import architectures
 from .architectures import fingerprint_of
 from .completion import completed
-from .protocols import DiffusionModel, FrameModel, MaskedModel, Model, PhaseModel
+from .protocols import DiffusionModel, FrameModel, MaskedModel, Model, PhaseModel, TrackModel
 
 __all__ = [
     "DEFAULT",
@@ -41,12 +41,13 @@ __all__ = [
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = {"ardm": "photo-ardm", "diffc": "photo-octaves", "vdm": "photo-vdm-exact"}
 OF_CLIPS = "clip-vdm"  #: the default of clips with loss, and of restoring them
+OF_TRACKS = "tracks-ardm"  #: where agents move in a plane
 #: of another medium than pictures, where it is bundled
-DEFAULT_OF = {("ardm", "clip"): "clip-ardm", ("diffc", "clip"): OF_CLIPS}
+DEFAULT_OF = {("ardm", "clip"): "clip-ardm", ("ardm", "tracks"): OF_TRACKS, ("diffc", "clip"): OF_CLIPS}
 CONDITIONAL = "photo-cond"  #: the default where something is given: to restore, and in the stages of a cascade
 #: what a codec codes with: kinds of models
 KINDS: dict[str, tuple[type[Model], ...]] = {
-    "ardm": (PhaseModel, MaskedModel, FrameModel),
+    "ardm": (PhaseModel, MaskedModel, FrameModel, TrackModel),
     "diffc": (DiffusionModel,),
     "vdm": (DiffusionModel,),
 }
@@ -242,7 +243,7 @@ def load(
     fingerprint: bytes | None = None,
     runtime: str = "auto",
     codec: Literal["ardm"] = "ardm",
-) -> PhaseModel | MaskedModel: ...
+) -> PhaseModel | MaskedModel | TrackModel: ...
 
 
 @overload

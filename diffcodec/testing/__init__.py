@@ -20,6 +20,7 @@ from .diffusion import DiffusionLaws
 from .frames import FrameLaws
 from .laws import LawBroken, Laws, ModelLaws
 from .suites import check, suites_of
+from .tracks import TrackLaws
 
 __all__ = [
     "CodecLaws",
@@ -31,6 +32,7 @@ __all__ = [
     "MaskedLaws",
     "ModelLaws",
     "PhaseLaws",
+    "TrackLaws",
     "TunableLaws",
     "check",
     "suites_of",

@@ -10,9 +10,18 @@ from .conditional import ConditionalLaws
 from .diffusion import DiffusionLaws
 from .frames import FrameLaws
 from .laws import Laws, ModelLaws, demand
+from .tracks import TrackLaws
 
 #: the most particular first: a suite has the laws of the kinds that its own is one of
-SUITES: tuple[type[Laws], ...] = (ConditionalLaws, DiffusionLaws, TunableLaws, PhaseLaws, FrameLaws, MaskedLaws)
+SUITES: tuple[type[Laws], ...] = (
+    ConditionalLaws,
+    DiffusionLaws,
+    TunableLaws,
+    PhaseLaws,
+    FrameLaws,
+    MaskedLaws,
+    TrackLaws,
+)
 
 
 def suites_of(model: object) -> list[type[Laws]]:

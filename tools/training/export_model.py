@@ -1,4 +1,4 @@
-"""Export a training checkpoint with its card: of an ARDM as integer weights, of a VDM as float16, or as integers too.
+"""Export a training checkpoint with its card: of an ARDM, of tracks too, as integer weights, of a VDM as float16.
 
     python -m tools.training.export_model RUN_DIR/state.pt OUT.safetensors [--card CARD.json] [--exact PICTURES.npz]
 
@@ -27,6 +27,8 @@ from diffcodec.models.lattice import quant as lattice_quant
 from diffcodec.models.lattice.net import LatticeConfig, LatticeNet, QuantConv
 from diffcodec.models.masked.net import MaskedConfig, MaskedUNet
 from diffcodec.models.registry import fingerprint_of
+from diffcodec.models.tracks import quant as tracks_quant
+from diffcodec.models.tracks.net import TracksConfig, TracksNet
 from diffcodec.models.unet.net import UNet, UNetConfig
 from diffcodec.models.unet.quant import quantise
 from tools.training.cifar_data import SIDE, load_cifar
@@ -109,6 +111,13 @@ def exact_masked_weights(state: dict[str, Any], pictures: Path) -> tuple[bytes, 
     return save(tensors), described
 
 
+def tracks_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    config = TracksConfig(**state["config"])
+    net = TracksNet(config)
+    net.load_state_dict({name: value.float() for name, value in state["ema"].items()})
+    return save(tracks_quant.quantise(net)), {"architecture": "tracks-ardm-1", **config.as_dict()}
+
+
 def load_state(path: Path) -> dict[str, Any]:
     """A training state, or the EMA in float16, of a trainer or a VDM as exported, in the same form."""
     if path.suffix != ".safetensors":
@@ -143,7 +152,8 @@ def main() -> None:
         weights, described = (exact_masked_weights if masked else exact_vdm_weights)(state, args.exact)
         described = json.loads(json.dumps(described))
     else:
-        weights, described = (vdm_weights if vdm else ardm_weights)(state)
+        tracks = "others" in state["config"]
+        weights, described = (vdm_weights if vdm else tracks_weights if tracks else ardm_weights)(state)
     card = {
         "name": args.out.stem,
         "codec": "ardm" if not vdm else "vdm" if args.exact else "diffc",

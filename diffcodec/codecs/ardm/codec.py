@@ -162,13 +162,15 @@ def _parts(n_extra: int) -> list[slice]:
     return [slice(at, min(at + most, n_extra)) for at in range(0, n_extra, most)]
 
 
-def affordable(params: bytes, passes: list[bytes], shape: tuple[int, ...], frames: int = 1) -> bool:
+def affordable(params: bytes, passes: list[bytes], shape: tuple[int, ...], frames: int = 1, extra: int = 0) -> bool:
     """Whether a tenth of a reader's default budget allows the method for these bytes (``passes`` [] for none at all).
+
+    Of photo planes of ``shape`` (H, W, C) and so many ``extra`` ones.
 
     A large black picture takes the lattice network no bytes, and others few: they go to the context coder.
     """
     H, W, C = shape
-    head = Head("ardm", H, W, C, 0, params, frames=frames)
+    head = Head("ardm", H, W, C, extra, params, frames=frames)
     prefix = Prefix(head, passes or [b""] * len(pass_units(H, W)), True)
     found, allowed = cost(prefix)
     return not allowed.exceeded(found, sum(map(len, passes)), MARGIN)

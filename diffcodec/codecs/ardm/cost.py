@@ -9,8 +9,9 @@ from ..cost import EXTRA_PLANES, FILLED, NOTHING_ALLOWED, Allowance, Cost, Rate,
 from .sampling import sampling_of
 
 #: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values, NUMBERS
-#: has no photo planes, and its extra ones are whole numbers, TEMPORAL has frames of a clip, each given the one before
-LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL = range(7)
+#: has no photo planes, and its extra ones are whole numbers, TEMPORAL has frames of a clip, each given the one before,
+#: TRACKS rows of numbers of agents that move
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, TRACKS = range(8)
 
 LATTICE_BYTES, STRIP_BYTES = 80, 2500  #: of memory for a pixel of the picture, and of the strips that are in work
 FILLED_BYTES = 20  #: for a pixel that a preview fills in
@@ -24,6 +25,10 @@ LATTICE_ALLOWED = Allowance(Rate(2**12), Rate(2**21, 2**12), Rate(2**32, 2**19))
 PAST_BYTES, PAST_STRIP_BYTES = 240, 7500
 #: as of a picture, and as many frames as there are bytes for them
 TEMPORAL_ALLOWED = Allowance(Rate(2**13, 2**7), Rate(2**21, 2**12), Rate(2**32, 2**19))
+MOST_AGENTS = 256  #: of tracks that are in a plane at once
+#: a frame is a call; the memory is of pairs of agents
+TRACKS_ALLOWED = Allowance(Rate(2**16, 2**7), Rate(2**21, 2**12), Rate(2**32, 2**19))
+TRACKS_BYTES, PAIR_BYTES = 2**11, 2**11
 STAGES = 8  #: of depth upscaling at most: the binary digits of a byte
 #: 50 calls for a picture unless the sender asks for more, at most 4096 a stage
 ORDERED_ALLOWED = Allowance(Rate(STAGES * 2**12, STAGES * 8), Rate(STAGES * 2**20, STAGES * 2**15), Rate(2**30, 2**19))
@@ -33,15 +38,19 @@ def cost(prefix: Prefix) -> tuple[Cost, Allowance]:
     """Of an ARDM's stream. Raises CorruptStream where a whole stream lacks passes."""
     head = prefix.head
     method = head.params[0] if head.params else -1
-    if method in (LATTICE, REFINED):
-        return _lattice(prefix)
-    if method == ORDERED:
-        return _ordered(prefix)
-    if method == TEMPORAL:
-        return _temporal(prefix)
-    # a pass of whole numbers has no form without a body
-    read = head.pixels * len(prefix.passes) if method == NUMBERS else context_pixels(prefix, prefix.passes)
-    plain = plain_bytes(head)
+    return _COSTS.get(method, _adaptive)(prefix)
+
+
+def _adaptive(prefix: Prefix) -> tuple[Cost, Allowance]:
+    """Of the context coder alone."""
+    plain, read = plain_bytes(prefix.head), context_pixels(prefix, prefix.passes)
+    return Cost(prefix.head.pixels, context_pixels=read, plain_bytes=plain, memory_bytes=plain), NOTHING_ALLOWED
+
+
+def _numbers(prefix: Prefix) -> tuple[Cost, Allowance]:
+    """Of whole numbers, a pass of which has no form without a body."""
+    head, plain = prefix.head, plain_bytes(prefix.head)
+    read = head.pixels * len(prefix.passes)
     return Cost(head.pixels, context_pixels=read, plain_bytes=plain, memory_bytes=plain), NOTHING_ALLOWED
 
 
@@ -122,3 +131,29 @@ def _ordered(prefix: Prefix) -> tuple[Cost, Allowance]:
         context_pixels=tokens * -(-head.extra // EXTRA_PLANES),  # which passes these are, only the model can tell
     )
     return found, ORDERED_ALLOWED
+
+
+def _tracks(prefix: Prefix) -> tuple[Cost, Allowance]:
+    """A call for each frame, of all agents, and what stands beside their places, which the context coder reads."""
+    head = prefix.head
+    plain, agents = plain_bytes(head), min(head.width, MOST_AGENTS)
+    found = Cost(
+        pixels=head.pixels,
+        network_calls=head.height,
+        network_pixels=head.pixels,
+        plain_bytes=plain,
+        fixed_bytes=PAIR_BYTES * agents**2,
+        memory_bytes=plain + PAIR_BYTES * agents**2 + TRACKS_BYTES * head.width,
+        context_pixels=2 * head.pixels,  # gaps and other columns; which passes have these, only the payloads tell
+    )
+    return found, TRACKS_ALLOWED
+
+
+_COSTS = {
+    LATTICE: _lattice,
+    REFINED: _lattice,
+    ORDERED: _ordered,
+    NUMBERS: _numbers,
+    TEMPORAL: _temporal,
+    TRACKS: _tracks,
+}

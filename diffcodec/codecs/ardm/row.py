@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ...models.protocols import FrameModel, Model, Tunable
-from ...runtime.errors import InputError
+from ...models import registry
+from ...models.protocols import FrameModel, Model, TrackModel, Tunable
+from ...runtime.errors import InputError, ModelMismatch, ModelNotFound
 from ...runtime.progress import Progress, end, part
-from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Wish
+from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Walks, Wish
 from ..cost import Allowance, Cost
 from ..reconstruction import DEFAULT, Reconstruction
-from .cost import CONTEXT, LATTICE, NUMBERS, ORDERED, REFINED, TEMPORAL, cost
+from .cost import CONTEXT, LATTICE, NUMBERS, ORDERED, REFINED, TEMPORAL, TRACKS, cost
 
 ORDER_BYTES = 4  #: of the parameters of an order-agnostic stream, before the environment
 TABLES = ("levels", "differences", "colours")  #: of statistics of values, by the bits of the second parameter
@@ -47,6 +48,10 @@ class ARDM:
 
         if coded.numbers:
             return [Encoded(*codec.encode_numbers(coded.extra, progress), model)]
+        if isinstance(coded, Walks):
+            return self._walked(coded, model, wish, progress)
+        if coded.photo.shape[2] and isinstance(model, TrackModel):
+            raise InputError(f"model '{model.name}' is of tracks, not of pictures: use {registry.DEFAULT[self.name]}")
         tuned = model if wish.tune and isinstance(model, Tunable) else None
         if wish.tune and model is not None and tuned is None:
             raise InputError(f"model '{model.name}' cannot be tuned: leave tune out")
@@ -70,6 +75,23 @@ class ARDM:
         end(progress)
         return ways
 
+    def _walked(self, coded: Walks, model: Model | None, wish: Wish, progress: Progress | None) -> list[Encoded]:
+        """By a network of tracks, the bundled one if ``model`` is none; nothing where that takes too much work.
+
+        Nor where this installation has no such network: the context coder needs none.
+        """
+        from . import codec, tracks
+
+        try:
+            network = model if isinstance(model, TrackModel) else registry.load(registry.OF_TRACKS, codec=self.name)
+        except ModelNotFound:
+            return []
+        assert isinstance(network, TrackModel)
+        params, passes = tracks.encode(coded.extra, coded.columns, coded.places, network, progress)
+        end(progress)
+        affordable = codec.affordable(params, passes, (*coded.extra.shape[:2], 0), extra=coded.extra.shape[2])
+        return [Encoded(params, passes, network)] if affordable else []
+
     def _tuned(self, coded: Planes, model: Tunable, progress: Progress | None) -> list[Encoded]:
         """With a network that is fitted to the picture, if that serves; takes the last 0.8 of ``progress``."""
         from ...models.lattice import adjustment
@@ -88,20 +110,24 @@ class ARDM:
 
     def receiver(self, head: Head, model: Model | None) -> Receiver:
         """Raises CorruptStream, ModelMismatch."""
-        from . import codec
+        from . import codec, tracks
 
-        return codec.Receiver(head, model)
+        if head.params[:1] != bytes([TRACKS]):
+            return codec.Receiver(head, model)
+        if not isinstance(model, TrackModel):
+            raise ModelMismatch("the stream is of tracks, which its model is not for; the file is damaged")
+        return tracks.Receiver(head, model)
 
     def about(self, params: bytes) -> About:
         """Told by the method, the first byte."""
         method = params[0] if params else -1
         tables = params[1] if method == REFINED and len(params) > 1 else 0
         return About(
-            needs_model=method in (LATTICE, ORDERED, REFINED, TEMPORAL),
+            needs_model=method in (LATTICE, ORDERED, REFINED, TEMPORAL, TRACKS),
             statistics=method == REFINED,
             tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
             environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
-            since=(1, 7) if method in (NUMBERS, TEMPORAL) else (1, 0),
+            since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS) else (1, 0),
         )
 
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
@@ -247,6 +247,11 @@ class TracksForm:
             "teams": list(fields.teams),
             "rate": None if fields.rate is None else str(fields.rate),
         }
+
+    def rows(self, count: int) -> TracksForm | None:
+        """Of so many frames; None of differences."""
+        differ = any(one.order for one in self.coding)
+        return None if differ else replace(self, fields=replace(self.fields, frames=count))
 
     def signal(self, photo: Bytes, extra: Bytes | None, rounded: bool = False) -> Signal:
         """The tracks, of ``extra`` uint8 (H, W, E). Raises Truncated where that is not all there, CorruptStream."""

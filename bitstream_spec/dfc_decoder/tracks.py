@@ -1,0 +1,235 @@
+"""TRACKS.md: tracks by a network. Plain integers, slow on purpose."""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+
+from . import context
+from .ans import EXP, INV, TOTAL, S, Stack, clamp, normalise
+from .fields import Fields
+from .refused import refuse
+
+KNOWN = ([4096], [8192, -4096], [3891, 1459, -57, -532, -495, -220, -74, 3, 2, 27, 25, 40])
+SIDE, FAR = 4096, 2**40
+
+
+def _logarithms() -> list[int]:
+    with localcontext() as decimals:
+        decimals.prec = 30
+        two = Decimal(2).ln()
+        return [int((1 + Decimal(m) / 256).ln() / two * 64 + Decimal("0.5")) for m in range(256)]
+
+
+L = _logarithms()
+
+
+def lg(v: int) -> int:
+    e = v.bit_length() - 1
+    return 64 * e + L[(v >> e - 8 if e >= 8 else v << 8 - e) & 255]
+
+
+def cp(a: int, s: int) -> int:
+    found = min(lg(64 + (min(abs(a), FAR) << 10) // s) - 384, 1023)
+    return -found if a < 0 else found
+
+
+class Network:
+    def __init__(self, config: dict[str, Any], tensors: dict[str, np.ndarray]):
+        self.M, self.heads, self.K = config["others"], config["heads"], config["mixtures"]
+        self.tensors = {name: value.astype(np.int64) for name, value in tensors.items()}
+
+    def layer(self, name: str, x: np.ndarray) -> np.ndarray:
+        return x @ self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
+
+    def ask(self, features: np.ndarray, relative: np.ndarray) -> np.ndarray:
+        """(N, 6, K) of (N, 49) and (N, N, 5)."""
+        a, N = cut(self.layer("own", features)), len(features)
+        if self.M:
+            both = self.layer("seeing", a)[:, None] + self.layer("seen", a)[None] + self.layer("relative", relative)
+            t = self.layer("pair", cut(both))
+            logits, said = np.clip(rounded(t[..., : self.heads]), -512, 512), cut(t[..., self.heads :])
+            u = np.zeros((N, self.M), np.int64)
+            for i in range(N):
+                others = [j for j in range(N) if j != i]
+                for head in range(self.heads if others else 0):
+                    part = slice(head * self.M // self.heads, (head + 1) * self.M // self.heads)
+                    top = max(logits[i, others, head])
+                    w = np.array([EXP[min(top - logits[i, j, head], 1024)] for j in others])
+                    u[i, part] = (w[:, None] * said[i, others, part]).sum(0) // w.sum()
+            a = np.concatenate([a, u], 1)
+        b = cut(self.layer("joined", a))
+        b = b + cut(self.layer("deeper", b))
+        return np.clip(rounded(self.layer("head", b)), -(2**15), 2**15).reshape(N, 6, self.K)
+
+
+def rounded(x: np.ndarray) -> np.ndarray:
+    return x + 512 >> 10
+
+
+def cut(x: np.ndarray) -> np.ndarray:
+    return np.clip(rounded(x), 0, 8128)
+
+
+class Agent:
+    def __init__(self, place: list[int], scale: int):
+        self.place, self.fast, self.slow, self.count = place, scale, scale, 0
+        self.m, self.e = [[0] * 12, [0] * 12], [[0] * 8, [0] * 8]
+        self.sigma, self.p = 0, [0, 0]
+
+    def look(self, c: list[int], speed: int) -> list[int]:
+        self.sigma = s = max(self.fast, 384)
+        told = []
+        for f in range(2):
+            m = self.m[f]
+            self.p[f] = p = sum(a * b for a, b in zip(c, m, strict=False)) >> 6
+            told += [cp(e, s) for e in self.e[f]] + [cp(32 * (m[k] - m[0]), s) for k in range(1, 12)]
+            told += [cp(p - 64 * m[0], s), cp(64 * m[0], s), (p + 32 & 63) - 32 if s < 4096 else 0]
+        told += [lg(s) - 640 >> 1, lg(max(self.slow, 384)) - 640 >> 1]
+        return [*told, cp(64 * (abs(self.m[0][0]) + abs(self.m[1][0])), s), 16 * self.count, cp(speed >> 4, s)]
+
+    def moved(self, place: list[int]) -> int:
+        """Its values are these now; the sum of its errors."""
+        missed = 0
+        for f in range(2):
+            d = clamp(place[f] - self.place[f], -FAR, FAR)
+            e = 64 * d - self.p[f]
+            missed += abs(e)
+            self.m[f], self.e[f] = [d, *self.m[f][:-1]], [e, *self.e[f][:-1]]
+            if self.count == 0:
+                self.m[f], self.e[f] = [d] * 12, [0, *self.e[f][1:]]
+        self.place = place
+        return missed
+
+
+def sees(one: Agent, other: Agent, speed: int) -> list[int]:
+    v = max(speed, 512)
+    away = [clamp(other.place[f] - one.place[f], -FAR, FAR) for f in range(2)]
+    motion = [cp(256 * (other.m[f][0] - one.m[f][0]), v) for f in range(2)]
+    return [cp(64 * away[0], v), cp(64 * away[1], v), *motion, cp(64 * (abs(away[0]) + abs(away[1])), v)]
+
+
+def whole(stack: Stack, width: int) -> int:
+    value = done = 0
+    while done < width:
+        piece = min(16, width - done)
+        value |= stack.pop_bits(piece) << done
+        done += piece
+    return value
+
+
+def move(stack: Stack, rows: list[list[int]], agent: Agent) -> list[int]:
+    """Displacements of x and y."""
+    K, s = len(rows[0]), agent.sigma
+    w = normalise([EXP[min(max(rows[0]) - v, 1024)] for v in rows[0]])
+    z, lead, d = 0, 0, [0, 0]
+    while s >> 16 + z:
+        z += 1
+    for f in range(2):
+        p, mean, inverse = agent.p[f], [], []
+        for k in range(K):
+            m = (p & 63) + (rows[1 + f][k] * s >> 10) + (rows[5][k] * lead >> 6 if f else 0)
+            mean.append((m >> z) - 32 + (32 >> z))
+            inverse.append(INV[clamp(96 + ((lg(s) - 640 - 64 * z) * 2839 >> 13) + (rows[3 + f][k] >> 1), 0, 256)])
+
+        def T(k: int, v: int, mean: list[int] = mean, inverse: list[int] = inverse) -> int:
+            u = clamp((64 * v - 32 - mean[k]) * inverse[k] >> 12, -(2**22), 2**22) + 2**22
+            return S[u >> 12] + ((S[(u >> 12) + 1] - S[u >> 12]) * (u & 4095) >> 12)
+
+        def edge(i: int, T: Any = T, w: list[int] = w) -> int:
+            if i <= 0 or i >= 2 * SIDE:
+                return 0 if i <= 0 else TOTAL
+            return i + (sum(w[k] * T(k, i - SIDE) for k in range(K)) * (TOTAL - 2 * SIDE) >> 38)
+
+        v = g = stack.pop(edge, 2 * SIDE) - SIDE
+        if v in (-SIDE, SIDE - 1):
+            bits = whole(stack, 6)
+            beyond = whole(stack, bits) + 2**bits - 1
+            g = v + beyond if v > 0 else v - beyond
+        d[f] = (p >> 6) + (g << z | whole(stack, z))
+        lead = clamp(64 * d[0] - agent.p[0], -(s >> 1), s >> 1)
+        w = normalise([w[k] * (T(k, v + 1) - T(k, v) + 1) for k in range(K)])
+    return d
+
+
+def positions(fields: Fields, there: np.ndarray, network: Network, c: list[int]) -> list[dict[int, list[int]]]:
+    """Of each row the places of who is there."""
+    steps = fields.bytes(2)
+    if max(steps) >= 200:
+        refuse("CorruptStream", "the scales of a pass")
+    scale, speed = (4 + (b & 3) << b // 4 << 4 for b in steps)
+    ends = [(fields.varint(64), fields.bytes(1)[0]) for _ in range(2)]
+    if any(least >> 60 or width > 60 for least, width in ends):
+        refuse("CorruptStream", "the places of a pass")
+    stack, agents, out = Stack(fields.rest()), dict[int, Agent](), []
+    for row in there:
+        now = [int(a) for a in np.flatnonzero(row)]
+        known, come = [a for a in now if a in agents], [a for a in now if a not in agents]
+        found = {a: [0, 0] for a in come}
+        for f, (least, width) in enumerate(ends):
+            for a in come:
+                found[a][f] = least + whole(stack, width)
+        if known:
+            features = np.array([agents[a].look(c, speed) for a in known], np.int64)
+            relative = np.array([[sees(agents[i], agents[j], speed) for j in known] for i in known], np.int64)
+            for a, rows in zip(known, network.ask(features, relative).tolist(), strict=True):
+                d = move(stack, rows, agents[a])
+                found[a] = [agents[a].place[f] + d[f] for f in range(2)]
+        scales = speeds = number = 0
+        for a in now:
+            if a in come:
+                continue
+            agent = agents[a]
+            missed, first = agent.moved(found[a]), agent.count == 0
+            if not first:
+                missed = min(8 * missed, 8 * agent.fast + 4096)
+                agent.fast += missed - agent.fast >> 3
+                agent.slow += missed - agent.slow >> 5
+                scales, number = scales + agent.fast, number + 1
+                speeds += min(512 * (abs(agent.m[0][0]) + abs(agent.m[1][0])), 8 * speed + 4096)
+            agent.count = min(agent.count + 1, 12)
+        agents = {a: agents[a] if a in agents else Agent(found[a], scale) for a in now}
+        if number:
+            scale += scales // number - scale >> 3
+            speed += speeds // number - speed >> 4
+        out.append(found)
+    stack.finish()
+    return out
+
+
+def decode(params: bytes, passes: list[bytes], H: int, W: int, count: int, model: Any) -> np.ndarray:
+    """The extra planes (H, W, count) of method 7; ``params`` behind the method's byte."""
+    fields = Fields(params)
+    F, x, y, frames = (fields.varint() for _ in range(4))
+    number = fields.bytes(1)[0]
+    if x == y or max(x, y) >= F or W % F or not 1 <= frames <= 2**20 or number > 3 or count < 2:
+        refuse("CorruptStream", "the parameters of the tracks")
+    own = np.frombuffer(fields.bytes(24), "<i2").tolist() if number == 3 else []
+    if fields.rest():
+        refuse("CorruptStream", "bytes behind the parameters of the tracks")
+    c, network = own or KNOWN[number], Network(*model)
+    firsts, A = range(0, H, frames), W // F
+    if len(passes) != len(firsts):
+        refuse("CorruptStream", f"{len(passes)} passes of the tracks where there are {len(firsts)}")
+    out = np.zeros((H, A, F, count), np.uint8)
+    others = [f for f in range(F) if f not in (x, y)]
+    for first, payload in zip(firsts, passes, strict=True):
+        part, fields = out[first : first + frames], Fields(payload)
+        t = len(part)
+        if data := fields.bytes(fields.varint()):
+            part[..., 0] = np.array(context.decode(data, t, W, 1), np.uint8).reshape(t, A, F)
+        if others:
+            planes = context.decode(fields.bytes(fields.varint()), t, A * len(others), count - 1)
+            part[:, :, others, 1:] = np.array(planes, np.uint8).reshape(t, A, len(others), count - 1)
+        there = part[:, :, x, 0] == 0
+        if there.sum(1).max() > 256:
+            refuse("CorruptStream", "more than 256 agents in a row")
+        for row, found in zip(part, positions(fields, there, network, c), strict=True):
+            for a, place in found.items():
+                for f, value in zip((x, y), place, strict=True):
+                    if not 0 <= value < 256 ** (count - 1):
+                        refuse("CorruptStream", "a value of more bytes than there are")
+                    row[a, f, 1:] = list(value.to_bytes(count - 1, "big"))
+    return out.reshape(H, W, count)
