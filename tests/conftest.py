@@ -130,10 +130,9 @@ def decoded(params, passes, height, width, n_photo, n_extra, model, *, seed=0, *
 
 
 def _load(model=None, *, device="auto", fingerprint=None, codec="ardm"):
-    of_streams = registry.DEFAULT["ardm"]
-    if isinstance(model, str) and model not in (FakeModel.name, White.name, of_streams):
+    if isinstance(model, str) and model not in (FakeModel.name, White.name, *registry.DEFAULT.values()):
         raise ModelNotFound(f"no model '{model}'")
-    named = FakeModel if codec == "ardm" or model == of_streams else White
+    named = FakeModel if codec == "ardm" or model == registry.DEFAULT["ardm"] else White
     provider = named() if model is None or isinstance(model, str) else model
     if fingerprint is not None and not provider.fingerprint.startswith(fingerprint):
         raise ModelMismatch("the stream was made with another model")

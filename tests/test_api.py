@@ -98,6 +98,7 @@ def test_few_colours_may_become_a_palette(rng: np.random.Generator) -> None:
 @fake
 def test_prefixes_decode(rng: np.random.Generator) -> None:
     array = rng.integers(0, 256, (12, 12, 4), dtype=np.uint8)
+    seen = array[..., 3] > 0  # the colour where alpha is 0 is known with alpha
     data = diffcodec.encode(array)
     first, second, third = (one["end"] for one in diffcodec.inspect(data)["passes"])
     for upto in range(1, first):
@@ -105,9 +106,10 @@ def test_prefixes_decode(rng: np.random.Generator) -> None:
             diffcodec.decode(data, upto_bytes=upto)
     coarse = diffcodec.decode(data, upto_bytes=second - 1)
     assert coarse.shape == array.shape and (coarse[..., 3] == 255).all()
-    assert np.array_equal(coarse[::4, ::4, :3], array[::4, ::4, :3])
+    known = (slice(None, None, 4), slice(None, None, 4))
+    assert np.array_equal(coarse[known][seen[known], :3], array[known][seen[known], :3])
     fine = diffcodec.decode(data, upto_bytes=third - 1)
-    assert np.array_equal(fine[..., :3], array[..., :3]) and (fine[..., 3] == 255).all()
+    assert np.array_equal(fine[seen, :3], array[seen, :3]) and (fine[..., 3] == 255).all()
     for upto in (third, len(data), 10**9):
         assert np.array_equal(diffcodec.decode(data, upto_bytes=upto), array)
     assert np.array_equal(diffcodec.decode(data[: second - 1], upto_bytes=10**9), coarse)
@@ -262,7 +264,8 @@ def test_bundled_model_round_trip(mode: str) -> None:
     data = diffcodec.encode(picture)
     assert same(api.decode_picture(data), picture)
     container = read(data)
-    assert (container.version >= (1, 4)) is (40 <= info.number < 64 or info.number > 71)
+    # whole numbers, where they are smaller, are of 1.7
+    assert container.version == (1, 7) or (container.version == (1, 4)) is (40 <= info.number < 64 or info.number > 71)
     for end in container.ends:
         try:
             assert diffcodec.decode(data, upto_bytes=end).shape == samples.shape
