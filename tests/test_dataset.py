@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import diffcodec
-from diffcodec.archive import memory
+from diffcodec.archive import memory, reading
 from diffcodec.runtime.errors import DiffcodecError, InputError, NotADiffcodecFile
 
 GROUP = 3
@@ -104,7 +104,7 @@ def test_bad_archives_and_wishes(archive: bytes) -> None:
         diffcodec.ArchiveDataset(archive).batches(0)
     with pytest.raises(FileNotFoundError):
         diffcodec.ArchiveDataset("there-is-none.dfca")
-    place = memory.reader_of(archive).places[1]
+    place = reading.reader_of(archive).places[1]
     damaged = bytearray(archive)
     damaged[place.offset + place.size // 2] ^= 1
     dataset = diffcodec.ArchiveDataset(bytes(damaged))
