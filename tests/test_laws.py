@@ -55,6 +55,7 @@ SUITES: dict[str, type[Laws]] = {
     "octaves-1": DiffusionLaws,
     "tracks-ardm-1": TrackLaws,
     "vdm-unet-1": DiffusionLaws,
+    "vdm-unet-clip-1": ConditionalLaws,
     "vdm-unet-exact-1": DiffusionLaws,
     "vdm-unet-given-1": ConditionalLaws,
 }
