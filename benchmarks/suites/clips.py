@@ -132,6 +132,7 @@ SEI = "filter_units=remove_types=6"  #: x264's message of 700 bytes, which tells
 X264 = {"preset": "veryslow", "qp": "0", "g": "300"}
 #: one slice is smaller than four; of two models of contexts the one that suits
 FFV1 = [{"level": "3", "coder": "1", "g": "300", "slices": "1", "slicecrc": "0", "context": one} for one in "01"]
+FFV1_SLICE = 2**17  #: pixels of a frame
 X265 = {"preset": "veryslow", "x265-params": "log-level=error:lossless=1:info=0"}
 LOSSLESS: dict[str, dict[str, list[Peer]]] = {
     "RGB": {
@@ -150,6 +151,11 @@ LOSSLESS: dict[str, dict[str, list[Peer]]] = {
         "x265": [Peer("libx265", "yuv444p", X265, "hevc")],
     },
 }  #: by sampling and name, the ways of which the smallest counts
+
+
+def _slices(way: Peer, clip: Clip) -> dict[str, str]:
+    """FFV1 refuses large frames in one slice."""
+    return {"slices": "4"} if way.encoder == "ffv1" and clip.units > FFV1_SLICE * clip.shape[0] else {}
 
 
 def same(clip: Clip, format: str, back: list[av.VideoFrame]) -> bool:
@@ -210,7 +216,7 @@ def lossless(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
             print(f"{name}: {codec} takes even sides only, left out")
             continue
         start = time.perf_counter()
-        data, overhead, peer = min(((*way.encode(clip), way) for way in ways), key=lambda made: len(made[0]))
+        data, overhead, peer = min(((*way.encode(clip, **_slices(way, clip)), way) for way in ways), key=lambda made: len(made[0]))
         middle = time.perf_counter()
         frames = peer.decode(data)
         end = time.perf_counter()
