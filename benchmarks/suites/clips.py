@@ -216,7 +216,8 @@ def lossless(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
             print(f"{name}: {codec} takes even sides only, left out")
             continue
         start = time.perf_counter()
-        data, overhead, peer = min(((*way.encode(clip, **_slices(way, clip)), way) for way in ways), key=lambda made: len(made[0]))
+        made = [(*way.encode(clip, **_slices(way, clip)), way) for way in ways]
+        data, overhead, peer = min(made, key=lambda one: len(one[0]))
         middle = time.perf_counter()
         frames = peer.decode(data)
         end = time.perf_counter()
