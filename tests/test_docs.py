@@ -151,11 +151,13 @@ def test_the_readme_promises_what_the_encoder_writes() -> None:
     """The smallest golden file of each version is encoded anew and says that version: from the first to the last."""
     import diffcodec
 
+    newest: dict[str, dict[str, Any]] = {}
+    for table in sorted((ROOT / "tests" / "golden").glob("*/golden.json")):
+        newest |= json.loads(table.read_text())
     least: dict[str, tuple[int, str]] = {}
-    for table in (ROOT / "tests" / "golden").glob("*/golden.json"):
-        for name, row in json.loads(table.read_text()).items():
-            if name.endswith(".dfc"):
-                least[row["format"]] = min(least.get(row["format"], (10**9, "")), (row["bytes"], name))
+    for name, row in newest.items():
+        if name.endswith(".dfc"):
+            least[row["format"]] = min(least.get(row["format"], (10**9, "")), (row["bytes"], name))
     written = set()
     for _, name in least.values():
         recipe = RECIPES[name]

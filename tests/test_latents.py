@@ -109,7 +109,7 @@ def test_what_continues_a_picture_takes_no_bits() -> None:
 
 def test_the_exact_picture_of_a_latent_model_is_refused() -> None:
     white = Halves()
-    params, passes = diffc.encode(picture(8, 8), picture(8, 8)[..., :0], white, Room(lambda n: n, size=200), 0)
+    params, passes, _ = diffc.encode(picture(8, 8), picture(8, 8)[..., :0], white, Room(lambda n: n, size=200), 0)
     assert params[0] == diffc.LOSSY and passes
     head = Head("diffc", 8, 8, 3, 0, bytes([diffc.EXACT, params[1]]))
     with pytest.raises(ModelMismatch, match="pixels"):

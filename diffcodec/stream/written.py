@@ -88,7 +88,7 @@ def _fits_small(signal: Signal, form: Coded, encoded: Encoded, header: Header, f
     """Whether the short form of a stream holds all that there is."""
     plain = not (header.codec or header.statistics or follows or _as_in_1_0(signal.metadata))
     alone = form.palette is None and encoded.adjustment is None and len(encoded.passes) == 1
-    alone = alone and form.since == (1, 0)  # it tells no version
+    alone = alone and (form.since == (1, 0) or not form.photo.shape[2])  # frames of clips come in more passes than one
     return plain and alone and (not header.model or registry.name_of(header.fingerprint) == header.model)
 
 
