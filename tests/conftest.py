@@ -129,8 +129,11 @@ def decoded(params, passes, height, width, n_photo, n_extra, model, *, seed=0, *
     return *receiver.show(), receiver.stride
 
 
+NAMED = (FakeModel.name, White.name, *registry.DEFAULT.values(), *registry.DEFAULT_OF.values())
+
+
 def _load(model=None, *, device="auto", fingerprint=None, codec="ardm"):
-    if isinstance(model, str) and model not in (FakeModel.name, White.name, *registry.DEFAULT.values()):
+    if isinstance(model, str) and model not in NAMED:
         raise ModelNotFound(f"no model '{model}'")
     named = FakeModel if codec == "ardm" or model == registry.DEFAULT["ardm"] else White
     provider = named() if model is None or isinstance(model, str) else model

@@ -46,6 +46,11 @@ def clip(picture: np.ndarray) -> bytes:
     return diffcodec.encode(np.resize(picture, (3, *picture.shape[:2], 3)), group=2)
 
 
+def tracks(picture: np.ndarray) -> bytes:
+    values = picture.reshape(*picture.shape[:2], -1)[..., :1].astype(np.int64)
+    return diffcodec.encode(diffcodec.Tracks(values, (diffcodec.Column("x"),)))
+
+
 #: public name -> what its progress is heard of
 CALLS: dict[str, Call] = {
     "encode": lambda picture, folder, told: diffcodec.encode(picture, progress=told),
@@ -56,6 +61,7 @@ CALLS: dict[str, Call] = {
     "decode_sequence": lambda picture, folder, told: diffcodec.decode_sequence(frames(picture), progress=told),
     "decode_concealed": lambda picture, folder, told: diffcodec.decode_concealed(stream(picture)[:-1], progress=told),
     "decode_groups": lambda picture, folder, told: list(diffcodec.decode_groups(clip(picture), progress=told)),
+    "decode_frames": lambda picture, folder, told: diffcodec.decode_frames(tracks(picture), 0, 1, progress=told),
     "encode_files": encode_files,
     "decode_files": decode_files,
 }
