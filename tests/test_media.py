@@ -352,8 +352,8 @@ def test_a_medium_is_asked_for_by_name(medium: str) -> None:
     if medium != "picture":
         with pytest.raises(InputError, match="decode_signal"):
             api.decode_picture(stream)
-        with pytest.raises(InputError, match="takes pictures"):
-            diffcodec.encode(signal, bpp=1.0)
+        with pytest.raises(InputError, match="takes pictures" if medium != "clip" else "0 bytes were asked for"):
+            diffcodec.encode(signal, bpp=1.0 if medium != "clip" else 1e-6)
 
 
 def test_arrays_tell_their_medium() -> None:

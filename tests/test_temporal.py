@@ -151,7 +151,7 @@ def test_encode_takes_the_smaller_form():
     clip = moving(3, 24, 20)
     data = diffcodec.encode(clip, model=model())
     assert diffcodec.decode_signal(data, model=model()).equals(clip)
-    assert len(data) <= len(diffcodec.encode(clip))
+    assert len(data) <= len(diffcodec.encode(clip, model="photo-ardm"))
     with pytest.raises(ModelMismatch, match="for clips"):
         diffcodec.encode(clip.planes[0][0], model=model())
 
