@@ -128,7 +128,7 @@ def parse(container: Container) -> Stream:
     about, frames = CODECS[name].about(params), tuple(map(parse, container.frames))
     if any(one.medium is not medium or not medium.followed for one in frames):
         raise CorruptStream(f"something follows {medium.name} that does not belong to it; the file is damaged")
-    whole = medium.whole([form, *(one.form for one in frames)])
+    whole = medium.whole([form, *(one.form for one in frames)]) if frames else form
     if container.given and not about.needs_model:
         raise CorruptStream("something was given to a model that the stream does not use; the file is damaged")
     nested = tuple(given_streams(part, form.mode, form.colours) for part in container.given)
