@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from .runtime.hostile import guarded
 from .runtime.lazy import elsewhere
+from .runtime.limits import Limits
 from .runtime.progress import end
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from .media.tracks import Tracks as Tracks
     from .models.registry import CONDITIONAL as CONDITIONAL
     from .models.registry import Card as Card
-    from .runtime.limits import Limits
     from .runtime.progress import Progress
     from .stream.cascade import SHARE as SHARE
     from .stream.cascade import base_of as base_of
@@ -272,14 +272,15 @@ def decode_signal(
     from .runtime.threads import limited
     from .stream import decode as decoding
 
-    how = decoding.Reconstruction.of(reconstruction, realism).by(decoding.decoder_of(decoder, device))
-    wanted = decoding.Wanted(
-        how,
-        model,
-        device,
-        _limits(max_pixels),
-        budget,
-        given or {},
+    wanted = decoding.Wanted.of(
+        realism=realism,
+        reconstruction=reconstruction,
+        decoder=decoder,
+        device=device,
+        model=model,
+        max_pixels=max_pixels,
+        budget=budget,
+        given=given,
         medium=medium,
         frames=frames,
         upto=upto_bytes,
@@ -353,15 +354,15 @@ def decode_concealed(
     """
     from .runtime.threads import limited
     from .stream.concealing import left_of
-    from .stream.decode import Reconstruction, Wanted
+    from .stream.decode import Wanted
 
-    wanted = Wanted(
-        Reconstruction.of(None, realism),
-        model=model,
+    wanted = Wanted.of(
+        realism=realism,
         device=device,
-        limits=_limits(max_pixels),
+        model=model,
+        max_pixels=max_pixels,
         budget=budget,
-        given=given or {},
+        given=given,
         upto=upto_bytes,
     )
     with limited(threads):
@@ -393,7 +394,7 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
     """
     from .stream.told import told
 
-    return told(data, _limits(max_pixels), partial)
+    return told(data, Limits.of(max_pixels), partial)
 
 
 def given_files(data: Source, *, max_pixels: int | None = None) -> list[bytes]:
@@ -403,14 +404,14 @@ def given_files(data: Source, *, max_pixels: int | None = None) -> list[bytes]:
     """
     from .stream.told import given_files as files_given
 
-    return files_given(data, _limits(max_pixels))
+    return files_given(data, Limits.of(max_pixels))
 
 
 def metadata_of(data: Source, *, max_pixels: int | None = None) -> Metadata:
     """What a stream, or the beginning of one, holds beside samples; nothing is decoded. Raises as :func:`inspect`."""
     from .stream.told import metadata_of as metadata_read
 
-    return metadata_read(data, _limits(max_pixels))
+    return metadata_read(data, Limits.of(max_pixels))
 
 
 def list_models() -> list[Card]:
@@ -433,9 +434,3 @@ def register_model(name: str, model: Any) -> None:
     from .models import registry
 
     registry.register(name, model)
-
-
-def _limits(max_pixels: int | None) -> Limits:
-    from .runtime.limits import Limits
-
-    return Limits() if max_pixels is None else Limits(max_pixels=max_pixels)

@@ -11,7 +11,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
 from ..codecs import budget as budgets
@@ -23,7 +23,7 @@ from ..runtime.hostile import guarded
 from ..runtime.limits import Limits
 from ..runtime.progress import Progress, Shares, end
 from ..runtime.threads import limited
-from ..stream.decode import Wanted, decode_all, decoder_of
+from ..stream.decode import Wanted, decode_all
 from ..stream.encode import Sender, encode, stripped
 from ..stream.told import told
 from ..stream.typed import Inspection, ReconstructionName
@@ -177,8 +177,13 @@ class Decoding:
     verb: str = "decode"
 
     @property
+    def options(self) -> dict[str, Any]:
+        """As arguments of `diffcodec.decode`."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "verb"}
+
+    @property
     def _limits(self) -> Limits:
-        return Limits() if self.max_pixels is None else Limits(max_pixels=self.max_pixels)
+        return Limits.of(self.max_pixels)
 
     def check(self, deletes: bool) -> None:
         """Raises InputError for options that contradict each other, and to delete what a preview is taken of."""
@@ -219,11 +224,10 @@ class Decoding:
         with _recorded() as said, _large_pictures():
             data = _read(path)[: self.upto_bytes]
             facts = _facts(data, self._limits, self.upto_bytes is not None)
-            how = Reconstruction.of(self.reconstruction, self.realism).by(decoder_of(self.decoder, self.device))
-            wanted = Wanted(
-                how, self.model, self.device, self._limits, self.budget, frames=True, upto=self.upto_bytes
-            )
-            with limited(self.threads):
+            asked = self.options
+            threads, upto = asked.pop("threads"), asked.pop("upto_bytes")
+            wanted = Wanted.of(**asked, frames=True, upto=upto)
+            with limited(threads):
                 signal = _decoded(data, wanted, progress)
             written = files.write_signal(signal, files.format_of(target))
             kept = self._unlike(written, signal, facts) if compare else "it was not compared"

@@ -102,7 +102,7 @@ def _decode_streams(
 ) -> dict[int, Signal | DiffcodecError]:
     """The pictures that are streams of their own, or why there is none. Raises LimitExceeded."""
     checked = _check_streams(group.entries, initial, plan)
-    limits = Limits() if plan.max_pixels is None else Limits(max_pixels=plan.max_pixels)
+    limits = Limits.of(plan.max_pixels)
     wanted = Wanted(model=plan.stream_model, device=plan.device, limits=limits, budget=plan.budget, frames=True)
     out: dict[int, Signal | DiffcodecError] = {}
     for i, stream in each_stream(group.entries, initial):

@@ -32,7 +32,7 @@ def reader_of(source: Any, max_pixels: int | None = None, *, lenient: bool = Fal
 
     Raises InputError for what is neither; as `bitstream.archive.Reader`.
     """
-    limits = Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
+    limits = Limits.of(max_pixels)
     file: BinaryIO
     if isinstance(source, (bytes, bytearray, memoryview)):
         file = io.BytesIO(source)
@@ -66,7 +66,7 @@ def streams_of(entries: Sequence[Entry], data: bytes, max_pixels: int | None = N
     from ..codecs import budget as budgets
     from ..stream.parsed import read
 
-    limits = Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
+    limits = Limits.of(max_pixels)
     found = {}
     for i, stream in each_stream(entries, data):
         with contextlib.suppress(BitstreamError):

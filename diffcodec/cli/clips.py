@@ -85,20 +85,7 @@ def decode(
     files.check(header["mode"], format)
     start = time.perf_counter()
     with nothing_kept(target), console.bar("decoding") as progress, output.writing(target, overwrite) as file:
-        groups = api.decode_groups(
-            source,
-            frames=frames,
-            upto_bytes=coding.upto_bytes,
-            realism=coding.realism,
-            reconstruction=coding.reconstruction,
-            decoder=coding.decoder,
-            device=coding.device,
-            model=coding.model,
-            max_pixels=coding.max_pixels,
-            budget=coding.budget,
-            threads=coding.threads,
-            progress=progress,
-        )
+        groups = api.decode_groups(source, frames=frames, progress=progress, **coding.options)
         count = files.clips.write(groups, file, format)
     seconds = time.perf_counter() - start
     with remote.opened(source) as stream:

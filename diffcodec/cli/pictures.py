@@ -287,20 +287,8 @@ def _decode_one(
     start = time.perf_counter()
     with nothing_kept(target):
         with console.bar("decoding") as progress:
-            signal = api.decode_signal(
-                data,
-                upto_bytes=coding.upto_bytes,
-                realism=coding.realism,
-                reconstruction=coding.reconstruction,
-                decoder=coding.decoder,
-                device=coding.device,
-                model=coding.model,
-                max_pixels=coding.max_pixels,
-                frames=True if frames is None else frames,
-                budget=coding.budget,
-                threads=coding.threads,
-                progress=progress,
-            )
+            told = True if frames is None else frames
+            signal = api.decode_signal(data, frames=told, progress=progress, **coding.options)
         seconds = time.perf_counter() - start
         with console.bar("writing"):
             written = files.write_signal(signal, format)

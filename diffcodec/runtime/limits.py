@@ -21,5 +21,10 @@ class Limits:
     max_frames: int = 2**16
     max_given: int = 4
 
+    @classmethod
+    def of(cls, max_pixels: int | None) -> Limits:
+        """Those of a caller who says how many pixels there may be, or does not."""
+        return DEFAULT_LIMITS if max_pixels is None else cls(max_pixels=max_pixels)
+
 
 DEFAULT_LIMITS = Limits()

@@ -76,6 +76,27 @@ class Wanted:
     size: Size | None = None
     behind: Behind = field(default_factory=lambda: Behind())
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        realism: float | None = None,
+        reconstruction: str | None = None,
+        decoder: Any = None,
+        device: str = "auto",
+        model: Any = None,
+        max_pixels: int | None = None,
+        budget: float = 1.0,
+        given: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> Wanted:
+        """In the words of `diffcodec.decode`; ``others``: fields.
+
+        Raises InputError, ModelNotFound, ModelMismatch.
+        """
+        how = Reconstruction.of(reconstruction, realism).by(decoder_of(decoder, device))
+        return cls(how, model, device, Limits.of(max_pixels), budget, given or {}, **others)
+
     def __post_init__(self) -> None:
         budgets.valid(self.budget)
         if self.size is not None:

@@ -13,11 +13,10 @@ from ..media.medium import Signal
 from ..media.table import signal_of
 from ..runtime.errors import CorruptStream, InputError, Truncated
 from ..runtime.hostile import guarded
-from ..runtime.limits import Limits
 from ..runtime.progress import Progress, end
 from ..runtime.progress import part as part_of
 from ..runtime.threads import limited
-from .decode import Reconstruction, Wanted, Work, check_end, decode, decoder_of, hangs, verified
+from .decode import Wanted, Work, check_end, decode, hangs, verified
 from .encode import Sender, encoded, stripped
 from .parsed import Stream, parse
 from .sources import Source, pieces
@@ -87,10 +86,20 @@ def decode_groups(
 
     Options as of `decode`. Raises as `decode`, and InputError for a stream that holds no clip.
     """
-    how = Reconstruction.of(reconstruction, realism).by(decoder_of(decoder, device))
-    limits = Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
-    wanted = Wanted(how, model, device, limits, budget, given or {}, medium="clip", frames=frames or False)
-    for group in _limited(_decoded(data, replace(wanted, upto=upto_bytes), progress), threads):
+    wanted = Wanted.of(
+        realism=realism,
+        reconstruction=reconstruction,
+        decoder=decoder,
+        device=device,
+        model=model,
+        max_pixels=max_pixels,
+        budget=budget,
+        given=given,
+        medium="clip",
+        frames=frames or False,
+        upto=upto_bytes,
+    )
+    for group in _limited(_decoded(data, wanted, progress), threads):
         yield cast("Clip", group)
     end(progress)
 
@@ -136,7 +145,8 @@ class _Groups:
         if not self.reader.begun:
             return
         behind, container = self.reader.take_frames(), self.reader.container()
-        self._check(container)
+        if self.begun is None:
+            self._check(container)
         parts = len(behind) + 1
         told = None if not size else part_of(progress, before, len(data), max(size, self.read))
         if self.begun is None and (behind or container.complete):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..bitstream import Container, StreamReader
 from ..runtime.errors import CorruptStream, InputError, Truncated
 from ..runtime.hostile import guarded
-from ..runtime.limits import Limits
-from .decode import Reconstruction, Wanted, decoder_of
+from .decode import Wanted
 from .progressive import Progressive, Shown
 from .sources import Source, pieces
 from .typed import PreviewOptions, ReconstructionName
@@ -64,10 +63,18 @@ class PushDecoder:
         budget: float = 1.0,
         given: Mapping[str, Any] | None = None,
     ):
-        how = Reconstruction.of(reconstruction, realism).by(decoder_of(decoder, device))
-        limits = Limits() if max_pixels is None else Limits(max_pixels=max_pixels)
-        self._reader = StreamReader(limits)
-        self._stream = Progressive(Wanted(how, model, device, limits, budget, given or {}))
+        wanted = Wanted.of(
+            realism=realism,
+            reconstruction=reconstruction,
+            decoder=decoder,
+            device=device,
+            model=model,
+            max_pixels=max_pixels,
+            budget=budget,
+            given=given,
+        )
+        self._reader = StreamReader(wanted.limits)
+        self._stream = Progressive(wanted)
         self._waiting: tuple[Container, int] | None = None  # what has come, up to which byte, and was not begun
         self._work: Iterator[Shown] = iter(())
         self._last: Shown | None = None

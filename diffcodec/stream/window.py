@@ -9,7 +9,6 @@ from ..codecs.codec import RowReceiver
 from ..media.medium import RowForm
 from ..runtime.errors import InputError
 from ..runtime.hostile import guarded
-from ..runtime.limits import DEFAULT_LIMITS, Limits
 from ..runtime.progress import Progress, end
 from ..runtime.threads import limited
 from .decode import Wanted, Work, decode
@@ -37,10 +36,9 @@ def decode_frames(
     Of such no digest is compared, which is of all frames, but the checksums are. Other options as of `decode`.
     Raises as that, and InputError for another medium and for frames that are not there.
     """
-    limits = DEFAULT_LIMITS if max_pixels is None else Limits(max_pixels=max_pixels)
-    wanted = Wanted(model=model, limits=limits, budget=budget)
+    wanted = Wanted.of(model=model, max_pixels=max_pixels, budget=budget)
     source = read_all(data)
-    stream = read(source, limits=limits)
+    stream = read(source, limits=wanted.limits)
     if stream.medium.name != "tracks":
         raise InputError(f"the stream holds {stream.form.mode}, no tracks: use diffcodec.decode_signal")
     count = cast("int", stream.form.about()["frames"])
