@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -67,6 +68,24 @@ def held_out(path: Path) -> np.ndarray:
     """uint8 (N, 32, 32, 3): the validation split of CIFAR.npz, every tenth training picture unless it brings one."""
     with np.load(path) as z:
         return np.asarray(z["val"]) if "val" in z else z["train"][9::10]
+
+
+def validation_clips() -> set[str]:
+    """Ids of the clips that nothing is trained on."""
+    lines = (ROOT / "benchmarks" / "validation-clips.txt").read_text(encoding="utf-8").splitlines()
+    return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
+
+
+def segments(source: Path, wanted: Callable[[dict[str, str]], bool]) -> Iterator[tuple[dict[str, str], np.ndarray]]:
+    """(row of the table, frames uint8 (T, H, W, 3)) of an archive of clips, of the rows that are wanted.
+
+    A file holds the frames one below another; the table beside the archive has file, id, w, h, frames, fps of each.
+    """
+    with zipfile.ZipFile(source) as archive, source.with_suffix(".csv").open(newline="") as table:
+        for row in csv.DictReader(table):
+            if wanted(row):
+                stacked = np.asarray(Image.open(io.BytesIO(archive.read(row["file"]))).convert("RGB"))
+                yield row, stacked.reshape(int(row["frames"]), int(row["h"]), int(row["w"]), 3)
 
 
 def pictures(source: Path) -> Iterator[tuple[str, Image.Image]]:

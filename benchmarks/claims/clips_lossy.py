@@ -14,10 +14,7 @@ between: every second frame, made of the others: PSNR and SWD of `mean`, of draw
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,25 +22,20 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 import diffcodec
-from benchmarks.common import arguments, save
+from benchmarks.common import arguments, save, segments, validation_clips
 from diffcodec.bench import realism
 
-HELD = Path(__file__).parents[1] / "validation-clips.txt"
 Rows = Iterator[dict[str, Any]]
 
 
 def clips(source: Path, frames: int) -> Iterator[tuple[str, np.ndarray]]:
     """(id, uint8 (T, H, W, 3)) of each held-out clip."""
-    held = {line.strip() for line in HELD.read_text().splitlines() if line.strip() and line[0] != "#"}
-    with zipfile.ZipFile(source) as archive, source.with_suffix(".csv").open(newline="") as table:
-        for row in csv.DictReader(table):
-            if row["id"] in held:
-                held.remove(row["id"])
-                pixels = np.asarray(Image.open(io.BytesIO(archive.read(row["file"]))).convert("RGB"))
-                yield row["id"], pixels.reshape(int(row["frames"]), int(row["h"]), int(row["w"]), 3)[:frames]
+    held = validation_clips()
+    for row, every in segments(source, lambda row: row["id"] in held):
+        held.remove(row["id"])
+        yield row["id"], every[:frames]
 
 
 def psnr(shown: np.ndarray, clip: np.ndarray) -> float:

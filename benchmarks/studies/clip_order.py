@@ -5,22 +5,18 @@
 log2 of the mean absolute error about each sample, in levels, of the best linear predictor in windows of 6×6, for the
 first and the last phase of the finest level of the lattice, fitted so that every region counts alike: one less is a bit
 a sample. Motion is that of `codecs.ardm.motion`; what its vectors take is not counted.
-Segments are training ones (`tools/training/clip_data.py` describes the file).
+Segments are training ones (`benchmarks.common.segments` describes the file).
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import zipfile
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from benchmarks.common import arguments, save
+from benchmarks.common import arguments, save, segments
 from diffcodec.codecs.ardm.motion import displaced, found
 from diffcodec.models.lattice.phases import past_cosets, phase_input
 
@@ -30,10 +26,8 @@ FIRST, FRAMES = 16, 6  #: of a segment
 
 def green(path: Path, name: str) -> np.ndarray:
     """uint8 (T, H, W), even sides."""
-    with zipfile.ZipFile(path) as file, path.with_suffix(".csv").open(newline="") as table:
-        row = next(row for row in csv.DictReader(table) if row["file"] == f"{name}.webp")
-        picture = np.asarray(Image.open(io.BytesIO(file.read(row["file"]))).convert("RGB"))
-    frames = picture.reshape(int(row["frames"]), int(row["h"]), int(row["w"]), 3)[..., 1]
+    _, every = next(segments(path, lambda row: row["file"] == f"{name}.webp"))
+    frames = every[..., 1]
     return np.ascontiguousarray(frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2])
 
 

@@ -14,12 +14,10 @@ distance, and flicker, the root mean square of how much the change from frame to
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,37 +30,28 @@ from av.bitstream import BitStreamFilterContext
 from PIL import Image
 
 import diffcodec
-from benchmarks.common import ROOT, arguments, save
+from benchmarks.common import arguments, save, segments, validation_clips
 from diffcodec import Clip, files
 from diffcodec.bench import metrics
 
-VALIDATION = ROOT / "benchmarks" / "validation-clips.txt"
 RATES = (0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 # ---- clips
 
 
-def validation_ids() -> set[str]:
-    lines = VALIDATION.read_text(encoding="utf-8").splitlines()
-    return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
-
-
 def clips(sources: Sequence[Path], frames: int | None) -> Iterator[tuple[str, Clip]]:
     """(name, clip) of each validation clip of zips, and of other files."""
+    held = validation_clips()
     for source in sources:
         if source.suffix != ".zip":
             with files.clips.opened(source) as film:
                 assert film is not None, f"{source} holds no clip"
                 yield source.name, next(film.groups(frames or 10**9, 2**28))
             continue
-        with zipfile.ZipFile(source) as packed, source.with_suffix(".csv").open(newline="") as table:
-            for row in csv.DictReader(table):
-                if row["id"] in validation_ids():
-                    stacked = np.asarray(Image.open(io.BytesIO(packed.read(row["file"]))).convert("RGB"))
-                    every = stacked.reshape(int(row["frames"]), int(row["h"]), int(row["w"]), 3)
-                    rate = Fraction(row["fps"]).limit_denominator(1001)
-                    yield row["file"].removesuffix(".webp"), Clip((every[:frames],), "RGB", rate)
+        for row, every in segments(source, lambda row: row["id"] in held):
+            rate = Fraction(row["fps"]).limit_denominator(1001)
+            yield row["file"].removesuffix(".webp"), Clip((every[:frames],), "RGB", rate)
 
 
 def rgb(clip: Clip) -> np.ndarray:

@@ -17,6 +17,8 @@ import numpy as np
 from PIL import Image
 
 from diffcodec.codecs.ardm.motion import displaced, found
+from diffcodec.media.rows.clip import Colour
+from diffcodec.media.yuv import from_rgb
 from diffcodec.models.lattice.geometry import GREY, NO_PAST, RGB, SIDE_PIXELS, UNKNOWN, YUV
 from diffcodec.models.lattice.phases import past_codes, side_codes
 
@@ -65,14 +67,8 @@ def as_kind(pictures: np.ndarray, kind: int) -> np.ndarray:
     """RGB ``pictures`` uint8 (N, H, W, 3) as planes of a kind: BT.601 of limited range, as files have it."""
     if kind == RGB:
         return pictures
-    r, g, b = (pictures[..., k].astype(np.float32) for k in range(3))
-    luma = 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
-    if kind == GREY:
-        parts = [luma] * 3
-    else:
-        u, v = 128 + (-37.797 * r - 74.203 * g + 112 * b) / 255, 128 + (112 * r - 93.786 * g - 18.214 * b) / 255
-        parts = [u, luma, v]
-    return np.rint(np.stack(parts, -1)).astype(np.uint8)
+    luma, u, v = from_rgb(pictures, "YUV444", Colour())
+    return np.stack([luma] * 3 if kind == GREY else [u, luma, v], -1)
 
 
 def told(pictures: np.ndarray, kind: int, levels: int, past: bool) -> np.ndarray:

@@ -2,36 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import zipfile
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 
-HELD = Path(__file__).parents[2] / "benchmarks" / "validation-clips.txt"
 Rng = np.random.Generator
-
-
-def held_out() -> set[str]:
-    """Ids of the clips that nothing is trained on."""
-    lines = HELD.read_text().splitlines()
-    return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
-
-
-def clips(source: Path) -> dict[str, list[np.ndarray]]:
-    """Segments uint8 (T, H, W, 3) of an archive of frames one below another, by "train" and "val".
-
-    The table beside it, of its name, has file, id, w, h and frames of each.
-    """
-    held, out = held_out(), dict[str, list[np.ndarray]](train=[], val=[])
-    with zipfile.ZipFile(source) as archive, source.with_suffix(".csv").open(newline="") as table:
-        for row in csv.DictReader(table):
-            with archive.open(row["file"]) as file:
-                pixels = np.asarray(Image.open(file).convert("RGB"))
-            shape = (int(row["frames"]), int(row["h"]), int(row["w"]), 3)
-            out["val" if row["id"] in held else "train"].append(pixels.reshape(shape))
-    return out
 
 
 class Stretches:

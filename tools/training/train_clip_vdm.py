@@ -3,8 +3,8 @@
     python -m tools.training.train_clip_vdm CLIPS.zip RUN_DIR --init PHOTO_VDM.safetensors --photographs PHOTOS.npz
         --minutes 50 [--clips-only] [--pace 0.2]
 
-CLIPS.zip is read by `stretches.py`, PHOTOS.npz as of `train_vdm`. Clips and photographs, as clips of one frame, are
-learned jointly (§3 there). v-prediction; in a share of the clips some frames are known, as they are, or as a stream
+CLIPS.zip is described in `clip_data.py`, PHOTOS.npz as of `train_vdm`. Clips and photographs, as clips of one frame,
+are learned jointly (§3 there). v-prediction; in a share of the clips some frames are known, as they are, or as a stream
 shows them: they have a log-SNR of their own, of what they err by. RUN_DIR/log.csv holds bits a pixel of held-out clips
 from the lowest log-SNR to UPTO: frame by frame, all frames together, and of frames that have a known one in front;
 RUN_DIR/psnr.csv the denoising PSNR by log-SNR, frame by frame and together.
@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from diffcodec.models.clips.net import ClipConfig, ClipUNet
+from tools.training.clip_data import load_clips
 from tools.training.frame import Training, arguments, batches, low_precision
 from tools.training.photo_data import Crops, load_tiles
-from tools.training.stretches import Stretches, clips, known
+from tools.training.stretches import Stretches, known
 from tools.training.train_vdm import diffuse, stacked
 
 UPTO = 4.0  #: log-SNR where some 0.5 bit a pixel have been sent of a picture, and far less of a clip
@@ -149,7 +150,7 @@ def main() -> None:
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(pace(name) > 0)
     run = Training(args, net, config.as_dict(), pace=pace)
-    segments = clips(args.data)
+    segments = {split: load_clips(args.data, split) for split in ("train", "val")}
     joint = args.photographs is not None and not args.clips_only
     tiles = load_tiles(args.photographs, "train") if joint else []
     held_out = Validation(segments["val"], args.device)
