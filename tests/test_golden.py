@@ -23,6 +23,7 @@ import diffcodec
 from diffcodec.api import decode_picture
 from diffcodec.bitstream import read
 from diffcodec.codecs.ardm import codec as ardm
+from diffcodec.codecs.ardm.cost import TRACKS
 from diffcodec.media.picture import Picture
 from diffcodec.media.table import ROWS
 from diffcodec.models.environment import environment
@@ -110,13 +111,13 @@ def test_every_kind_is_there() -> None:
         params, extra = head.params, head.extra
         if container.header.codec == 0:
             seen["method"].add(params[0])
-            planes = params[0] == ardm.CONTEXT or (extra and params[0] != ardm.NUMBERS)
+            planes = params[0] == ardm.CONTEXT or (extra and params[0] not in (ardm.NUMBERS, TRACKS))
             seen["body"] |= {p[0] for p in container.passes[-1:] if planes}
             seen["order"] |= {params[1]} if params[0] == ardm.ORDERED else set()
         seen["chunk"] |= {"C"} if container.palette is not None else set()
         seen["chunk"] |= {"A"} if container.adjustment is not None else set()
         seen["chunk"] |= set(container.ancillary)
-    assert seen["method"] == {ardm.LATTICE, ardm.CONTEXT, ardm.NO_PHOTO, ardm.ORDERED, ardm.REFINED, ardm.NUMBERS}
+    assert seen["method"] == set(range(TRACKS + 1))
     assert seen["body"] == {0, 1, 2, 3, 4} and seen["order"] == {0, 1}
     assert seen["chunk"] >= {"C", "A", "i", "x"}
     rows = [row for rows in SETS.values() for row in rows.values()]

@@ -78,6 +78,20 @@ def walked(frames: int, agents: int, *, wild: bool = False) -> Walked:
     return Walked(values, columns, missing.repeat(values.shape[2], 2))
 
 
+class Filmed(Clip):
+    """A clip that the network codes, smaller or not."""
+
+    def forms(self, palettes: bool = True) -> list[Coded]:
+        return super().forms(palettes)[-1:]
+
+
+def filmed(sampling: Any, height: int, width: int) -> Filmed:
+    """A photograph that moves, and in the end another: a frame that the one before does not tell."""
+    moved = clip(sampling, 4, height, width)
+    cut = tuple(np.concatenate([plane[:3], 255 - plane[3:, ::-1]]) for plane in moved.planes)
+    return Filmed(cut, moved.sampling, moved.rate, moved.colour)
+
+
 def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "clip_rgb", clip("RGB", 3, 5, 7)
     yield "clip_grey", Clip((clip("RGB", 2, 6, 4).planes[0][..., :1].repeat(3, 3),))
@@ -87,6 +101,9 @@ def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "clip_yuv444", clip("YUV444", 2, 4, 6)
     yield "clip_groups", clip("RGB", 5, 5, 7)
     yield "clip_groups_yuv420_odd", clip("YUV420", 3, 3, 5)
+    yield "clip_frames", filmed("RGB", 18, 22)
+    yield "clip_frames_yuv420_odd", filmed("YUV420", 17, 23)
+    yield "clip_frames_yuv444", filmed("YUV444", 16, 20)
     yield "tracks", tracks(12, 4)
     yield "tracks_two_passes", tracks(5, 2, wild=True)
     yield "tracks_one_frame", tracks(1, 3)

@@ -141,7 +141,11 @@ def wide_tokens(count: int, seed: int) -> Tokens:
 def clip(sampling: str, frames: int, height: int, width: int, seed: int) -> Clip:
     """A scene that moves to the left; of odd sizes too."""
     wide = scene(height, width + 2 * frames, 3, seed)
-    samples = np.stack([wide[:, 2 * n : 2 * n + width] for n in range(frames)])
+    return clip_of(np.stack([wide[:, 2 * n : 2 * n + width] for n in range(frames)]), sampling)
+
+
+def clip_of(samples: np.ndarray, sampling: str) -> Clip:
+    """Frames uint8 (T, H, W, 3), of YUV420 with every second sample of chroma."""
     if sampling == "RGB":
         return Clip((samples,), rate=Fraction(30000, 1001), colour=Colour(1, 13, 0, 2))
     every = 2 if sampling == "YUV420" else 1
@@ -157,6 +161,29 @@ def tracks(frames: int, agents: int, seed: int) -> Tracks:
     columns = (Column("x", Decimal("0.01"), Decimal("-5")), Column("y", Decimal("0.01")), Column("ns", Decimal("1E-9")))
     names, teams = tuple(f"agent {n}" for n in range(agents)), tuple("home" if n % 2 else "away" for n in range(agents))
     return Tracks(values, columns, missing, names, teams, Fraction(10))
+
+
+def film(sampling: str) -> Clip:
+    """Something smooth that goes by, with new grain in every frame, and in the end what no frame before tells."""
+    frames, height, width = 4, 30, 44
+    smooth = noise(height + 24, width + 24, 3, 310).astype(np.int64)
+    for axis in (0, 1, 0, 1):
+        sums = np.cumsum(smooth, axis)
+        smooth = (sums.take(range(6, sums.shape[axis]), axis) - sums.take(range(sums.shape[axis] - 6), axis)) // 6
+    wide = 128 + 6 * (smooth - 128)
+    cuts = [wide[n : n + height, 2 * n : 2 * n + width] for n in range(frames - 1)]
+    grain = noise(frames * height, width, 3, 311).reshape(frames, height, width, 3) % 7
+    return clip_of(np.clip(np.stack([*cuts, cuts[0][::-1, ::-1]]) + grain, 0, 255).astype(np.uint8), sampling)
+
+
+def movers(frames: int, agents: int, seed: int) -> Tracks:
+    """Agents in a plane, of whom one is not there all the time."""
+    pushes = drawn(frames * agents * 2, seed).reshape(frames, agents, 2).astype(np.int64) - 128
+    values = np.cumsum(np.cumsum(pushes, 0), 0) // 16
+    missing = np.zeros(values.shape, bool)
+    missing[: frames // 3, 0] = True
+    columns = (Column("x", Decimal("0.01")), Column("y", Decimal("0.01")))
+    return Tracks(values, columns, missing, rate=Fraction(10))
 
 
 # ---- calls
@@ -412,6 +439,10 @@ def _recipes() -> dict[str, Recipe]:
         "clip-yuv444.dfc": stream(EXACT, lambda: clip("YUV444", 2, 6, 8, 303)),
         "clip-groups.dfc": stream(EXACT, lambda: clip("RGB", 18, 7, 9, 307)),
         "clip-groups-yuv420.dfc": stream(EXACT, lambda: clip("YUV420", 5, 7, 9, 308), group=2),
+        "clip-frames.dfc": stream(EXACT, lambda: film("RGB")),
+        "clip-frames-yuv420.dfc": stream(EXACT, lambda: film("YUV420")),
+        "clip-frames-yuv444.dfc": stream(EXACT, lambda: film("YUV444")),
+        "tracks-walked.dfc": stream(EXACT, lambda: movers(90, 4, 309)),
         "tracks.dfc": stream(EXACT, lambda: tracks(20, 5, 304)),
         "tracks-empty.dfc": stream(EXACT, lambda: tracks(0, 2, 306)),
     }
