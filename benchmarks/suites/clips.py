@@ -30,11 +30,12 @@ from av.bitstream import BitStreamFilterContext
 from PIL import Image
 
 import diffcodec
-from benchmarks.common import arguments, save, segments, validation_clips
+from benchmarks.common import about, arguments, command, kept, note, save, segments, validation_clips
 from diffcodec import Clip, files
 from diffcodec.bench import metrics
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.3)
+OURS = "diffcodec"  #: the name of our rows begins so
 
 
 # ---- clips
@@ -195,7 +196,7 @@ def lossless(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
     back = diffcodec.decode_signal(data, medium="clip", model=args.model)
     end = time.perf_counter()
     assert back.equals(clip), f"{name} did not come back"
-    yield row("diffcodec", len(data), 0, middle - start, end - middle)
+    yield row(OURS, len(data), 0, middle - start, end - middle)
     if args.per_frame and clip.sampling == "RGB":
         start = time.perf_counter()
         size = sum(len(diffcodec.encode(frame, "ardm")) for frame in clip.planes[0])
@@ -326,7 +327,7 @@ def lossy(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
 
 def told(rows: list[dict[str, Any]], key: str) -> None:
     """All bytes of each codec beside ours, and means of what is measured, of the clips that both have."""
-    ours = {(row["clip"], row.get("asked")): row["bytes"] for row in rows if row["codec"].startswith("diffcodec")}
+    ours = {(row["clip"], row.get("asked")): row["bytes"] for row in rows if row["codec"].startswith(OURS)}
     for codec in dict.fromkeys(row["codec"] for row in rows):
         own = [row for row in rows if row["codec"] == codec]
         both = [row for row in own if (row["clip"], row.get("asked")) in ours]
@@ -364,6 +365,33 @@ def main() -> None:
             print(f"{name}: {row['codec']}: {row['bytes']} bytes, {figures}", flush=True)
     told(rows, "bpp" if args.lossy else "bpd")
     save(args.save, rows)
+    if args.save is not None and not args.lossy:
+        picture = kept(args.save).with_suffix(".png")
+        draw(rows, picture)
+        note(picture.parent, [picture.name], about(command()))
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Bits a sample without loss, a row of points for each clip, from the smallest to the largest of ours."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    own = sorted((row for row in rows if row["codec"] == OURS), key=lambda row: float(row["bpd"]))
+    place = {row["clip"]: number for number, row in enumerate(own)}
+    figure, axis = plt.subplots(figsize=(7.2, 0.3 * len(own) + 1.3))
+    for codec in dict.fromkeys(row["codec"] for row in rows):
+        points = [(float(row["bpd"]), place[row["clip"]]) for row in rows if row["codec"] == codec]
+        axis.scatter(*zip(*points, strict=True), s=46 if codec == OURS else 22, label=codec, zorder=2)
+    axis.set_yticks(range(len(own)), list(place), fontsize=8)
+    axis.set_xlim(left=0)
+    axis.set_xlabel("bits a sample")
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
