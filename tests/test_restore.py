@@ -14,17 +14,17 @@ from safetensors.torch import save_file
 
 import diffcodec
 from diffcodec.models import registry
-from diffcodec.models.cond.net import ConditionalUNet, facts
+from diffcodec.models.cond.net import CondConfig, ConditionalUNet, facts
 from diffcodec.models.cond.seen import shown
 from diffcodec.models.condition import FileGiven, Observed
 from diffcodec.models.gaussian_pictures import GaussianPictures
 from diffcodec.models.jpeg import cells, coefficients
 from diffcodec.models.operators import Box, Crop, Luma, LumaChroma, Mask
-from diffcodec.models.unet.net import UNet, UNetConfig
+from diffcodec.models.unet.net import UNet
 from diffcodec.runtime.errors import InputError, ModelMismatch
 
 GAUSSIAN = GaussianPictures.smooth()
-CONFIG = UNetConfig((8, 12), (1, 1), 16)
+CONFIG = CondConfig((8, 12), (1, 1), 16)
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ class GivenUNet(FloatUNet):
         shown = self.shown((H, W))
         z, planes = (replicated(one, 2 ** len(self.config["blocks"])) for one in (z, shown.planes))
         snr, p = math.exp(logsnr), shown.precision
-        share = 1 / (1 + (10 * snr / p) ** 2) if p else 0.0
+        share = 1 / (1 + (self.config.get("fades", 10) * snr / p) ** 2) if p else 0.0
         error = (share**2 / p if p else 0.0) + (1 - share) ** 2 / snr
         there = min(-math.log(error), self.config["logsnr_max"])
         a2, noise = 1 / (1 + math.exp(-there)), math.sqrt(1 / (1 + math.exp(there)))

@@ -31,7 +31,6 @@ from diffcodec.models.cond import net, seen
 from diffcodec.models.condition import FileGiven, Observed
 from diffcodec.models.operators import Box, Crop, Luma, LumaChroma, Mask, Operator
 from diffcodec.models.registry import FOLDER
-from diffcodec.models.unet.net import UNetConfig
 from diffcodec.runtime.errors import ModelMismatch
 from diffcodec.stream.decode import Wanted, decode
 from diffcodec.stream.given import Base, File, Gift, Prompt
@@ -62,7 +61,7 @@ class Small:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
-    config = UNetConfig((10, 14, 18), (1, 2, 1), 24)
+    config = net.CondConfig((10, 14, 18), (1, 2, 1), 24, fades=8)
     generator, folder = torch.Generator().manual_seed(1), tmp_path_factory.mktemp("models")
     tensors = {}
     for name, value in net.ConditionalUNet(config).state_dict().items():

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 
 from diffcodec.models.captions.net import CaptionConfig
 from diffcodec.models.clips.net import ClipConfig
+from diffcodec.models.cond.net import CondConfig
 from diffcodec.models.lattice import quant as lattice_quant
 from diffcodec.models.lattice.net import LatticeConfig, LatticeNet, QuantConv
 from diffcodec.models.masked.net import MaskedConfig, MaskedUNet
@@ -50,7 +51,7 @@ def ardm_weights(state: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
 
 #: architectures of float diffusions and their configurations, by a tensor that no other has
 FLOAT: dict[str, tuple[str, type[UNetConfig]]] = {
-    "seen": ("vdm-unet-given-1", UNetConfig),
+    "seen": ("vdm-unet-given-1", CondConfig),
     "reader.parts.weight": ("vdm-unet-text-1", CaptionConfig),
     "deviation": ("latent-1", UNetConfig),
     "times.0.0.far": ("vdm-unet-clip-1", ClipConfig),

@@ -21,11 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from diffcodec.models import registry
-from diffcodec.models.cond.net import FACTS, PLANES, ConditionalUNet, Seen
+from diffcodec.models.cond.net import FACTS, PLANES, CondConfig, ConditionalUNet, Seen
 from diffcodec.models.cond.seen import Exactly, moved
 from diffcodec.models.condition import Observed
 from diffcodec.models.operators import Box, Bytes, Luma, Mask
-from diffcodec.models.unet.net import UNetConfig
 from tools.training import cond_data
 from tools.training.cond_data import TASKS, Drawn
 from tools.training.frame import Training, arguments, batches, low_precision
@@ -33,7 +32,7 @@ from tools.training.photo_data import Crops, load_tiles
 from tools.training.train_vdm import diffuse, validation
 
 LOW = 0.5  #: share of the draws at the lowest log-SNR
-MIDDLE = (-4.0, 9.0)  #: where the network is asked for bits, and draws are denser
+MIDDLE = (-2.0, 5.0)  #: where the network is asked for bits, and draws are denser
 
 
 @dataclass
@@ -115,7 +114,7 @@ class Draws:
         return out
 
 
-def logsnrs(given: np.ndarray, rng: np.random.Generator, config: UNetConfig) -> np.ndarray:
+def logsnrs(given: np.ndarray, rng: np.random.Generator, config: CondConfig) -> np.ndarray:
     """(N,): the lowest for a share of what was ``given`` something, bool (N,); else anything, MIDDLE for half."""
     low, high = config.logsnr_min, config.logsnr_max
     u = rng.permutation((np.arange(len(given)) + rng.random()) / len(given))
@@ -127,7 +126,7 @@ def logsnrs(given: np.ndarray, rng: np.random.Generator, config: UNetConfig) -> 
 class Validation:
     """Held-out pictures in every task: gains in dB at the lowest log-SNR, relative errors with z."""
 
-    def __init__(self, pictures: np.ndarray, config: UNetConfig, device: str):
+    def __init__(self, pictures: np.ndarray, config: CondConfig, device: str):
         self.device = device
         rng = np.random.default_rng(1)
         square = np.zeros(pictures.shape[1:3], bool)
@@ -185,11 +184,12 @@ def main() -> None:
     ap.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 2, 2])
     ap.add_argument("--crop", type=int, default=128)
     ap.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS), help="these alone: a specialist")
+    ap.add_argument("--fades", type=float, default=30, help="how soon what was given counts less beside z")
     ap.add_argument("--rough", type=float, default=cond_data.ROUGH, help="share of boxes with an augmentation")
     ap.add_argument("--l1", action="store_true", help="absolute in place of squared error (Palette §4.1)")
     args = ap.parse_args()
     torch.manual_seed(args.seed)
-    config = UNetConfig(tuple(args.channels), tuple(args.blocks))
+    config = CondConfig(tuple(args.channels), tuple(args.blocks), fades=args.fades)
     net = ConditionalUNet(config)
     run = Training(args, net, config.as_dict())
     tiles = load_tiles(args.data, "train")

@@ -13,8 +13,7 @@ from ..denoiser import Denoiser
 from ..protocols import bfloat16_serves, device_of
 from ..settings import held
 from ..unet.model import in_blocks, ready
-from ..unet.net import UNetConfig
-from .net import ConditionalUNet, Seen
+from .net import CondConfig, ConditionalUNet, Seen
 from .seen import Shown, shown
 
 TAKES = frozenset({"box", "luma", "chroma", "mask", "crop", "file"})
@@ -22,7 +21,7 @@ TAKES = frozenset({"box", "luma", "chroma", "mask", "crop", "file"})
 
 def load(weights: Weights) -> ConditionalVDM:
     """Of architecture vdm-unet-given-1. Raises any error for other tensors."""
-    return ConditionalVDM(weights, UNetConfig.from_dict(weights.fields()))
+    return ConditionalVDM(weights, CondConfig.from_dict(weights.fields()))
 
 
 class ConditionalVDM(Denoiser):
@@ -31,7 +30,7 @@ class ConditionalVDM(Denoiser):
     takes = TAKES
     device: torch.device
 
-    def __init__(self, weights: Weights, config: UNetConfig):
+    def __init__(self, weights: Weights, config: CondConfig):
         self.name, self.fingerprint = weights.name, weights.fingerprint
         self.logsnr_min, self.logsnr_max = config.logsnr_min, config.logsnr_max
         self.device, self.poses = torch.device(device_of(weights.device)), weights.poses

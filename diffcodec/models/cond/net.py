@@ -18,7 +18,17 @@ KINDS = ("box", "luma", "chroma", "mask", "file")  #: that a network of this kin
 TABLES = 128  #: numbers of the quantisation tables of a JPEG, of luma and of chroma
 FACTS = len(KINDS) + 7 + TABLES
 PLANES = 4  #: a picture of x, and where it is one
-FADES = 10.0  #: how soon what was given counts less beside z_t
+
+
+@dataclass(frozen=True)
+class CondConfig(UNetConfig):
+    """Shape of the U-Net. fades: how soon what was given counts less beside z_t."""
+
+    fades: float = 10.0
+
+    def as_dict(self) -> dict[str, object]:
+        """As that of the U-Net's; ``fades`` only where it is not that of the first networks, which do not have it."""
+        return {k: v for k, v in super().as_dict().items() if (k, v) != ("fades", 10.0)}
 
 
 @dataclass(frozen=True)
@@ -59,16 +69,16 @@ def facts(
     return told
 
 
-def joined(logsnr: Tensor, precision: Tensor, most: float) -> tuple[Tensor, Tensor]:
-    """Share (N,) of what was given in z_s, and the log-SNR (N,) of z_s, ``most`` at most.
+def joined(logsnr: Tensor, precision: Tensor, config: CondConfig) -> tuple[Tensor, Tensor]:
+    """Share (N,) of what was given in z_s, and the log-SNR (N,) of z_s, `config.logsnr_max` at most.
 
     Of the log-SNR (N,) of z_t, and ``precision`` 1/e (N,), 0 where there is nothing to join: share 0, and z_t itself.
     """
     snr = logsnr.exp()
-    share = 1 / (1 + (FADES * snr / precision.clamp_min(1e-6)).square())
+    share = 1 / (1 + (config.fades * snr / precision.clamp_min(1e-6)).square())
     share = torch.where(precision > 0, share, torch.zeros_like(share))
     error = share.square() / precision.clamp_min(1e-6) + (1 - share).square() / snr
-    return share, -error.log().clamp_min(-most)
+    return share, -error.log().clamp_min(-config.logsnr_max)
 
 
 class ConditionalUNet(UNet):
@@ -77,10 +87,12 @@ class ConditionalUNet(UNet):
     Where what was given is a picture that errs by about e, it is one more observation of x: with z_t it is worth z_s,
     a mean of both. That is what the layers of `photo-vdm` know how to make x_hat of; how it came about, and both its
     parts, they are told beside it. What was given lacks the fine octaves whole, where z_t soon knows more: its share
-    1 / (1 + (FADES e SNR)^2) falls sooner than that of an observation whose error is noise.
+    1 / (1 + (fades e SNR)^2) falls sooner than that of an observation whose error is noise.
     """
 
-    def __init__(self, config: UNetConfig):
+    config: CondConfig
+
+    def __init__(self, config: CondConfig):
         super().__init__(config)
         C, E = config.channels[0], config.embedding
         self.seen = nn.Parameter(torch.zeros(C, PLANES, STEM, STEM))
@@ -97,7 +109,7 @@ class ConditionalUNet(UNet):
             seen = Seen(z.new_zeros(N, PLANES, H, W), z.new_zeros(N, FACTS), z.new_zeros(N))
         with torch.autocast(z.device.type, enabled=False):
             z, t = z.float(), logsnr.float()
-            share, s = joined(t, seen.precision, self.config.logsnr_max)
+            share, s = joined(t, seen.precision, self.config)
             alpha, alpha_s, sigma_s = (torch.sigmoid(one).sqrt()[:, None, None, None] for one in (t, s, -s))
             facts = torch.cat([seen.facts, share[:, None], t[:, None] / 8], 1)
             share = share[:, None, None, None]
