@@ -6,7 +6,7 @@
 First what reads texts is fitted alone, for the minutes of --sketch-minutes: to say of a name the picture in small that
 has least squared error. It prints what share of the variance of held-out pictures in small that explains, and the bits
 that it is worth to a code of independent normals, the principal components (the second form ends there: sizes of
-readers are compared by it). Then the whole network is trained: v-prediction, log-SNR drawn as by `train_vdm`; a share of
+readers are compared by it). Then the whole network is trained: v-prediction, log-SNR as by `train_vdm`; a share of
 the texts is left out, for guidance. RUN_DIR/log.csv holds the bits of held-out icons from the lowest log-SNR to UPTO in
 bytes a picture, by what is told: the name, nothing, another icon's name; of drawings whose name is known in the other
 style, and of names never seen.
