@@ -254,6 +254,20 @@ def adjusted(image: np.ndarray) -> bytes:
     return stream_of(picture, form, CODECS["ardm"], encoded, digest=picture.digest())
 
 
+def learned(image: np.ndarray) -> bytes:
+    """A stream whose network learns, as none does that is so small."""
+    from diffcodec.codecs.ardm import codec as ardm
+    from diffcodec.codecs.codec import Encoded
+    from diffcodec.codecs.table import CODECS
+    from diffcodec.models import registry
+    from diffcodec.stream.written import stream_of
+
+    picture, model = Picture.from_any(image), registry.load("photo-ardm", device="cpu")
+    form = picture.forms(palettes=False)[0]
+    coded = ardm.encode(form.photo, form.extra, model, method=ardm.LATTICE, learned=True)
+    return stream_of(picture, form, CODECS["ardm"], Encoded(*coded, model), digest=picture.digest())
+
+
 def with_metadata(samples: np.ndarray) -> Picture:
     return Picture(samples, "RGB", drawn(130, 77).tobytes(), b"II*\0" + drawn(60, 78).tobytes())
 
@@ -362,6 +376,8 @@ def _recipes() -> dict[str, Recipe]:
         "lattice-metadata.dfc": stream(EXACT, lambda: with_metadata(photograph(30, 34))),
         "lattice-little-metadata.dfc": stream(EXACT, lambda: with_little_metadata(photograph(25, 26))),
         "lattice-seed.dfc": stream(EXACT, lambda: photograph(20, 20), seed=2**63 + 5),
+        "learned-rgb.dfc": Recipe(EXACT, lambda: photograph(70, 83), learned),
+        "learned-grey.dfc": Recipe(EXACT, lambda: photograph(60, 61)[..., 0], learned),
         "adjusted-rgb.dfc": Recipe(FITTED, lambda: photograph(128, 128), adjusted),
         "statistics-grey.dfc": stream(EXACT, cut(6, 128, 128, 1)),
         "statistics-rgb.dfc": stream(EXACT, cut(5, 128, 128, 3)),

@@ -4,7 +4,8 @@
 
 The loss is bits a coordinate, and ``--ahead`` times the error of the agents' own next displacements, the predictive
 objective of arXiv 2104.09402. Plays of the split "train" alone are learned from, each mirrored and turned, and some
-of its copies are of another rate and grid; RUN_DIR/log.csv holds bits a coordinate of those for validation, which nothing is chosen by.
+of its copies are of another rate and grid; RUN_DIR/log.csv holds bits a coordinate of those for validation, which
+nothing is chosen by.
 """
 
 from __future__ import annotations

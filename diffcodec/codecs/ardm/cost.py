@@ -10,8 +10,8 @@ from .sampling import sampling_of
 
 #: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values, NUMBERS
 #: has no photo planes, and its extra ones are whole numbers, TEMPORAL has frames of a clip, each given the one before,
-#: TRACKS rows of numbers of agents that move
-LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, TRACKS = range(8)
+#: TRACKS rows of numbers of agents that move; LEARNED is REFINED, or LATTICE, whose network learns from what was coded
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, TRACKS, LEARNED = range(9)
 
 LATTICE_BYTES, STRIP_BYTES = 80, 2500  #: of memory for a pixel of the picture, and of the strips that are in work
 FILLED_BYTES = 20  #: for a pixel that a preview fills in
@@ -152,6 +152,7 @@ def _tracks(prefix: Prefix) -> tuple[Cost, Allowance]:
 _COSTS = {
     LATTICE: _lattice,
     REFINED: _lattice,
+    LEARNED: _lattice,
     ORDERED: _ordered,
     NUMBERS: _numbers,
     TEMPORAL: _temporal,
