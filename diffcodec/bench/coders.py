@@ -97,7 +97,7 @@ def _told(encode: Encode, what: float, original: np.ndarray) -> bytes:
 def _room(original: np.ndarray, rate: float) -> float:
     """Bytes that a file for a rate may have."""
     height, width = original.shape[:2]
-    return SLACK * rate * height * width / 8
+    return float(SLACK * rate * height * width / 8)
 
 
 def highest(size: Callable[[int], int], room: float, low: int, high: int, known: Collection[int]) -> int | None:
