@@ -25,7 +25,7 @@ from diffcodec.codecs import cost
 from diffcodec.codecs.ardm import codec as ardm
 from diffcodec.codecs.codec import About, Encoded, Head, Receiver
 from diffcodec.codecs.table import CODECS
-from diffcodec.models import registry
+from diffcodec.models import bundled, registry
 from diffcodec.models.gaussian import WhitePictures as White
 from diffcodec.models.registry import FOLDER
 from diffcodec.runtime.errors import CorruptStream, ModelMismatch, ModelNotFound, Truncated
@@ -151,7 +151,8 @@ def fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CODECS, "ardm", FakeCodec())
     monkeypatch.setattr(registry, "load", _load)
     monkeypatch.setattr(registry, "cards", lambda: [])
-    monkeypatch.setattr(registry, "name_of", _name_of)
+    for module in (registry, bundled):
+        monkeypatch.setattr(module, "name_of", _name_of)
 
 
 @pytest.fixture(autouse=True)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import csv
 import io
 import json
 import math
+import re
 import runpy
 import shutil
+import subprocess
 import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import diffcodec
@@ -23,7 +34,18 @@ for package in ("matplotlib", "torchmetrics", "bjontegaard", "scipy"):
 
 from conftest import White, needs_weights  # noqa: E402
 
-from diffcodec.bench import classical, codecs, features, metrics, ours, report  # noqa: E402
+from diffcodec.bench import (  # noqa: E402  # noqa: E402
+    codec_of,
+    codecs,
+    coders,
+    features,
+    measuring,
+    metrics,
+    ours,
+    published,
+    register_codec,
+    report,
+)
 from diffcodec.bench import run as suite  # noqa: E402
 from diffcodec.models.gaussian import WhiteInBoxes  # noqa: E402
 
@@ -65,14 +87,14 @@ def test_rows_report_and_resume(folder: Path, tmp_path: Path, run, monkeypatch: 
             assert float(row["psnr"]) == 100
     assert all((out / name).stat().st_size for name in ("curves.png", "curves.svg", "summary.csv", "report.html"))
 
-    monkeypatch.setattr(suite, "_measured", lambda *args: pytest.fail("measured again"))
+    monkeypatch.setattr(measuring, "of_picture", lambda *args: pytest.fail("measured again"))
     assert run(*args, "--rate", 1, "--rate", 2)[0] == 0
     assert table(out / "rows.csv") == rows
 
 
 def test_goes_on_where_it_was_cut_off(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an interrupt, and after a write that was cut off: what is there is kept, what is torn is made again."""
-    measured, real = [], suite._measured
+    measured, real = [], measuring.of_picture
 
     def interrupted(path, codec, *rest):
         measured.append((path.name, codec.name))
@@ -80,7 +102,7 @@ def test_goes_on_where_it_was_cut_off(folder: Path, tmp_path: Path, monkeypatch:
             raise KeyboardInterrupt
         return real(path, codec, *rest)
 
-    monkeypatch.setattr(suite, "_measured", interrupted)
+    monkeypatch.setattr(measuring, "of_picture", interrupted)
     run = [str(folder), str(tmp_path), CLASSICAL, [1, 2]]
     with pytest.raises(KeyboardInterrupt):
         suite.run(*run)
@@ -107,6 +129,172 @@ def test_errors_of_one_codec_cost_only_its_rows(folder: Path, tmp_path: Path, mo
     found = suite.run(str(folder), str(tmp_path), ["jpeg", "png"])
     assert found["rows"] == 2 and sum("fell over" in line for line in found["errors"]) == 2
     assert "fell over" in (tmp_path / "report.html").read_text()
+
+
+# ---- codecs of one's own, where they are measured, and points of others
+
+
+def zipped(picture: np.ndarray) -> bytes:
+    return zlib.compress(repr(picture.shape).encode() + b";" + picture.tobytes())
+
+
+def unzipped(data: bytes) -> np.ndarray:
+    shape, _, samples = zlib.decompress(data).partition(b";")
+    return np.frombuffer(samples, np.uint8).reshape(ast.literal_eval(shape.decode()))
+
+
+def in_steps(picture: np.ndarray, quality: int) -> bytes:
+    """Quality 1 to 7: so many upper bits of each sample."""
+    return zipped(picture >> (8 - quality) << (8 - quality))
+
+
+def for_a_rate(picture: np.ndarray, bpp: float) -> bytes:
+    room = bpp * picture.shape[0] * picture.shape[1] / 8
+    return next((data for q in range(7, 0, -1) if len(data := in_steps(picture, q)) <= room), in_steps(picture, 1))
+
+
+def of_steps() -> diffcodec.bench.Codec:
+    return codec_of("steps", in_steps, unzipped, "quality", qualities=(1, 7))
+
+
+EXACT = codec_of("zip", zipped, unzipped, "nothing")
+
+
+def no_codec() -> int:
+    return 3
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    before = dict(codecs.BY_NAME)
+    yield
+    codecs.BY_NAME.clear()
+    codecs.BY_NAME.update(before)
+
+
+@pytest.mark.usefixtures("registered")
+def test_codecs_of_ones_own(folder: Path, tmp_path: Path, run) -> None:
+    register_codec(codec_of("rated", for_a_rate, unzipped))
+    names = ["rated", "test_bench:of_steps", "test_bench:EXACT", "png"]
+    found = suite.run(str(folder), str(tmp_path), names, [4, 8, 12])
+    assert found["codecs"] == ["rated", "steps", "zip", "png"] and len(found["errors"]) == 1  # the text among them
+    rows = table(tmp_path / "rows.csv")
+    sizes = {(row["image"], row["codec"], row["target_bpp"]): int(row["bytes"]) for row in rows}
+    original = np.asarray(Image.open(folder / "a.png"))
+    assert sizes["a.png", "zip", ""] == len(zipped(original))
+    for codec in ("steps", "rated"):
+        fit = [len(in_steps(original, q)) for q in range(1, 8) if len(in_steps(original, q)) <= 1.02 * 8 * 40_000 / 8]
+        assert sizes["a.png", codec, "8"] == max(fit)
+    args = ("bench", folder, "--out", tmp_path / "r", "--codec", "test_bench:EXACT")
+    code, _, stderr = run(*args, "-q")
+    assert code == 0 and "report.html" not in stderr
+    assert [row["codec"] for row in table(tmp_path / "r" / "rows.csv")] == ["zip", "zip"]
+
+
+@pytest.mark.usefixtures("registered")
+def test_what_is_no_codec_is_named(folder: Path, tmp_path: Path) -> None:
+    for name, told in (
+        ("test_bench:no_codec", "expected a diffcodec.bench.Codec, found int"),
+        ("test_bench:nothing", "'test_bench:nothing' makes no codec: .*nothing"),
+        ("no_such_module:x", "makes no codec: No module"),
+        ("jpeg:x", "expected codecs among"),
+    ):
+        with pytest.raises(diffcodec.InputError, match=told):
+            suite.run(str(folder), str(tmp_path), [name])
+    with pytest.raises(diffcodec.InputError, match="the suite has a codec jpeg"):
+        register_codec(codec_of("jpeg", zipped, unzipped))
+    register_codec(codec_of("zip", zipped, unzipped, "nothing"))
+    with pytest.raises(diffcodec.InputError, match="two codecs are called zip"):
+        suite.run(str(folder), str(tmp_path), ["zip", "test_bench:EXACT"])
+    with pytest.raises(diffcodec.InputError, match="other processes do not know zip"):
+        suite.run(str(folder), str(tmp_path), ["zip"], jobs=2)
+    register_codec(codec_of("zip", zipped, lambda data: unzipped(data) / 255, "nothing"))
+    with pytest.raises(diffcodec.InputError, match=r"expected a decoded picture uint8 .*, found float64"):
+        suite.run(str(folder), str(tmp_path), ["zip"])
+
+
+def test_the_same_rows_from_several_processes(tmp_path: Path, run) -> None:
+    (folder := tmp_path / "in").mkdir()
+    for number in range(2):  # too small for the metrics that take long to load
+        picture = np.random.default_rng(number).integers(0, 99, (24, 30, 3)).astype(np.uint8)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    names = [*CLASSICAL, "test_bench:of_steps"]
+    words = ["--rate", 8, "--rate", 20, *(word for name in names for word in ("--codec", name))]
+    kept = []
+    for jobs in (1, 2):
+        out = tmp_path / str(jobs)
+        assert run("bench", folder, "--out", out, *words, "-j", jobs)[0] == 0
+        rows = [{key: value for key, value in row.items() if not key.endswith("_s")} for row in table(out / "rows.csv")]
+        kept.append((rows, {path.name: path.read_bytes() for path in (out / "pictures").iterdir()}))
+    assert kept[0] == kept[1] and len(kept[0][0]) == 2 * 7
+
+
+def test_codecs_that_show_the_same_files_are_one_task(folder: Path, tmp_path: Path) -> None:
+    names = ("diffc", "png", "diffc-mean", "diffc@3", "diffc-flow@3")
+    chosen = {name: codec for name in names if (codec := codecs.find(name))}
+    rows = suite._Rows(tmp_path, [1])
+    paths = [folder / "a.png", folder / "b.png"]
+    found = [(task.paths[0].name, task.names) for task in suite._tasks(paths, chosen, rows, 1)]
+    each = [("diffc", "diffc-mean"), ("png",), ("diffc@3", "diffc-flow@3")]
+    assert found == [(path.name, names) for path in paths for names in each]
+    rows.done = {("a.png", "diffc"), ("a.png", "png")}
+    assert [task.names for task in suite._tasks(paths[:1], chosen, rows, 1)] == [("diffc-mean",), each[2]]
+
+
+PUBLISHED = "codec,bpp,psnr_db,ms_ssim,source\n{}B,2,31,,x\nA & <b>,0.5,30,0.9,x\nB,1,30,0.95,x\n"
+
+
+def test_published_points_are_drawn_in(folder: Path, tmp_path: Path, run) -> None:
+    (tmp_path / "others.csv").write_text(PUBLISHED.format(""))
+    args = ("bench", folder, "--out", tmp_path / "r", "--codec", "jpeg", "--rate", 1, "--rate", 2)
+    assert run(*args, "--published", tmp_path / "others.csv")[0] == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    drawn = drawn_in(page)
+    unknown = [None] * 6
+    assert drawn["published"]["B"] == [[1, 30, 0.95, *unknown], [2, 31, None, *unknown]]
+    assert "points of others.csv" in page and "<b>" not in page.split("<script>")[1].split("</script>")[0]
+    assert [name for name, _ in drawn["pictures"]] == ["mean of 2 pictures", "a.png", "b.png"]
+    rows = [row for row in table(tmp_path / "r" / "rows.csv") if row["image"] == "b.png"]
+    assert [point[:2] for point in dict(drawn["pictures"])["b.png"]["jpeg"]] == [
+        [float(row["bpp"]), float(row["psnr"])] for row in rows
+    ]
+    assert "A &amp; &lt;b&gt;, published" in (tmp_path / "r" / "curves.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a,b\n1,2\n", "expected columns codec, bpp, and psnr_db or ms_ssim"),
+        ("codec,bpp,psnr_db\n", "expected points, found none"),
+        ("codec,bpp,psnr_db\nx,1,many\n", "line 2: expected numbers"),
+        ("codec,bpp,psnr_db\nx,1,2\nx,1\n", "line 3: a cell is missing"),
+        ("codec,bpp,psnr_db\nx,0,2\n", "line 2: expected bits per pixel above 0, found 0"),
+        ("codec,bpp,psnr_db\nx,nan,2\n", "above 0, found nan"),
+        ("\udcff", "no table of text"),
+    ],
+)
+def test_tables_that_cannot_be_drawn_in(text: str, told: str, folder: Path, tmp_path: Path, run) -> None:
+    (tmp_path / "others.csv").write_bytes(text.encode(errors="surrogateescape"))
+    args = ("bench", folder, "--out", tmp_path / "r", "--codec", "png", "--published", tmp_path / "others.csv")
+    code, _, stderr = run(*args)
+    assert code == 1 and told in stderr and not (tmp_path / "r").exists()
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=80))
+def test_any_table_is_read_or_refused(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.csv"
+        path.write_text(PUBLISHED.format(text), encoding="utf-8")
+        with contextlib.suppress(diffcodec.InputError):
+            found = published.read(str(path))
+            assert all(points and all(p["bpp"] > 0 for p in points) for points in found.values())
+
+
+def test_the_bundled_points_can_be_read() -> None:
+    path = Path(__file__).parents[1] / "benchmarks" / "published" / "kodak.csv"
+    if not path.is_file():
+        pytest.skip("benchmarks/ is no part of this distribution")
+    assert len(published.read(str(path))["VTM (H.266 intra)"]) == 8
 
 
 def test_a_lossless_codec_that_lies_is_found(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,10 +383,10 @@ def test_the_highest_quality_that_fits() -> None:
             asked.append(quality)
             return int(10 * 1.07**quality)
 
-        found = classical.highest(size, room, 1, 98, [])
+        found = coders.highest(size, room, 1, 98, [])
         fit = [q for q in range(1, 99) if int(10 * 1.07**q) <= room]
         assert found == (fit[-1] if fit else None) and len(set(asked)) < 15
-        assert classical.highest(size, room, 1, 98, [1, 50, 97]) == found
+        assert coders.highest(size, room, 1, 98, [1, 50, 97]) == found
 
 
 def test_a_model_by_name() -> None:
@@ -421,7 +609,7 @@ def test_what_is_missing_is_told_before_anything_is_measured(
     with monkeypatch.context() as patch:
         without(patch, "scipy", "torchmetrics", "bjontegaard", "matplotlib")
         with patch.context() as inner:
-            inner.setattr(suite, "_measured", lambda *args: pytest.fail("measured"))
+            inner.setattr(measuring, "of_picture", lambda *args: pytest.fail("measured"))
             code, _, stderr = run(*args, "--codec", "jpeg")
             assert code == 1 and stderr.count("\n") == 1
             assert "needs scipy, torchmetrics, bjontegaard: pip install 'diffcodec[bench]'" in stderr
@@ -434,17 +622,24 @@ def test_what_is_missing_is_told_before_anything_is_measured(
     assert code == 1 and "needs bjontegaard" in stderr  # for the rows that are there
 
 
+def drawn_in(page: str) -> dict[str, Any]:
+    """What a page's script draws."""
+    found = re.search(r"drawn = (.*);\n", page)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
 def test_without_matplotlib_there_are_tables_and_the_page(
     folder: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args = ("bench", folder, "--out", tmp_path / "r", "--codec", "jpeg", "--codec", "webp", "--rate", 1, "--rate", 2)
     assert run(*args)[0] == 0
-    assert "image/svg+xml" in (tmp_path / "r" / "report.html").read_text()
+    with_files = (tmp_path / "r" / "report.html").read_text()
     without(monkeypatch, "matplotlib")
     code, _, stderr = run(*args)
-    assert code == 0 and "left out: curves not drawn: needs matplotlib" in stderr
+    assert code == 0 and "left out: curves.png and curves.svg not drawn: needs matplotlib" in stderr
     page = (tmp_path / "r" / "report.html").read_text()
-    assert "curves not drawn: needs matplotlib" in page and "image/svg+xml" not in page
+    assert "curves.svg not drawn: needs matplotlib" in page and drawn_in(page) == drawn_in(with_files)
     names = {path.name for path in (tmp_path / "r").iterdir() if path.is_file()}
     assert {"rows.csv", "summary.csv", "report.html", "about.json"} <= names
     assert not {"curves.png", "curves.svg"} & names
@@ -463,7 +658,7 @@ def test_no_report_among_the_pictures(folder: Path, tmp_path: Path, run) -> None
 def test_an_interrupt_says_where_the_rows_are(
     folder: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, left = suite._measured, [0]
+    real, left = measuring.of_picture, [0]
 
     def some(*args):
         left[0] -= 1
@@ -471,7 +666,7 @@ def test_an_interrupt_says_where_the_rows_are(
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(suite, "_measured", some)
+    monkeypatch.setattr(measuring, "of_picture", some)
     args = ("bench", folder, "--out", tmp_path / "r", "--codec", "png")
     code, _, stderr = run(*args)
     assert code == 130 and "interrupted: nothing was measured yet" in stderr
@@ -480,6 +675,44 @@ def test_an_interrupt_says_where_the_rows_are(
     assert code == 130 and "rows.csv: the same command goes on" in stderr
     left[0] = 1
     assert run(*args)[0] == 0
+
+
+#: of the curves: how many pictures there are to choose from, names in the key, panels and lines, of the first and last
+_LOOKS = """
+const of = document.getElementById("of"), seen = [of.options.length];
+for (const number of [0, of.options.length - 1]) {
+  of.selectedIndex = number;
+  of.onchange();
+  const count = path => document.querySelectorAll(path).length;
+  seen.push(document.getElementById("key").textContent);
+  seen.push(count("#plots svg"), count("#plots path"), count("#plots circle"));
+}
+document.documentElement.dataset.seen = JSON.stringify(seen);
+"""
+
+
+def test_curves_are_drawn_in_a_browser(folder: Path, tmp_path: Path) -> None:
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        pytest.skip("needs Chromium")
+    (tmp_path / "others.csv").write_text(PUBLISHED.format(""))
+    out = tmp_path / "r"
+    suite.run(str(folder), str(out), ["jpeg", "webp"], [1, 2], published=str(tmp_path / "others.csv"))
+    page = (out / "report.html").read_text(encoding="utf-8").replace("</html>", f"<script>{_LOOKS}</script></html>")
+    (out / "report.html").write_text(page, encoding="utf-8")
+    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update".split()
+    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,1200", "--virtual-time-budget=5000"]
+    line = [browser, *flags, "--dump-dom", (out / "report.html").as_uri()]
+    done = subprocess.run(line, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    told = re.search(r'data-seen="([^"]*)"', done.stdout.decode())
+    assert told is not None
+    count, key, panels, lines, dots, own_key, own_panels, own_lines, own_dots = json.loads(unescape(told[1]))
+    assert count == 3 and panels == own_panels >= 3  # PSNR, MS-SSIM and SWD need no weights
+    assert "A & <b>, published" in key and "jpeg" in own_key and "published" not in own_key
+    assert own_lines == 2 * panels and own_dots == 4 * panels  # two codecs at two rates
+    assert lines == own_lines + 4 and dots == own_dots + 5  # others have PSNR, three points, and MS-SSIM, two
 
 
 def test_the_page_works_in_a_browser(folder: Path, tmp_path: Path) -> None:

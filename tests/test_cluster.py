@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import sys
 import time
@@ -17,6 +19,8 @@ import diffcodec
 from diffcodec.archive import engines
 from diffcodec.archive.cluster import TRIES
 from diffcodec.archive.folder import pack
+from diffcodec.bench import Codec, codec_of
+from diffcodec.bench import run as bench_run
 from diffcodec.runtime.errors import CorruptStream, InputError
 
 HERE = Path(__file__).parent
@@ -43,6 +47,13 @@ def where(task: float, progress: Any) -> str:
 
     time.sleep(task)
     return str(ray.get_runtime_context().get_node_id())
+
+
+def of_bytes() -> Codec:
+    def decode(data: bytes) -> Any:
+        return np.frombuffer(data, np.uint8).reshape(9, -1, 3)
+
+    return codec_of("bytes", lambda picture: bytes(picture.tobytes()), decode, "nothing")
 
 
 @pytest.mark.parametrize("name", engines.ENGINES)
@@ -137,6 +148,23 @@ class TestCluster:
         assert killed and done["groups"] == 8
         assert (tmp_path / "there.dfca").read_bytes() == (tmp_path / "here.dfca").read_bytes()
         cluster.add_node(num_cpus=1)
+
+    def test_the_suite_measures_the_same_rows(self, cluster: Any, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        for number in range(2):
+            picture = np.random.default_rng(number).integers(0, 99, (9, 9 + number, 3)).astype(np.uint8)
+            Image.fromarray(picture).save(tmp_path / "in" / f"{number}.png")
+        how: dict[str, Any] = {"names": ["png", "test_cluster:of_bytes"]}
+        found = []
+        for name, more in (("here", {}), ("there", {"engine": "ray", "jobs": 2})):
+            bench_run.run(str(tmp_path / "in"), str(tmp_path / name), **how, **more)
+            with (tmp_path / name / "rows.csv").open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            found.append([[row[key] for key in ("image", "codec", "bytes", "psnr")] for row in rows])
+        assert found[0] == found[1] and [row[1] for row in found[0]] == ["png", "bytes"] * 2
+        about = json.loads((tmp_path / "there" / "about.json").read_text())
+        assert "engine ray" in about["measured"]
+        assert bench_run.run(str(tmp_path / "in"), str(tmp_path / "there"), **how)["rows"] == 4  # goes on without
 
     def test_files_are_coded_as_here(self, cluster: Any, tmp_path: Path) -> None:
         for number in range(3):

@@ -18,7 +18,7 @@ from diffcodec.files import png16
 from diffcodec.media.medium import Signal
 from diffcodec.media.modes import BY_NAME, DTYPES, MODES
 from diffcodec.media.picture import Picture
-from diffcodec.media.table import ROWS, signal_of
+from diffcodec.media.table import rows, signal_of
 from diffcodec.runtime.errors import InputError
 
 
@@ -52,7 +52,7 @@ ARRAYS: dict[str, Callable[[], Signal]] = {
 
 
 def test_media_name_the_formats_that_hold_them() -> None:
-    for row in ROWS:
+    for row in rows():
         able = {format for format, modes in files.FORMATS.items() if set(modes) & set(row.modes.values())}
         assert able == set(row.formats)
 

@@ -24,8 +24,8 @@ from diffcodec.api import decode_picture
 from diffcodec.bitstream import read
 from diffcodec.codecs.ardm import codec as ardm
 from diffcodec.codecs.ardm.cost import LEARNED, TRACKS
+from diffcodec.media import table
 from diffcodec.media.picture import Picture
-from diffcodec.media.table import ROWS
 from diffcodec.models.environment import environment
 from diffcodec.runtime.errors import DecodeMismatch
 from diffcodec.stream.parsed import parse
@@ -123,7 +123,8 @@ def test_every_kind_is_there() -> None:
     rows = [row for rows in SETS.values() for row in rows.values()]
     assert {row["format"] for row in rows} >= {"1.0", "1.1", "1.2", "1.3", "1.4", "1.5"}
     assert {row["kind"] for row in rows} == {EXACT, FITTED, PINNED, LOSSY}
-    assert {row["mode"] for row in rows if "mode" in row} == {name for row in ROWS for name in row.modes.values()}
+    modes = {name for row in table.rows() for name in row.modes.values()}
+    assert {row["mode"] for row in rows if "mode" in row} == modes
     files = {path for path in FOLDER.glob("*/*.dfc*")}
     assert {FOLDER / of / name for of, rows in SETS.items() for name in rows} == files
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 600_000

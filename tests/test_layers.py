@@ -185,7 +185,8 @@ def test_nothing_heavy_is_imported_at_the_start() -> None:
         *(f"archive/{name}.py" for name in ("walking", "workers")),
     ]
     light += ["runtime/atomic.py"]
-    light += [f"models/{name}.py" for name in ("registry", "protocols", "denoiser", "completion", "architectures")]
+    light += [f"models/{name}.py" for name in ("bundled", "registry", "protocols", "denoiser")]
+    light += [f"models/{name}.py" for name in ("completion", "architectures")]
     light += [f"media/rows/{path.name}" for path in (PACKAGE / "media" / "rows").glob("*.py")]
     for path in [*at_start, *(PACKAGE / name for name in light)]:
         assert not external(path, top_level=True) & HEAVY, path
@@ -195,11 +196,12 @@ def test_only_entropy_touches_constriction() -> None:
     assert {layer(path) for path in files() if "constriction" in external(path)} == {"entropy"}
 
 
+OTHERS = ("media.rows.clip", "media.rows.tracks", "models.registry", "models.protocols")
 #: what a command does without: parts and modules of the package
 STARTS = {
     "encode --help": ["archive", "bitstream", "codecs", "files", "media", "models", "stream", "cli.showing"],
-    "info x.dfc": ["archive", "files", "models.condition", "stream.decode", "stream.given", "bitstream.given"],
-    "list x.dfca": ["archive.memory", "archive.workers", "files", "models.condition", "stream.decode", "stream.encode"],
+    "info x.dfc": ["archive", "files", *OTHERS, "models.condition", "stream.decode", "stream.given", "bitstream.given"],
+    "list x.dfca": [*OTHERS, "archive.memory", "archive.workers", "files", "models.condition", "stream.encode"],
 }
 
 
@@ -222,6 +224,14 @@ def test_a_command_imports_little(line: str, tmp_path: Path) -> None:
     there = {f"diffcodec.{name}" for name in STARTS[line]} & loaded
     assert not there, there
     assert not {"numpy", "torch", "PIL", "numba"} & loaded
+
+
+def test_garbage_is_collected_from_where_a_command_begins() -> None:
+    code = "import atexit, gc, sys; sys.argv = ['diffcodec', *sys.argv[1:]]; from diffcodec.cli.main import main\n"
+    code += "atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 0, file=sys.stderr)); main()"
+    process = [sys.executable, "-c", code, "models"]
+    done = subprocess.run(process, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.split()[-2:] == ["True", "True"]
 
 
 def test_names_that_come_when_they_are_asked_for() -> None:

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import diffcodec
 from diffcodec import files
+from diffcodec.archive import appending, listing
+from diffcodec.archive import folder as packing
 from diffcodec.archive.opening import Part
 from diffcodec.runtime import remote
 from diffcodec.runtime.errors import InputError, NotADiffcodecFile, Truncated
@@ -169,6 +172,81 @@ def test_of_an_archive_no_more_is_fetched_than_is_read(serving: Callable[..., An
     for way in ({"ranges": False}, {"ranges": False, "sized": False}):
         with serving(data, **way) as (address, sent), diffcodec.open_picture(address, 7) as file:
             assert np.array_equal(diffcodec.decode(file), pictures[7])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three pictures; what is unfinished stands below tmp_path."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        Image.fromarray(np.random.default_rng(k).integers(0, 256, (9, 8 + k), dtype=np.uint8)).save(
+            tmp_path / "in" / f"{k}.png"
+        )
+    return tmp_path / "in"
+
+
+def test_an_archive_is_written_elsewhere_once(there: Any, folder: Path, tmp_path: Path, monkeypatch) -> None:
+    where, here = "memory://of/all.dfca", tmp_path / "all.dfca"
+    done = packing.pack(str(folder), where, "fake", group=1)
+    packing.pack(str(folder), str(here), "fake", group=1)
+    assert there.cat_file("/of/all.dfca") == here.read_bytes() and done["bytes"] == here.stat().st_size
+    assert not list((tmp_path / "cache" / "diffcodec").iterdir())
+    with pytest.raises(InputError, match="exists already"):
+        packing.pack(str(folder), where, "fake")
+    packing.pack(str(folder), where, "fake", group=2, overwrite=True)
+
+    (tmp_path / "in" / "3.png").write_bytes((folder / "2.png").read_bytes())
+    added = appending.append(where, str(folder))
+    assert added["pictures"] == 1 and added["already"] == 3 and added["added_bytes"] > 0
+    assert added["bytes"] == len(there.cat_file("/of/all.dfca"))
+    assert [item.name for item in listing.list_archive(where)[0]] == [f"{k}.png" for k in range(4)]
+    before = there.cat_file("/of/all.dfca")
+    (tmp_path / "in" / "4.png").write_bytes((folder / "1.png").read_bytes())
+    with monkeypatch.context() as patch:
+        patch.setattr(type(there), "open", refusing(there))
+        with pytest.raises(OSError, match="full"):
+            appending.append(where, str(folder))
+    assert there.cat_file("/of/all.dfca") == before
+
+
+def refusing(system: Any) -> Callable[..., Any]:
+    """Its ``open`` while it is full."""
+    real = type(system).open
+
+    def opened(self: Any, path: str, mode: str = "rb", **options: Any) -> Any:
+        if "w" in mode:
+            raise OSError(28, "the store is full")
+        return real(self, path, mode, **options)
+
+    return opened
+
+
+def test_an_archive_for_elsewhere_goes_on(there: Any, folder: Path, tmp_path: Path, monkeypatch, run) -> None:
+    """After an interrupt, and where the store refuses it, nothing is there, and nothing is lost."""
+    where, real, coded = "memory://all.dfca", packing.encode_group, []
+
+    def interrupted(task: Any, progress: Any) -> Any:
+        if len(coded) == 2:
+            raise KeyboardInterrupt
+        coded.append(task)
+        return real(task, progress)
+
+    words = ("pack", folder, where, "--model", "fake", "--group", 1, "--jobs", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "encode_group", interrupted)
+        code, _, said = run(*words)
+    part = packing.part_file(where)
+    assert code == 130 and f"are kept in {part}" in said and Path(part).parent == tmp_path / "cache" / "diffcodec"
+    assert not there.store
+    with monkeypatch.context() as patch:
+        patch.setattr(type(there), "open", refusing(there))
+        code, _, said = run(*words)
+    assert code == 1 and "was not written (the store is full)" in said and part in said and not there.store
+    assert run(*words)[0] == 0 and not Path(part).exists()
+    packing.pack(str(folder), str(tmp_path / "here.dfca"), "fake", group=1)
+    assert there.cat_file("/all.dfca") == (tmp_path / "here.dfca").read_bytes()
+    assert packing.part_file(where) != packing.part_file("memory://other/all.dfca")
 
 
 def test_errors_of_a_server_name_the_file(serving: Callable[..., Any], picture: np.ndarray) -> None:

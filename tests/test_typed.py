@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 import diffcodec
 from diffcodec.api import Card
 from diffcodec.archive.memory import ArchiveInspection, GroupTold
-from diffcodec.stream.typed import Inspection
+from diffcodec.stream.typed import Inspection, Wishes
 
 TYPED = Path(__file__).parent / "typed"
 
@@ -53,6 +54,15 @@ def test_what_is_told_is_what_types_say() -> None:
     archive = diffcodec.inspect_archive(diffcodec.encode_archive([picture], "fake"))
     assert archive.keys() == ArchiveInspection.__required_keys__
     assert archive["groups"][0].keys() == GroupTold.__required_keys__
+
+
+def test_wishes_of_files_are_those_of_encode() -> None:
+    """What `encode` takes, `encode_files` takes by the same name, and nothing else but where and how it is done."""
+    one, many = (inspect.signature(f).parameters for f in (diffcodec.encode, diffcodec.encode_files))
+    wishes = Wishes.__optional_keys__
+    assert {*one} - {"image"} == ({*many} & {*one}) | wishes and not {*many} & wishes
+    with pytest.raises(TypeError, match="quality"):
+        diffcodec.encode_files("a.png", quality=3)  # type: ignore[call-arg]
 
 
 def test_cards_are_what_types_say() -> None:

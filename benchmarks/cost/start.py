@@ -10,6 +10,7 @@ wall's, and medians of the wall's. --modules: what of the package each loads ins
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -76,12 +77,11 @@ def environment() -> dict[str, str]:
 
 def seconds(words: list[str], folder: str) -> tuple[float, float]:
     """(processor, wall) of a process in this folder. Raises CalledProcessError where it fails."""
-    before, start = os.times(), time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [sys.executable, *words]
     subprocess.run(command, check=True, cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
-    after, end = os.times(), time.perf_counter()
-    own = after.children_user + after.children_system - before.children_user - before.children_system
-    return own, end - start
+    after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, end - start
 
 
 def loaded(words: list[str], folder: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from diffcodec.bench import metrics
-from diffcodec.bench.run import FIELDS
+from diffcodec.bench.measuring import FIELDS
 
 
 def main() -> None:

@@ -11,9 +11,11 @@ from typing import Any, BinaryIO
 
 from ..bitstream.archive import Reader, Writer
 from ..runtime import atomic as output
+from ..runtime import remote
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.hostile import guarded
 from ..runtime.progress import Progress
+from ..runtime.stages import stage
 from . import memory as archive
 from .engines import check as check_workers
 from .group import encode_group
@@ -41,10 +43,11 @@ def append(
 
     The groups that are there are copied as they are, and the model and steps are the archive's own. A picture of a name
     that is there is left out: with the same samples it is there already, with others it is one of the ``failed``. The
-    new archive replaces the old one at once, when it is whole, or nothing is changed.
+    new archive replaces the old one at once, when it is whole, or nothing is changed. ``out`` may be the name of a file
+    elsewhere: it is fetched, and written once.
 
-    Returns pictures, bytes, source_bytes (of those that were added), already (how many were there), left_out and failed
-    (names), groups (of the whole archive).
+    Returns pictures, bytes, added_bytes (how many more than before), source_bytes (of those that were added), already
+    (how many were there), left_out and failed (names), groups (of the whole archive).
     Raises InputError for an archive that is cut, damaged, or made where sums of floats differ, or that has no place for
     times of files; as `pack`, and as `decode_archive` for what is no archive.
     """
@@ -72,6 +75,7 @@ def append(
     source_bytes = added = 0
     with _copied(out) as file:
         reader = Reader(file)
+        size_before = file.seek(0, os.SEEK_END)
         plan, writer = _resumed(reader, Plan(model or reader.header.model, device, reader.header.params, batch))
         before = len(writer.places)
         groups: list[Neighbours] = []
@@ -87,15 +91,18 @@ def append(
                 archive.add(writer, stamped(coded, some.stats))
                 added += len(some.names)
                 source_bytes += sum(one.size for one in some.stats)
+        size = size_before
         if added:
             writer.finish()
             file.flush()
             os.fsync(file.fileno())
+            size = file.tell()
             file.close()  # Windows renames no open file
-            output.replace(file.name, out)
+            with stage("writing the archive"):
+                (remote.put if remote.is_remote(out) else output.replace)(file.name, out)
         count = before if not added else len(writer.places)
     told = {"pictures": added, "already": already, "left_out": left.names, "failed": left.failed, "groups": count}
-    return told | {"bytes": os.path.getsize(out), "source_bytes": source_bytes}
+    return told | {"bytes": size, "added_bytes": size - size_before, "source_bytes": source_bytes}
 
 
 def _unchanged(path: str, known: tuple[bytes, ...]) -> bool:
@@ -107,14 +114,21 @@ def _unchanged(path: str, known: tuple[bytes, ...]) -> bool:
 
 @contextlib.contextmanager
 def _copied(out: str) -> Iterator[BinaryIO]:
-    """A copy beside an archive, open for reading and writing, and gone at the end unless it took the archive's name."""
-    target = os.path.realpath(out)
-    handle, name = tempfile.mkstemp(prefix=f".{os.path.basename(target)[:64]}.", dir=os.path.dirname(target))
+    """A copy beside an archive, open for reading and writing, and gone at the end unless it took the archive's name.
+
+    Of one elsewhere it stands where temporary files do.
+    """
+    elsewhere = remote.is_remote(out)
+    target = out.rpartition("/")[2] if elsewhere else os.path.realpath(out)
+    folder = None if elsewhere else os.path.dirname(target)
+    handle, name = tempfile.mkstemp(prefix=f".{os.path.basename(target)[:64]}.", dir=folder)
     try:
         os.close(handle)
-        shutil.copyfile(target, name)
-        shutil.copymode(target, name)
         with open(name, "r+b") as file:
+            with stage("copying the archive"):
+                remote.fetch(out, file)
+            if not elsewhere:
+                shutil.copymode(target, name)
             yield file
     finally:
         with contextlib.suppress(FileNotFoundError):

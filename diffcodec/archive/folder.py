@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fnmatch
+import hashlib
 import itertools
 import os
 import stat
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..bitstream.archive import CHAINED, MAX_GROUP_PIXELS, SIGNATURE, Place, Reader, Writer, digest_of
 from ..models import registry
 from ..runtime import atomic as output
+from ..runtime import remote
 from ..runtime.errors import BitstreamError, DiffcodecError, InputError
 from ..runtime.hostile import guarded
 from ..runtime.progress import Progress
@@ -59,8 +61,9 @@ def pack(
     Without ``model`` and ``steps`` the pictures say which: many small ones in colour are chained where that is smaller;
     others are streams, as `encode` makes them, in groups of few, so that an interrupted call loses little.
     With each go its file's time of modification and permissions. Files that are no pictures, or cannot be read without
-    loss, and linked folders are left out with a warning each. What is done stands in ``out``.part, to which a later
-    call with the same settings adds, after comparing it with the pictures. ``progress`` goes by the bytes of the files.
+    loss, and linked folders are left out with a warning each. What is done stands in a file beside (`part_file`), to
+    which a later call with the same settings adds, after comparing it with the pictures. ``out`` may be the name of a
+    file elsewhere, which is written once, when all is done. ``progress`` goes by the bytes of the files.
     engine: what does groups side by side, ``jobs`` at most, `engines.ALL` for as many as there is room for; it changes
     no byte.
 
@@ -73,7 +76,7 @@ def pack(
     output.check(out, overwrite)
     archive.check_settings(group, batch, jobs)
     check_workers(jobs, model, engine)
-    part = f"{out}.part"
+    part = part_file(out)
     left = LeftOut()
     names = without(out, folder, files_below(folder, left.add, os.path.realpath(part)))
     total = sum(size_of(path_of(folder, name)) for name in names)
@@ -84,6 +87,8 @@ def pack(
         first = groups.peek()
     if first is None:
         raise InputError(f"expected pictures in {folder}, found none among {len(names)} files")
+    if remote.is_remote(out):
+        os.makedirs(os.path.dirname(part), mode=0o700, exist_ok=True)
     with _locked(part) as file:
         if open_choice:
             model = _begun_with(file) or chosen(first.pictures, device)
@@ -107,9 +112,9 @@ def pack(
         _flush(file)
         size = file.tell()
         if not _WINDOWS:
-            output.replace(part, out)  # while it is locked
+            _placed(part, out)  # while it is locked
     if _WINDOWS:  # where an open file keeps its name
-        output.replace(part, out)
+        _placed(part, out)
     return {
         "pictures": pictures,
         "left_out": left.names,
@@ -124,10 +129,35 @@ def pack(
     }
 
 
-def unfinished(out: str) -> tuple[int, int]:
-    """How many groups, of how many pictures, an interrupted `pack` left in ``out``.part; (0, 0) where there is none."""
+def part_file(out: str) -> str:
+    """Where what is done of an archive stands until all is: ``out``.part; of one elsewhere in this machine's cache."""
+    if not remote.is_remote(out):
+        return f"{out}.part"
+    told = os.environ.get("XDG_CACHE_HOME", "")
+    cache = told if os.path.isabs(told) else os.path.join(os.path.expanduser("~"), ".cache")
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in out.rpartition("/")[2])[:64]
+    return os.path.join(cache, "diffcodec", f"{hashlib.sha256(out.encode()).hexdigest()[:16]}-{name}.part")
+
+
+def _placed(part: str, out: str) -> None:
+    """Give an archive that is whole its name. One elsewhere that cannot be written stays here, as it is."""
+    if not remote.is_remote(out):
+        output.replace(part, out)
+        return
     try:
-        with open(f"{out}.part", "rb") as file:
+        with stage("sending the archive"):
+            remote.put(part, out)
+    except OSError as error:
+        told = error.strerror or type(error).__name__
+        kept = f"the archive is whole in {part}, and the same command sends it"
+        raise InputError(f"{out} was not written ({told}): {kept}") from error
+    os.unlink(part)
+
+
+def unfinished(out: str) -> tuple[int, int]:
+    """How many groups, of how many pictures, an interrupted `pack` left (`part_file`); (0, 0) where there is none."""
+    try:
+        with open(part_file(out), "rb") as file:
             places = Reader(file).places
     except (DiffcodecError, OSError):
         return 0, 0

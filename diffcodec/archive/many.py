@@ -10,18 +10,21 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..runtime import atomic as output
 from ..runtime import remote
 from ..runtime.errors import DiffcodecError, InputError
 from ..runtime.progress import Progress
-from ..stream.typed import CodecName, ReconstructionName
+from ..stream.typed import CodecName, ReconstructionName, Wishes
 from .coding import Coding, Decoding, Encoding, Made, made
 from .engines import Engine, EngineName, engine_of
 from .engines import check as check_workers
 from .names import folded
 from .walking import files_below, size_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Path = str | os.PathLike[str]
 Sources = Path | Iterable[Path] | Mapping[Path, Path]
@@ -94,7 +97,7 @@ def encode_files(
     first: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
-    **wishes: Any,
+    **wishes: Unpack[Wishes],
 ) -> Iterator[FileResult]:
     """Encode files, each as a `.dfc` beside it or in ``out_dir``; one `FileResult` after another as they are done.
 
@@ -113,7 +116,7 @@ def encode_files(
     Raises InputError at once for options that no file can be coded with, ModelNotFound and ModelMismatch with the first
     file; of a single file nothing is raised, its result has the error.
     """
-    coding = Encoding(codec, model, device, wishes, strip, first, threads)
+    coding = Encoding(codec, model, device, dict(wishes), strip, first, threads)
     placing = Placing(_text(out_dir), recursive, overwrite, skip_existing, delete_source, dry_run)
     return run(plan(sources, coding, placing), coding, placing, jobs, progress, engine)
 

@@ -199,7 +199,10 @@ def _based(name: str, model: str | None = None, effort: int | None = None) -> Po
 CODECS = (
     Codec("ardm", True, _ardm(), varied=lambda model, _: _ardm(model)),
     Codec("vdm-archive", True, _archive(), archive=True, varied=lambda model, _: _archive(model)),
-    *(Codec(name, False, _diffc(name), varied=functools.partial(_diffc, name), efforts=True) for name in _SHOWN),
+    *(
+        Codec(name, False, _diffc(name), varied=functools.partial(_diffc, name), efforts=True, shares="diffc")
+        for name in _SHOWN
+    ),
     *(
         Codec(name, False, _based(name), varied=functools.partial(_based, name), efforts=True, usual=False)
         for name in _BASED

@@ -6,16 +6,15 @@ import base64
 import html
 import json
 import math
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from . import metrics
+from .curves import Mean, Row
 from .point import view_file
-
-Row = dict[str, Any]
-Mean = dict[str, float]
 
 
 def render(
@@ -26,26 +25,27 @@ def render(
     bd_rates: dict[str, dict[str, float]],
     about: dict[str, str],
     left_out: Sequence[str],
+    drawn: dict[str, Any],
 ) -> str:
-    """The HTML text. Pictures and curves are read below ``out`` and put in; names are escaped."""
+    """The HTML text. Pictures are read below ``out`` and put in, beside what is ``drawn`` (`curves.data`), escaped."""
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    curves = ""
-    if (out / "curves.svg").exists() and lossy:
-        curves = f'<img class="plot" alt="rate curves" src="{_data(out / "curves.svg", "image/svg+xml")}">'
     notes = "".join(f"<li>{html.escape(line)}</li>" for line in left_out)
     parts = {
         "title": f"{len({row['image'] for row in rows})} pictures",
         "about": "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in about.items()),
         "lossy": _lossy_table(lossy, bd_rates),
         "lossless": _lossless_table(lossless),
-        "curves": curves,
         "notes": f"<section><h2>Left out</h2><ul>{notes}</ul></section>" if notes else "",
-        # no text of a row may end the script
-        "views": json.dumps(_views(out, rows)).replace("<", "\\u003c"),
+        "views": _script(_views(out, rows)),
+        "drawn": _script(drawn),
     }
-    for name, value in parts.items():
-        template = template.replace(f"@{name}@", value)
-    return template
+    # in one go: what is put in is not searched for further names
+    return re.sub(f"@({'|'.join(parts)})@", lambda match: parts[match[1]], template)
+
+
+def _script(found: dict[str, Any]) -> str:
+    """As a constant of the page's script, which no text of a row may end."""
+    return json.dumps(found, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _views(out: Path, rows: Sequence[Row]) -> dict[str, Any]:

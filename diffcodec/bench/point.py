@@ -55,6 +55,8 @@ class Codec:
     varied:     ``points`` of another of our models (None: the default one), at another effort (None: the default one).
     efforts:    whether it has any.
     usual:      whether it is measured when nobody says which.
+    shares:     codecs of the same word here show the same files of a picture in several ways: one task measures them,
+                which makes the files once. Empty for a codec of files of its own.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Codec:
     varied: Callable[[str | None, int | None], Points] | None = None
     efforts: bool = False
     usual: bool = True
+    shares: str = ""
 
     def missing(self) -> str:
         """Why this codec cannot run here; empty if it can."""

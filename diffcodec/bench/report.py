@@ -1,9 +1,8 @@
-"""Rows -> means, BD-rates, plots (PNG, SVG), tables (CSV, Parquet) and one HTML page that needs no network."""
+"""Rows -> means, BD-rates, curves, tables (CSV, Parquet) and one HTML page that needs no network."""
 
 from __future__ import annotations
 
 import csv
-import importlib.util
 import itertools
 import json
 import math
@@ -14,27 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from . import features, metrics, page
+from . import curves, features, metrics, page
+from .curves import ALL_METRICS, LOWER_IS_BETTER, Lossy, Mean, Row
 from .point import ALL
 
 ANCHOR = "jpeg"  #: of the BD-rates
-ALL_METRICS = (*metrics.METRICS, *metrics.SETS)
-LOWER_IS_BETTER = {m for m in ALL_METRICS if not metrics.HIGHER_IS_BETTER.get(m, False)}
-CURVES = ("curves.png", "curves.svg")
 COMPARED = ("psnr", "swd", "lpips_squeeze")  #: at equal bytes
-FIDELITY = ("psnr", "ms_ssim")  #: the others stand for realism
-Row = dict[str, Any]
-Mean = dict[str, float]
-Lossy = dict[str, list[Mean]]  #: codec -> a mean per rate, lowest rate first
 
 
 def write(
-    out: Path, rows: Sequence[Row], about: dict[str, str], errors: Sequence[str], skipped: dict[str, str]
+    out: Path,
+    rows: Sequence[Row],
+    about: dict[str, str],
+    errors: Sequence[str],
+    skipped: dict[str, str],
+    published: Lossy,
 ) -> Path:
     """Write summary.csv, bd-rate.csv, equal-bytes.csv, about.json, curves.png and .svg, report.html below ``out``.
 
-    Curves only where nothing is `missing` for them; those of an earlier report are removed. Where pyarrow is installed,
-    rows.parquet holds the rows of rows.csv. Returns the path of report.html.
+    The page draws curves itself; the files of them only where nothing is `curves.missing`, those of an earlier report
+    are removed. Where pyarrow is installed, rows.parquet holds the rows of rows.csv. published: points that are drawn
+    in, by their codec. Returns the path of report.html.
     """
     lossy, lossless, partial = summarise(rows)
     add_sets(out, rows, lossy)
@@ -49,15 +48,16 @@ def write(
             writer.writerows(
                 [codec, *(page.number(found[m], 1) for m in metrics.METRICS)] for codec, found in rates.items()
             )
-    for name in CURVES:
+    for name in curves.FILES:
         (out / name).unlink(missing_ok=True)
     if lossy:
-        if not missing():
-            draw(lossy, out)
+        if not curves.missing():
+            curves.draw(lossy, published, out)
         _at_equal_bytes(out / "equal-bytes.csv", rows)
     left_out = [*errors, *(f"{name} {why}" for name, why in skipped.items()), *partial]
     path = out / "report.html"
-    path.write_text(page.render(out, rows, lossy, lossless, rates, about, left_out), encoding="utf-8")
+    drawn = curves.data(rows, lossy, published)
+    path.write_text(page.render(out, rows, lossy, lossless, rates, about, left_out, drawn), encoding="utf-8")
     return path
 
 
@@ -208,70 +208,3 @@ def bd_rate(anchor: Sequence[Mean], test: Sequence[Mean], metric: str) -> float:
     import bjontegaard
 
     return float(bjontegaard.bd_rate(r1, q1, r2, q2, method="pchip", require_matching_points=False, min_overlap=0))
-
-
-def missing() -> str:
-    """Why no curves are drawn here; empty if they are."""
-    return "needs matplotlib" if importlib.util.find_spec("matplotlib") is None else ""
-
-
-def draw(lossy: Lossy, out: Path) -> None:
-    """curves.png and curves.svg: a panel per metric that was measured, fidelity first, then realism."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    every = [p for points in lossy.values() for p in points]
-    shown = [m for m in ALL_METRICS if any(not math.isnan(p[m]) for p in every)]
-    columns = min(3, len(shown))
-    lines = -(-len(shown) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(4.8 * columns, 4 * lines + 0.5), squeeze=False)
-    for axis, metric in zip(axes.flat, shown, strict=False):
-        for codec, points in lossy.items():
-            x, y = [p["bpp"] for p in points], [p[metric] for p in points]
-            axis.plot(x, y, label=codec, **style(codec))
-        better = "lower" if metric in LOWER_IS_BETTER else "higher"
-        name = f"{metrics.UNITS[metric]} ({better} is better)"
-        axis.set(xscale="log", xlabel="bits per pixel, whole files", ylabel=name)
-        ticks = sorted({p["target"] for p in every})
-        axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
-        axis.minorticks_off()
-        if metric in ("swd", "fid"):
-            axis.set_yscale("log")
-        axis.set_title("rate–distortion" if metric in FIDELITY else "rate–realism", fontsize=10)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", ncols=min(8, len(labels)), frameon=False, fontsize=9)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / (4 * lines + 0.5)))
-    for name in CURVES:
-        figure.savefig(out / name, dpi=110)
-    plt.close(figure)
-
-
-_COLOURS = {
-    "jpeg": "#8c8c8c",
-    "webp": "#2a9d8f",
-    "jpeg2000": "#b5651d",
-    "avif": "#e09f3e",
-    "heic": "#8ab17d",
-    "jxl": "#7b5ea7",
-    "diffc": "#5b3a8c",
-    "diffc-mean": "#1f6fb2",
-    "diffc-flow": "#c1272d",
-}
-
-
-def style(codec: str) -> dict[str, Any]:
-    """Of a codec's line: the same colour in every report, ours thick."""
-    ours = codec.startswith("diffc")
-    known = {"color": _COLOURS[codec]} if codec in _COLOURS else {}
-    return {
-        "linestyle": "-" if ours else "--",
-        "marker": "o",
-        "markersize": 3,
-        "linewidth": 2.2 if ours else 1.3,
-    } | known

@@ -10,28 +10,26 @@ import os
 import platform
 import sys
 import time
-import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import files
+from ..archive.engines import Engine, EngineName, engine_of
 from ..runtime import atomic as output
 from ..runtime.errors import InputError
 from ..runtime.progress import Progress
 from ..runtime.version import __version__
-from . import codecs, features, metrics, squeeze
-from .point import ALL, view_file
+from . import codecs, curves, features, metrics, squeeze
+from .measuring import FIELDS, Found, Task, measured
+from .point import ALL
+from .published import read as read_published
 
-FIELDS = ("image", "codec", "target_bpp", "setting", "bytes", "bpp", "bpd", *metrics.METRICS, "encode_s", "decode_s")
 RATES = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0)
 #: what the quality and the BD-rates of lossy codecs are computed with; lossless ones need nothing of the extra
 NEEDED = ("scipy", "torchmetrics", "bjontegaard")
 VIEWED = 3  #: pictures whose decoded versions the report shows
-_VIEW = (384, 256)  # width and height of the part that is shown, without further loss
 
 
 def run(
@@ -44,18 +42,25 @@ def run(
     *,
     viewed: int = VIEWED,
     command: str | None = None,
+    jobs: int = 1,
+    engine: EngineName = "processes",
+    published: str | None = None,
 ) -> dict[str, Any]:
     """Measure, then write the report. Rows stand in OUT/rows.csv as they come; those there are not measured again.
 
-    names: codecs, NAME or NAME:MODEL, all that can run here if None. first: only this many pictures. viewed: of how
-    many the page shows the decoded versions. command: what the report says it was made with.
+    names: codecs, NAME, NAME:MODEL or package.module:name (`codecs.find`), all that can run here if None. first: only
+    this many pictures. viewed: of how many the page shows the decoded versions. command: what the report says it was
+    made with. jobs, engine: what measures side by side, as of `diffcodec.encode_files`; no row but its seconds depends
+    on it. published: a CSV of points to be drawn in (`published.read`).
     Returns rows, images, codecs, errors (lines), skipped (codecs, metrics and curves that are not to be had here, with
     the reason), report. Raises InputError; what is needed and not there is told before anything is measured.
     """
     from . import report
 
     chosen, skipped = _chosen(names)
-    _check_extra(any(not codec.lossless for codec in chosen))
+    _check_engine(engine, jobs, chosen)
+    _check_extra(any(not codec.lossless for codec in chosen.values()))
+    others = read_published(published) if published else {}
     if output.same_file(folder, out):
         raise InputError(f"the report would stand among the pictures in {folder}: choose another folder for it")
     rates = sorted(set(rates))
@@ -66,29 +71,33 @@ def run(
     target.mkdir(parents=True, exist_ok=True)
     rows = _Rows(target, rates)
     _check_extra(any(row["target_bpp"] for row in rows.rows))
-    errors += _measure_all(pictures, chosen, rows, viewed, progress)
+    errors += _measure_all(pictures, chosen, rows, viewed, engine_of(engine, jobs), progress)
     if not rows.rows:
         raise InputError(f"nothing could be measured: {errors[-1] if errors else 'no codec'}")
     if any(row["target_bpp"] for row in rows.rows):
         unmeasured = {name: metrics.missing(name) for name in metrics.METRICS}
         unmeasured |= dict.fromkeys(metrics.SETS, features.missing())
         skipped |= {f"metric {name}": f"not measured: {why}" for name, why in unmeasured.items() if why}
-        skipped |= {"curves": f"not drawn: {report.missing()}"} if report.missing() else {}
+        skipped |= {" and ".join(curves.FILES): f"not drawn: {why}"} if (why := curves.missing()) else {}
     about = {
         "command": command or _command(),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
         "versions": f"diffcodec {__version__}, Python {platform.python_version()}, {_versions()}",
     }
+    if jobs > 1 or engine != "processes":
+        about["measured"] = f"side by side, by the engine {engine}: seconds are of cores that others share"
+    if published:
+        about["published"] = f"points of {Path(published).name}, drawn in"
     if not features.missing():
         about["FID and KID"] = features.NETWORK
     if not squeeze.missing():
         about["LPIPS-squeeze"] = squeeze.NAME
-    page = report.write(target, rows.rows, about, errors, skipped)
+    page = report.write(target, rows.rows, about, errors, skipped, others)
     return {
         "rows": len(rows.rows),
         "images": len({r["image"] for r in rows.rows} - {ALL}) or len(pictures),
-        "codecs": [codec.name for codec in chosen],
+        "codecs": [codec.name for codec in chosen.values()],
         "errors": errors,
         "skipped": skipped,
         "report": str(page),
@@ -96,27 +105,42 @@ def run(
 
 
 def _measure_all(
-    pictures: Sequence[Path], chosen: Sequence[codecs.Codec], rows: _Rows, viewed: int, progress: Progress | None
+    pictures: Sequence[Path],
+    chosen: Mapping[str, codecs.Codec],
+    rows: _Rows,
+    viewed: int,
+    engine: Engine,
+    progress: Progress | None,
 ) -> list[str]:
     """Add rows of every codec on every picture, but those that are there; what went wrong, a line each."""
+    tasks = list(_tasks(pictures, chosen, rows, viewed))
     errors = []
-    kept = {path.name for path in pictures[:viewed]}
-    jobs: list[tuple[Path | None, codecs.Codec]] = [(p, c) for p in pictures for c in chosen if not c.archive]
-    jobs += [(None, codec) for codec in chosen if codec.archive]
-    for number, (path, codec) in enumerate(jobs):
-        name = path.name if path else ALL
-        if (name, codec.name) not in rows.done:
-            try:
-                if path is None:
-                    rows.add([_archived(pictures, codec)])
-                else:
-                    rows.add(_measured(path, codec, rows.rates, rows.path.parent, path.name in kept))
-            except Exception as error:  # of any codec: the others go on
-                line = " ".join(str(error).split()) or type(error).__name__
-                errors.append(f"{name}, {codec.name}: {line}")
-        if progress:
-            progress((number + 1) / len(jobs))
+    with engine as workers:
+        weighted = ((len(task.names), task) for task in tasks)
+        for some in workers.map(measured, weighted, sum(len(task.names) for task in tasks), progress):
+            for found in some:
+                if found.error:
+                    errors.append(f"{found.image}, {found.codec}: {found.error}")
+                rows.add(found)
     return errors
+
+
+def _tasks(
+    pictures: Sequence[Path], chosen: Mapping[str, codecs.Codec], rows: _Rows, viewed: int
+) -> Iterator[Task]:
+    """What is not done: a picture by codecs that share files, all pictures by an archive."""
+    together: dict[str, list[str]] = {}
+    for name, codec in chosen.items():
+        if not codec.archive:
+            together.setdefault(codec.shares or codec.name, []).append(name)
+    for number, path in enumerate(pictures):
+        for some in together.values():
+            names = tuple(name for name in some if (path.name, chosen[name].name) not in rows.done)
+            if names:
+                yield Task((path,), names, tuple(rows.rates), number < viewed)
+    for name, codec in chosen.items():
+        if codec.archive and (ALL, codec.name) not in rows.done:
+            yield Task(tuple(pictures), (name,))
 
 
 def machine() -> str:
@@ -135,17 +159,32 @@ def _command() -> str:
     return " ".join(["diffcodec", *(Path(word).name if os.sep in word else word for word in sys.argv[1:])])
 
 
-def _chosen(names: Sequence[str] | None) -> tuple[list[codecs.Codec], dict[str, str]]:
+def _chosen(names: Sequence[str] | None) -> tuple[dict[str, codecs.Codec], dict[str, str]]:
+    """(codecs by what they are asked for by, reasons of those that cannot run here)."""
     usual = (name for name, codec in codecs.BY_NAME.items() if codec.usual)
     found = {name: codecs.find(name) for name in names or usual}
     unknown = [name for name, codec in found.items() if codec is None]
     if unknown:
-        raise InputError(f"expected codecs among {', '.join(codecs.BY_NAME)}, found {', '.join(unknown)}")
-    wanted = [codec for codec in found.values() if codec is not None]
-    skipped = {codec.name: reason for codec in wanted if (reason := codec.missing())}
+        expected = f"{', '.join(codecs.BY_NAME)}, or package.module:name of one of yours"
+        raise InputError(f"expected codecs among {expected}, found {', '.join(unknown)}")
+    wanted = {name: codec for name, codec in found.items() if codec is not None}
+    twice = [name for name, count in Counter(codec.name for codec in wanted.values()).items() if count > 1]
+    if twice:
+        raise InputError(f"two codecs are called {' and '.join(twice)}: give one of them another name")
+    skipped = {name: reason for name, codec in wanted.items() if (reason := codec.missing())}
     if names and skipped:
         raise InputError("; ".join(f"{name} {reason}" for name, reason in skipped.items()))
-    return [codec for codec in wanted if codec.name not in skipped], skipped
+    return {name: codec for name, codec in wanted.items() if name not in skipped}, skipped
+
+
+def _check_engine(engine: EngineName, jobs: int, names: Iterable[str]) -> None:
+    """Raise InputError for codecs that another process does not find."""
+    here = [name for name in names if not codecs.everywhere(name)]
+    if here and (jobs > 1 or engine != "processes"):
+        raise InputError(
+            f"other processes do not know {', '.join(here)}, which is registered in this one: "
+            "give package.module:name, or jobs=1"
+        )
 
 
 def _check_extra(lossy: bool) -> None:
@@ -171,71 +210,6 @@ def _pictures(folder: str, first: int | None) -> tuple[list[Path], list[str]]:
     if not found:
         raise InputError(f"expected pictures in {folder}, found none")
     return found, errors
-
-
-def _original(path: Path) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        picture = files.read(path)
-    return np.ascontiguousarray(np.asarray(picture.to_pillow().convert("RGB")))
-
-
-def _measured(path: Path, codec: codecs.Codec, rates: Sequence[float], out: Path, viewed: bool) -> list[dict[str, Any]]:
-    original = _original(path)
-    rows = []
-    with_features = not codec.lossless and not features.missing()
-    for point in codec.points(original, rates):
-        if codec.lossless and not np.array_equal(point.image, original):
-            raise ValueError("a lossless codec returned other pixels")
-        found = metrics.measure(point.image, original)
-        rows.append(_row(path.name, codec.name, point, original.size, found))
-        if with_features:
-            _feature(point.image, features.file(out, path.name, codec.name, f"{point.target:g}"))
-        if viewed and not codec.lossless:
-            _keep(point.image, view_file(out, path.name, codec.name, f"{point.target:g}"))
-    if with_features:
-        _feature(original, features.file(out, path.name, "original", ""))
-    if viewed:
-        _keep(original, view_file(out, path.name, "original", ""))
-    return rows
-
-
-def _archived(paths: Sequence[Path], codec: codecs.Codec) -> dict[str, Any]:
-    """One row for all pictures; its seconds are a picture's share."""
-    originals = [_original(path) for path in paths]
-    (point,) = codec.points(originals, ())
-    share = replace(point, encode_s=point.encode_s / len(paths), decode_s=point.decode_s / len(paths))
-    return _row(ALL, codec.name, share, sum(x.size for x in originals), metrics.EQUAL)
-
-
-def _row(image: str, codec: str, point: codecs.Point, samples: int, found: dict[str, float]) -> dict[str, Any]:
-    row = {
-        "image": image,
-        "codec": codec,
-        "target_bpp": "" if point.target is None else f"{point.target:g}",
-        "setting": point.setting,
-        "bytes": point.size,
-        "bpp": f"{8 * point.size / samples * 3:.5f}",
-        "bpd": f"{8 * point.size / samples:.5f}",
-        "encode_s": f"{point.encode_s:.4f}",
-        "decode_s": f"{point.decode_s:.4f}",
-    }
-    return {**row, **{key: f"{value:.5f}" for key, value in found.items()}}
-
-
-def _keep(image: np.ndarray, path: Path) -> None:
-    """The middle of a picture, for the page's viewer; without further loss."""
-    from PIL import Image
-
-    path.parent.mkdir(exist_ok=True)
-    x, y = (max(0, (n - m) // 2) for n, m in zip(image.shape[1::-1], _VIEW, strict=True))
-    part = Image.fromarray(np.ascontiguousarray(image[y : y + _VIEW[1], x : x + _VIEW[0]]))
-    part.save(path, lossless=True, method=4)
-
-
-def _feature(image: np.ndarray, path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    np.save(path, features.of(image), allow_pickle=False)
 
 
 class _Rows:
@@ -283,9 +257,15 @@ class _Rows:
         with self.path.open("a", newline="") as file:
             file.write(block.getvalue())
 
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        self._append(rows)
-        self.rows += [{key: str(value) for key, value in row.items()} for row in rows]
+    def add(self, found: Found) -> None:
+        """Files first: what has rows is not measured again."""
+        for name, data in found.kept.items():
+            path = self.path.parent / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        if found.rows:
+            self._append(found.rows)
+            self.rows += [{key: str(value) for key, value in row.items()} for row in found.rows]
 
 
 def _versions() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import Annotated, Any
 
@@ -54,7 +53,7 @@ def pack(
         if not groups:
             return "no group of pictures was finished, and nothing is kept: begin again"
         held = f"{groups} finished group{'s' * (groups > 1)} of {pictures} picture{'s' * (pictures > 1)}"
-        return f"{held} are kept in {target}.part: the same command goes on from there"
+        return f"{held} are kept in {packing.part_file(target)}: the same command goes on from there"
 
     console.hush(quiet)
     allow_large_pictures()
@@ -115,11 +114,11 @@ def append(
 
     console.hush(quiet)
     allow_large_pictures()
-    before, start = os.path.getsize(target), time.perf_counter()
+    start = time.perf_counter()
     with console.interruptible(lambda: f"{target} is as it was: begin again"), console.bar("appending") as progress:
         how: dict[str, Any] = {"model": model, "batch": batch, "group": group, "device": device}
         done = appending.append(target, source, jobs=jobs or cores(), progress=progress, **how)
-    done |= sizes(done.pop("source_bytes"), done["bytes"] - before)
+    done |= sizes(done.pop("source_bytes"), done.pop("added_bytes"))
     done["seconds"] = round(time.perf_counter() - start, 3)
     if as_json:
         print(json.dumps(done))

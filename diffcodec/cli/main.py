@@ -6,13 +6,14 @@ Each subcommand is a function of a module beside this one, which is imported whe
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,8 +56,21 @@ def app_of(argv: Sequence[str]) -> typer.Typer:
     app.callback(invoke_without_command=True)(_root)
     for name in argv[:1] if argv and argv[0] in COMMANDS else COMMANDS:
         module, function = COMMANDS[name]
-        app.command(name)(getattr(import_module(f".{module}", __package__), function))
+        app.command(name)(_begun(getattr(import_module(f".{module}", __package__), function)))
     return app
+
+
+def _begun(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with garbage collected from its beginning on, but for what was imported until then."""
+
+    @functools.wraps(command)
+    def begun(*args: Any, **options: Any) -> None:
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+        command(*args, **options)
+
+    return begun
 
 
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
@@ -68,6 +82,8 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def main(argv: list[str] | None = None) -> None:
     """Run the command and leave with status 0, 1 (an error the user can act on), 2 (usage) or 130 (interrupted)."""
     atexit.register(gc.freeze)  # nothing is looked through on leaving, which takes a second where torch is loaded
+    if argv is None:  # a process of its own: what it imports stays, and is not looked through as it comes
+        gc.disable()
     sys.exit(_run(sys.argv[1:] if argv is None else argv))
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..archive.engines import EngineName
     from ..archive.many import FileResult, Placing
 
-_JOBS = {"processes": 1}  # where nothing is said: a file alone has all cores
 _COUNTED = ("skipped", "failed", "left out")
 
 
@@ -84,7 +83,7 @@ def run(
         plan = many.plan(files if pair is None else {pair[0]: pair[1]}, coding, placing)
     if all(one is not None and one.status == "left out" for one in plan.results):
         raise DiffcodecError(f"found no file to {coding.verb} in {', '.join(files)}")
-    most = jobs_of(engine, jobs or _JOBS.get(engine))
+    most = jobs_of(engine, jobs, here=1)  # a file alone has all cores
     sum_ = Sum(coding.verb, len(plan), as_json, verbose)
     with console.interruptible(sum_.kept), console.bar(sum_.label) as progress:
         for result in many.run(plan, coding, placing, most, progress, engine):

@@ -51,11 +51,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def jobs_of(engine: Literal["processes", "ray"], jobs: int | None) -> int:
-    """How many at most, where nothing is said: one per core of this machine, or all that the cluster has room for."""
+def jobs_of(engine: Literal["processes", "ray"], jobs: int | None, here: int | None = None) -> int:
+    """How many at most, where nothing is said: ``here`` of this machine, or one per core; all the room of a cluster."""
     from ..archive import engines
 
-    return jobs or {"processes": cores(), "ray": engines.ALL}[engine]
+    return jobs or {"processes": here or cores(), "ray": engines.ALL}[engine]
 
 
 def allow_large_pictures() -> None:

@@ -13,16 +13,27 @@ import typer
 from .. import api
 from ..runtime.errors import ModelNotFound
 from . import console
-from .options import Device, Json, Model, allow_large_pictures, model_names
+from .options import Device, Engine, FileJobs, Json, Model, Quiet, allow_large_pictures, jobs_of, model_names
 
 
 def bench(
     source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of pictures.")],
     *,
     out: Annotated[str, typer.Option(help="Folder of the report; rows already there are kept.")],
-    codec: Annotated[list[str] | None, typer.Option(help="Measure only this codec; may be repeated.")] = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:MODEL]", help="Measure only this codec, or package.module:name of yours; may be repeated."
+        ),
+    ] = None,
     rate: Annotated[list[float] | None, typer.Option(min=0, help="Bits per pixel; may be repeated.")] = None,
     first: Annotated[int | None, typer.Option(min=1, help="Only this many pictures.")] = None,
+    published: Annotated[
+        str | None, typer.Option(metavar="FILE.csv", help="Points to draw in: columns codec, bpp, psnr_db, ms_ssim.")
+    ] = None,
+    jobs: FileJobs = None,
+    engine: Engine = "processes",
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure codecs on a folder: real bytes, quality, seconds; a table, plots and an HTML page."""
@@ -34,15 +45,17 @@ def bench(
             return "nothing was measured yet: begin again"
         return f"what was measured stands in {rows}: the same command goes on from there"
 
+    console.hush(quiet)
     allow_large_pictures()
+    most, rates = jobs_of(engine, jobs, here=1), rate or run.RATES
     with console.interruptible(kept), console.bar("measuring") as progress:
-        done = run.run(source, out, codec, rate or run.RATES, first, progress)
+        done = run.run(source, out, codec, rates, first, progress, jobs=most, engine=engine, published=published)
     if as_json:
         print(json.dumps(done))
         return
     for line in [*done["errors"], *(f"{name} {reason}" for name, reason in done["skipped"].items())]:
         console.say(console.line(f"left out: {line}"))
-    console.say(console.line(f"{done['report']}: {done['rows']} files of {done['images']} pictures"))
+    console.tell(f"{done['report']}: {done['rows']} files of {done['images']} pictures")
 
 
 def models(
@@ -98,14 +111,16 @@ def demo(
     image: Annotated[str | None, typer.Option(help="A picture file instead of scikit-image's photograph.")] = None,
     model: Model = None,
     device: Device = "auto",
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Encode and decode a photograph, draw its previews, compare with PNG and WebP."""
     from . import demo as run
 
+    console.hush(quiet)
     allow_large_pictures()
     with console.interruptible(lambda: f"what was written stays in {out}, and so do compiled kernels: begin again"):
-        result = run.run(out, image, model=model, device=device, tell=None if as_json else _tell)
+        result = run.run(out, image, model=model, device=device, tell=None if as_json or quiet else _tell)
     if as_json:
         print(json.dumps(result))
 

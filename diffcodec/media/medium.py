@@ -1,6 +1,6 @@
 """What a medium is: how a signal becomes the planes of bytes that a codec codes, and back.
 
-A row of `table.MEDIA` says it for some header modes. The signal itself knows how it is coded (`Signal.forms`), what a
+A row of `table` says it for some header modes. The signal itself knows how it is coded (`Signal.forms`), what a
 header says of one is a `Form`, which makes the signal of decoded planes. Neither knows codecs, chunks or files.
 
 Importing this loads nothing: what a stream holds is told without NumPy.
@@ -235,7 +235,7 @@ class RowForm(Form, Protocol):
 
 
 class Medium(Protocol):
-    """A row of `table.MEDIA`."""
+    """A row of `table`."""
 
     @property
     def name(self) -> str:

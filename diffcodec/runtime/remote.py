@@ -11,12 +11,14 @@ import errno
 import io
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 from .errors import DiffcodecError, InputError
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_PIECE = 2**23  # bytes that are in memory while a file travels
 AHEAD = 2**13  #: bytes that are read at least: a header, an index or a directory stand in so many
 
 Name = str | os.PathLike[str]
@@ -61,6 +63,23 @@ def write(name: str, data: bytes) -> None:
     with _told(name):
         system, path = _found(name)
         system.pipe_file(path, data)
+
+
+def put(path: str, name: str) -> None:
+    """A file of this machine elsewhere, as a whole, piece by piece. Raises InputError, OSError.
+
+    The name is given when all of it is there, by stores that can: object stores do, and folders by renaming.
+    """
+    with open(path, "rb") as here, _told(name):
+        system, place = _found(name)
+        with system.transaction, system.open(place, "wb") as there:
+            shutil.copyfileobj(here, there, _PIECE)
+
+
+def fetch(name: str, file: BinaryIO) -> None:
+    """All of a file elsewhere into one that is open. Raises as :func:`opened`."""
+    with opened(name) as there:
+        shutil.copyfileobj(there, file, _PIECE)
 
 
 class Placed(io.RawIOBase):

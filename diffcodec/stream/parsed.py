@@ -99,9 +99,9 @@ def model_name(stream: Stream) -> str | None:
     head = stream.head
     if head.model or not any(head.fingerprint):
         return head.model or None
-    from ..models import registry
+    from ..models import bundled
 
-    return registry.name_of(head.fingerprint)
+    return bundled.name_of(head.fingerprint)
 
 
 def parse(container: Container) -> Stream:

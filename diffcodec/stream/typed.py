@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .given import Gift
+
     Margins = float | Sequence[int]
     Known = NDArray[np.bool_]
 
@@ -24,18 +26,29 @@ TaskName = Literal["enlarge", "colour", "fill", "extend", "jpeg", "between"]
 WayName = Literal["told", "replaced", "guided"]
 
 
-class EncodeOptions(TypedDict, total=False):
-    """Of `diffcodec.encode_groups`."""
-
+class _Wishes(TypedDict, total=False):
     bpp: float | None
     psnr: float | None
     max_bytes: int | None
     calls: int | None
     effort: int | None
     chained: int
-    device: str
     seed: int
     tune: bool
+
+
+class Wishes(_Wishes, total=False):
+    """Of `diffcodec.encode_files`: what `diffcodec.encode` takes beside what is named there."""
+
+    prompt: str | None
+    given: Gift | Sequence[Gift] | None
+    group: int | None
+
+
+class EncodeOptions(_Wishes, total=False):
+    """Of `diffcodec.encode_groups`."""
+
+    device: str
     threads: int | None
     strip: Literal["all", "thumbnail"] | None
     progress: Progress | None

@@ -111,6 +111,9 @@ def files(folder: Path) -> None:
     for one in diffcodec.encode_files(folder, folder / "out", recursive=True, jobs=2, bpp=0.5, effort=3):
         status: str = one.status
         print(status, one.source, one.target, one.output_bytes, one.error, one.facts.get("mode"))
+    for one in diffcodec.encode_files("a.png", codec="diffc", max_bytes=900, given=diffcodec.Prompt("a"), group=None):
+        print(one.seconds)
+    list(diffcodec.encode_files([folder / "b.png"], psnr=30, calls=9, tune=True, seed=1, chained=1, prompt="b"))
     for one in diffcodec.decode_files({folder / "a.dfc": folder / "a.png"}, skip_existing=True):
         print(one.warnings, one.deleted)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from ...models import registry
-from ...models.protocols import FrameModel, Model, TrackModel, Tunable
+from typing import TYPE_CHECKING
+
 from ...runtime.errors import InputError, ModelMismatch, ModelNotFound
 from ...runtime.progress import Progress, end, part
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Walks, Wish
 from ..cost import Allowance, Cost
 from ..reconstruction import DEFAULT, Reconstruction
 from .cost import CONTEXT, LATTICE, LEARNED, NUMBERS, ORDERED, REFINED, TEMPORAL, TRACKS, cost
+
+if TYPE_CHECKING:
+    from ...models.protocols import Model, Tunable
 
 ORDER_BYTES = 4  #: of the parameters of an order-agnostic stream, before the environment
 TABLES = ("levels", "differences", "colours")  #: of statistics of values, by the bits of the second parameter
@@ -44,6 +47,8 @@ class ARDM:
 
         Raises InputError for a model that cannot be tuned, for calls and for tokens that the model does not take.
         """
+        from ...models import registry
+        from ...models.protocols import FrameModel, TrackModel, Tunable
         from . import codec
 
         if coded.numbers:
@@ -80,6 +85,8 @@ class ARDM:
 
         Nor where this installation has no such network: the context coder needs none.
         """
+        from ...models import registry
+        from ...models.protocols import TrackModel
         from . import codec, tracks
 
         try:
@@ -110,6 +117,7 @@ class ARDM:
 
     def receiver(self, head: Head, model: Model | None) -> Receiver:
         """Raises CorruptStream, ModelMismatch."""
+        from ...models.protocols import TrackModel
         from . import codec, tracks
 
         if head.params[:1] != bytes([TRACKS]):

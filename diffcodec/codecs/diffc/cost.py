@@ -71,9 +71,9 @@ def _last_calls(head: Head, reconstruction: Reconstruction) -> int:
     decoder = reconstruction.decoder
     if reconstruction.name == LINE and decoder is not None:
         return decoder.calls + (decoder.model is not None)
-    from ...models import registry
+    from ...models import bundled
 
-    known = {LINE: registry.shortcut_calls, MEAN.name: registry.pose_calls}.get(reconstruction.name)
+    known = {LINE: bundled.shortcut_calls, MEAN.name: bundled.pose_calls}.get(reconstruction.name)
     return (known(head.fingerprint) if known else 0) or RECONSTRUCTION_CALLS[reconstruction.name]
 
 

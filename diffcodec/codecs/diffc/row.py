@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from ...models.protocols import DiffusionModel, Model, framed
 from ...runtime.errors import CorruptStream, InputError, ModelMismatch
 from ...runtime.progress import Progress
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Wish
@@ -12,6 +12,9 @@ from ..cost import Allowance, Cost
 from ..reconstruction import DEFAULT, MEAN, Reconstruction
 from .cost import METHODS, SINCE, cost
 from .effort import EFFORT, EFFORTS
+
+if TYPE_CHECKING:
+    from ...models.protocols import DiffusionModel, Model
 
 PINNED = 1  #: numerics of the exact picture: its last bits are those of a float network
 
@@ -52,7 +55,7 @@ class DiffC:
         """Raises InputError if the wish cannot be met, ModelMismatch."""
         from . import codec
 
-        denoiser = framed(_denoiser(model), coded.frames)
+        denoiser = _denoiser(model, coded.frames)
         params, passes, chain = codec.encode(
             coded.photo,
             coded.extra,
@@ -71,7 +74,7 @@ class DiffC:
 
         if head.indexed:
             raise CorruptStream("a lossy stream has no palette; the file is damaged")
-        return codec.Receiver(head, framed(_denoiser(model), head.frames))
+        return codec.Receiver(head, _denoiser(model, head.frames))
 
     def about(self, params: bytes) -> About:
         """Told by the first byte: whether the exact picture follows."""
@@ -85,8 +88,10 @@ class DiffC:
         return cost(prefix, reconstruction)
 
 
-def _denoiser(model: Model | None) -> DiffusionModel:
+def _denoiser(model: Model | None, frames: int) -> DiffusionModel:
+    from ...models.protocols import DiffusionModel, framed
+
     if not isinstance(model, DiffusionModel):
         name = "none" if model is None else f"'{model.name}'"
         raise ModelMismatch(f"codec diffc needs a diffusion model, found {name}")
-    return model
+    return framed(model, frames)

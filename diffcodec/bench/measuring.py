@@ -1,0 +1,144 @@
+"""One picture by some codecs, or all pictures by an archive: what is measured, in whatever process does it.
+
+What is to be kept comes back as bytes, so that only the process that asked writes.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import files
+from ..runtime.progress import Progress
+from . import codecs, features, metrics
+from .point import ALL, view_file
+
+FIELDS = ("image", "codec", "target_bpp", "setting", "bytes", "bpp", "bpd", *metrics.METRICS, "encode_s", "decode_s")
+_VIEW = (384, 256)  # width and height of the part that is shown, without further loss
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be measured.
+
+    paths: a picture, or all of an archive. names: codecs, as `codecs.find` takes them. rates: bits per pixel. viewed:
+    whether the page is to show what they decode to.
+    """
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    rates: tuple[float, ...] = ()
+    viewed: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of one codec: rows of FIELDS, files to be kept, by their paths below the report, or what went wrong."""
+
+    image: str
+    codec: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[str, bytes] = field(default_factory=dict)
+    error: str = ""
+
+
+def measured(task: Task, progress: Progress | None) -> list[Found]:
+    """One for each codec; what goes wrong with one costs only its own rows."""
+    return [_measured(task, name) for name in task.names]
+
+
+def _measured(task: Task, name: str) -> Found:
+    image = ALL
+    try:
+        codec = codecs.find(name)
+        if codec is None:
+            raise ValueError("it is not known here")
+        if reason := codec.missing():
+            raise ValueError(reason)
+        if codec.archive:
+            return Found(ALL, codec.name, [archived(task.paths, codec)])
+        image = task.paths[0].name
+        return of_picture(task.paths[0], codec, task.rates, task.viewed)
+    except Exception as error:  # of any codec: the others go on
+        return Found(image, name, error=" ".join(str(error).split()) or type(error).__name__)
+
+
+def of_picture(path: Path, codec: codecs.Codec, rates: Sequence[float], viewed: bool) -> Found:
+    """Every file of a codec. Raises ValueError where it decodes to what it must not, and what the codec raises."""
+    original = _original(path)
+    found = Found(path.name, codec.name)
+    found.kept.update(_kept(original, path.name, "original", "", viewed, not codec.lossless))
+    for point in codec.points(original, rates):
+        image = _checked(point, original, codec.lossless)
+        found.rows.append(_row(path.name, codec.name, point, original.size, metrics.measure(image, original)))
+        if not codec.lossless:
+            found.kept.update(_kept(image, path.name, codec.name, f"{point.target:g}", viewed, True))
+    return found
+
+
+def _checked(point: codecs.Point, original: np.ndarray, lossless: bool) -> np.ndarray:
+    """What a file decodes to. Raises ValueError for no picture of the original's kind, and other pixels than it has."""
+    if point.image.dtype != np.uint8 or point.image.shape != original.shape:
+        expected, told = original.shape, f"{point.image.dtype} {point.image.shape}"
+        raise ValueError(f"expected a decoded picture uint8 {expected}, found {told}")
+    if lossless and not np.array_equal(point.image, original):
+        raise ValueError("a lossless codec returned other pixels")
+    return point.image
+
+
+def archived(paths: Sequence[Path], codec: codecs.Codec) -> dict[str, Any]:
+    """One row for all pictures; its seconds are a picture's share."""
+    originals = [_original(path) for path in paths]
+    (point,) = codec.points(originals, ())
+    share = replace(point, encode_s=point.encode_s / len(paths), decode_s=point.decode_s / len(paths))
+    return _row(ALL, codec.name, share, sum(x.size for x in originals), metrics.EQUAL)
+
+
+def _original(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture = files.read(path)
+    return np.ascontiguousarray(np.asarray(picture.to_pillow().convert("RGB")))
+
+
+def _row(image: str, codec: str, point: codecs.Point, samples: int, found: dict[str, float]) -> dict[str, Any]:
+    row = {
+        "image": image,
+        "codec": codec,
+        "target_bpp": "" if point.target is None else f"{point.target:g}",
+        "setting": point.setting,
+        "bytes": point.size,
+        "bpp": f"{8 * point.size / samples * 3:.5f}",
+        "bpd": f"{8 * point.size / samples:.5f}",
+        "encode_s": f"{point.encode_s:.4f}",
+        "decode_s": f"{point.decode_s:.4f}",
+    }
+    return {**row, **{key: f"{value:.5f}" for key, value in found.items()}}
+
+
+def _kept(
+    image: np.ndarray, name: str, codec: str, target: str, viewed: bool, with_features: bool
+) -> Iterator[tuple[str, bytes]]:
+    """(path below the report, bytes): features, for FID and KID; the middle, for the page, without further loss."""
+    if with_features and not features.missing():
+        block = io.BytesIO()
+        np.save(block, features.of(image), allow_pickle=False)
+        yield features.file(Path(), name, codec, target).as_posix(), block.getvalue()
+    if viewed:
+        yield view_file(Path(), name, codec, target).as_posix(), _view(image)
+
+
+def _view(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    x, y = (max(0, (n - m) // 2) for n, m in zip(image.shape[1::-1], _VIEW, strict=True))
+    part = Image.fromarray(np.ascontiguousarray(image[y : y + _VIEW[1], x : x + _VIEW[0]]))
+    out = io.BytesIO()
+    part.save(out, "WEBP", lossless=True, method=4)
+    return out.getvalue()
