@@ -51,6 +51,7 @@ class Walks(Example):
 
     columns: int = 2
     places: tuple[int, int] = (0, 1)
+    circles: tuple[int, ...] = ()
 
 
 class WalkLaws(CodecLaws):

@@ -31,10 +31,10 @@ def digest(found: dict[str, Any], out: np.ndarray) -> bytes:
 
 
 def whole(found: dict[str, Any], models: Models) -> np.ndarray:
-    """The samples of a whole stream; of a clip those of all its groups."""
-    groups = found.get("frames", []) if found["header"]["mode"] in media.CLIPS else []
+    """The samples of a whole stream; of a clip or tracks those of all groups."""
+    groups = found.get("frames", []) if found["header"]["mode"] in media.GROUPED else []
     parts = [samples(one, models) for one in (found, *groups)]
-    return np.concatenate(parts) if groups else parts[0]
+    return np.ma.concatenate(parts) if isinstance(parts[0], np.ma.MaskedArray) else np.concatenate(parts)
 
 
 def samples(found: dict[str, Any], models: Models) -> np.ndarray:

@@ -186,6 +186,20 @@ def movers(frames: int, agents: int, seed: int) -> Tracks:
     return Tracks(values, columns, missing, rate=Fraction(10))
 
 
+def turners(frames: int, agents: int, seed: int) -> Tracks:
+    """Agents in a plane, how fast they are, and where they look, in tenths of a degree, of whom one is told no more."""
+    walk = movers(frames, agents, seed).values
+    steps = np.diff(walk, axis=0, prepend=walk[:1])
+    noise = drawn(frames * agents * 2, seed + 1).reshape(frames, agents, 2).astype(np.int64) - 128
+    speed = np.abs(steps).sum(2) * 40 + noise[..., 0] // 8
+    looks = (np.cumsum(noise[..., 1] * (noise[..., 0] > -60), 0) + 1800) % 3600
+    values = np.concatenate([walk, speed[..., None], looks[..., None]], 2)
+    missing = np.zeros(values.shape, bool)
+    missing[frames // 2 :, 0, 3] = True
+    columns = (Column("x"), Column("y"), Column("speed"), Column("looks", Decimal("0.1")))
+    return Tracks(values, columns, missing, rate=Fraction(10))
+
+
 # ---- calls
 
 
@@ -459,6 +473,8 @@ def _recipes() -> dict[str, Recipe]:
         "clip-frames-yuv420.dfc": stream(EXACT, lambda: film("YUV420")),
         "clip-frames-yuv444.dfc": stream(EXACT, lambda: film("YUV444")),
         "tracks-walked.dfc": stream(EXACT, lambda: movers(90, 4, 309)),
+        "tracks-turned.dfc": stream(FITTED, lambda: turners(120, 6, 312)),
+        "tracks-groups.dfc": stream(EXACT, lambda: tracks(20, 5, 314), group=7),
         "tracks.dfc": stream(EXACT, lambda: tracks(20, 5, 304)),
         "tracks-empty.dfc": stream(EXACT, lambda: tracks(0, 2, 306)),
     }

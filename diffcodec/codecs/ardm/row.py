@@ -94,7 +94,9 @@ class ARDM:
         except ModelNotFound:
             return []
         assert isinstance(network, TrackModel)
-        params, passes = tracks.encode(coded.extra, coded.columns, coded.places, network, progress)
+        params, passes = tracks.encode(
+            coded.extra, coded.columns, coded.places, network, progress, coded.circles
+        )
         end(progress)
         affordable = codec.affordable(params, passes, (*coded.extra.shape[:2], 0), extra=coded.extra.shape[2])
         return [Encoded(params, passes, network)] if affordable else []
