@@ -50,7 +50,8 @@ def test_pictures_of_any_size_come_back(h: int, w: int, c: int, tables: int, see
 def test_bytes_do_not_depend_on_strips_or_threads(model: PhaseModel) -> None:
     photo = once_jpeg(143, 131)
     params, passes = coded(photo, model)
-    assert params[0] == LEARNED and ARDM().about(params).since == (1, 7)
+    about = ARDM().about(params)
+    assert params[0] == LEARNED and about.since == (1, 7) and about.learns and about.tables
     assert coded(photo, model, strip_positions=700, threads=3) == (params, passes)
     back = decoded(params, passes, 143, 131, 3, 0, model, strip_positions=900, threads=1)[0]
     assert (back == photo).all()

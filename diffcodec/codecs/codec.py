@@ -72,7 +72,8 @@ class About:
     """What a codec's parameters say.
 
     needs_model: whether decoding takes the network's weights.
-    statistics:  whether statistics of values refine the network's distributions; tables: the names of their tables.
+    statistics:  whether the header says that statistics of values refine the network's distributions; tables: the names
+                 of their tables. learns: whether the network learns from what was coded.
     lossy:       whether the stream has no digest, as nothing exact comes of it.
     environment: where a pinned stream was made, facts parted by ", ".
     since:       the first version of the format whose readers know what the parameters say.
@@ -81,6 +82,7 @@ class About:
     needs_model: bool = True
     statistics: bool = False
     tables: tuple[str, ...] = ()
+    learns: bool = False
     lossy: bool = False
     environment: str = ""
     since: tuple[int, int] = (1, 0)

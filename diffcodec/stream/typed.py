@@ -141,6 +141,7 @@ class Inspection(_OfMedia):
     bpp: float
     bpd: float
     adjustment_bytes: int
+    learned: bool
     statistics: list[str]
     icc_bytes: int
     exif_bytes: int

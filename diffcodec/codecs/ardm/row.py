@@ -136,6 +136,7 @@ class ARDM:
             needs_model=method in (LATTICE, ORDERED, REFINED, LEARNED, TEMPORAL, TRACKS),
             statistics=method == REFINED,
             tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
+            learns=method == LEARNED,
             environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
             since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS, LEARNED) else (1, 0),
         )
