@@ -26,13 +26,14 @@ from torch import Tensor, nn
 from diffcodec.models.captions.net import CaptionConfig, CaptionedUNet
 from diffcodec.models.captions.words import numbers_of
 from tools.training.frame import Training, arguments, batches, low_precision
-from tools.training.icons_data import STYLES, Draws, Icon, icons
+from tools.training.icons_data import HELD, STYLES, Draws, Icon, icons
 from tools.training.train_vdm import diffuse
 
 UPTO = 4.0  #: log-SNR where some 0.5 bit a pixel have been sent
 LEVELS = np.arange(-8, UPTO + 0.1, 1.5)
 MOST = 64  #: pictures of each kind that are looked at in training
 COMPONENTS = 64  #: that sketches are judged by
+RIDGE = 100.0  #: of the fit from style to style
 
 
 class Validation:
@@ -121,6 +122,26 @@ class Sketches:
                 print(f"{kind}, '{told[0]}': {share:.3f} explained, {(before / after).log2().sum() / 2:.2f} bits")
 
 
+    def judge_pairs(self) -> None:
+        """Print what a drawing's counterpart in the other style tells of it, by least squares: more than a name can."""
+        pairs: dict[str, dict[str, Icon]] = {}
+        for icon in self.every["train"]:
+            pairs.setdefault(icon.name, {})[icon.style] = icon
+        other = next(style for style in STYLES if style != HELD)
+        both = [pair for pair in pairs.values() if len(pair) == len(STYLES)]
+        seen, wanted = (self._small([pair[style] for pair in both]).flatten(1) for style in (other, HELD))
+        there = self._small([pairs[icon.name][other] for icon in self.every["drawings"]]).flatten(1)
+        truth = self._small(self.every["drawings"]).flatten(1)
+        axes = torch.linalg.svd(seen - seen.mean(0), full_matrices=False)[2][:COMPONENTS]
+        x, y = (seen - seen.mean(0)) @ axes.T, wanted - wanted.mean(0)
+        fit = torch.linalg.solve(x.T @ x + RIDGE * torch.eye(len(axes)), x.T @ y)
+        off = truth - wanted.mean(0)
+        left = off - (there - seen.mean(0)) @ axes.T @ fit
+        before, after = ((one @ self.axes.T).square().mean(0) for one in (off, left))
+        share = 1 - left.square().sum() / off.square().sum()
+        print(f"drawings, by the other style's: {share:.3f} explained, {(before / after).log2().sum() / 2:.2f} bits")
+
+
 def _hidden(numbers: Tensor, share: float) -> Tensor:
     """Of a text's numbers some are left out."""
     return numbers * (torch.rand(numbers.shape) >= share)
@@ -145,6 +166,7 @@ def main() -> None:
         sketches = Sketches(net, every, config.buckets)
         sketches.fit(args.sketch_minutes, Draws(every["train"], args.seed, 0.0), args.hidden)
         sketches.judge()
+        sketches.judge_pairs()
     if not args.minutes:
         return
     # What reads texts knows its few thousand pictures by heart sooner than the rest learns anything.
