@@ -220,7 +220,7 @@ def read_chunks(data: bytes) -> tuple[list[dict[str, Any]], Refused | None]:
 
 KINDS = "pegdkwncbfl"  # of metadata (SPEC.md §2.2)
 OTHER_FORM = {"i": "p", "p": "i", "x": "e", "e": "x"}
-GROUPED = (75, 76, 77)  # modes of clips: each of their groups has the limit of pixels for itself
+GROUPED = (75, 76, 77, 78)  # modes of clips and tracks: each of their groups has the limit of pixels for itself
 
 
 def declared_size(payload: bytes, limit: int) -> int:

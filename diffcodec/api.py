@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .stream.cascade import SHARE as SHARE
     from .stream.cascade import base_of as base_of
     from .stream.concealing import Concealed as Concealed
-    from .stream.encode import GROUP as GROUP
     from .stream.given import Base as Base
     from .stream.given import File as File
     from .stream.given import Gift
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from .stream.sources import Source
     from .stream.typed import CodecName, DecodeOptions, ReconstructionName
     from .stream.typed import Inspection as Inspection
-    from .stream.window import decode_frames as decode_frames
 
     Samples = NDArray[np.generic]
 else:
@@ -67,14 +65,12 @@ else:
             ".models.registry": ["CONDITIONAL", "Card"],
             ".stream.cascade": ["SHARE", "base_of"],
             ".stream.concealing": ["Concealed"],
-            ".stream.encode": ["GROUP"],
             ".stream.given": ["Base", "File", "Outside", "Prompt"],
             ".stream.groups": ["decode_groups", "encode_groups"],
             ".stream.inpainting": ["inpaint"],
             ".stream.push": ["Preview", "PushDecoder", "decode_async", "decode_progressive"],
             ".stream.restoring": ["restore"],
             ".stream.typed": ["Inspection"],
-            ".stream.window": ["decode_frames"],
         },
     )
 
@@ -128,7 +124,8 @@ def encode(
     given:     what a conditional model is given beside the noise, one thing or several: a `Base` (a stream of the
                picture in small, or of its luma, ...), a `File` (a JPEG, kept byte for byte), a `Prompt`, or something
                from `Outside` that the receiver has to supply. It stands in the stream, but for the last.
-    group:     frames of a clip that are coded together; each such group stands alone. 16 if None.
+    group:     frames of a clip or of tracks that are coded together; each such group stands alone. If None, 16 of a
+               clip, all of tracks.
     chained:   groups of a clip with loss that hang together: each but the first is given the last frames of the one
                before, which makes it smaller, and cannot be decoded without that. By a model that takes frames.
     progress:  called with the fraction done, 0 to 1.
@@ -172,8 +169,9 @@ def decode(
 
     data:       the stream, a path to it or a binary file.
     upto_bytes: use only this many bytes from the front: a preview, at full size, unless the stream ends within them; of
-                a clip as many groups of frames as are there.
-    frames:     of a clip only these, as ``slice(10, 20)``: no more groups are decoded than hold them.
+                a clip, or of tracks, as many groups of frames as are there.
+    frames:     of a clip or tracks only these, as ``slice(10, 20)``: no more groups, or passes of tracks, are decoded
+                than hold them.
     size:       of a picture: (width, height) to fit into, or the longest side, proportions kept, never larger than it
                 is. Only the passes are decoded that so many pixels take, and what comes of them has no digest to be
                 compared with: a lossless stream is read until two pixels are known for each, a lossy one until their
@@ -264,7 +262,7 @@ def decode_signal(
     """As `decode`, the signal with all that was encoded: a `Picture`, `Tokens`, a `Clip` or `Tracks`.
 
     medium: the one that is expected; another is refused (InputError) before anything is decoded.
-    frames: with all frames or pages that follow a picture; of a clip a range of them.
+    frames: with all frames or pages that follow a picture; of a clip or tracks a range of them.
 
     A preview has the metadata that stand within `upto_bytes`, and no frames that are not there as a whole.
     Raises as `decode`, and InputError.

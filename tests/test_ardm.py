@@ -194,17 +194,17 @@ def once_jpeg(h: int, w: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(75, 81), (190, 201)])
 def test_statistics_of_values_save_where_values_are_few(model, shape):
     photo = once_jpeg(*shape)
-    params, passes = encoded(photo, model)
+    params, passes = encoded(photo, model, learned=False)
     about = ARDM().about(params)
     assert params[:2] == bytes([ardm.REFINED, lattice_codec.DIFFERENCES]) and about.needs_model and about.statistics
     for count in range(1, len(passes) + 1):
         preview, _, stride = decoded(params, passes[:count], *shape, 3, 0, model)
         assert (preview[::stride, ::stride] == photo[::stride, ::stride]).all()
     assert stride == 1
-    assert encoded(photo, model, strip_positions=700, threads=3) == (params, passes)
+    assert encoded(photo, model, strip_positions=700, threads=3, learned=False) == (params, passes)
     back = decoded(params, passes, *shape, 3, 0, model, strip_positions=900, threads=1)[0]
     assert (back == photo).all()
-    plain, longer = encoded(photo, model, tables=0)
+    plain, longer = encoded(photo, model, tables=0, learned=False)
     assert plain[0] == ardm.LATTICE and sum(map(len, passes)) < 0.93 * sum(map(len, longer))
 
 
@@ -222,10 +222,12 @@ def test_stretched_grey(model):
 
 def test_photographs_of_all_values_go_without_tables(model):
     photo = photo_like(np.random.default_rng(4), 190, 201, 3)
-    assert encoded(photo, model)[0][0] == ardm.LATTICE
+    assert encoded(photo, model, learned=False)[0][0] == ardm.LATTICE
+    assert encoded(photo, model)[0][:2] == bytes([ardm.LEARNED, 0])
 
 
-def test_streams_with_statistics_say_so():
+def test_streams_with_statistics_say_so(monkeypatch):
+    monkeypatch.setattr(lattice_codec, "LEARNED_PIXELS", 2**40)
     photo = once_jpeg(190, 201)
     data = diffcodec.encode(photo)
     info = diffcodec.inspect(data)

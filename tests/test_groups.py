@@ -1,4 +1,4 @@
-"""Groups of a clip: they stand alone, come back as one clip, and are told from groups of another."""
+"""Groups of a clip or of tracks: they stand alone, come back as one, and are told from groups of another."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import diffcodec
-from diffcodec import Clip, Colour, api
+from diffcodec import Clip, Colour, Column, Tracks, api
 from diffcodec.bitstream import StreamReader, read
 from diffcodec.bitstream.extending import extended
-from diffcodec.media.groups import joined, parted
+from diffcodec.media.groups import alike, joined, parted
 from diffcodec.media.metadata import Metadata
 from diffcodec.runtime.errors import (
     BitstreamError,
@@ -86,6 +86,57 @@ def test_groups_come_back_as_one_clip(clip: Clip, length: int, data: st.DataObje
     assert (reader_module().decode(stream) == clip.array).all()
 
 
+@st.composite
+def walks(draw: st.DrawFn) -> Tracks:
+    frames, agents, features = draw(st.integers(1, 9)), draw(st.integers(0, 3)), draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    values = rng.integers(-9, 9, (frames, agents, features)).cumsum(0)
+    missing = rng.random(values.shape) < 0.3 if draw(st.booleans()) else None
+    columns = tuple(Column(name) for name in ("x", "y", "z")[:features])
+    return Tracks(values, columns, missing, tuple(map(str, range(agents))), (), Fraction(10))
+
+
+@given(walks(), st.integers(1, 10), st.data())
+@FEW
+def test_groups_come_back_as_one_set_of_tracks(tracks: Tracks, length: int, data: st.DataObject) -> None:
+    stream, count = diffcodec.encode(tracks, group=length), tracks.length
+    assert api.decode_signal(stream).equals(tracks)
+    told = diffcodec.inspect(stream)
+    assert [group["frames"] for group in told["groups"]] == [one.length for one in parted(tracks, length)]
+    assert told["frames"] == count and told["bpp"] == 8 * len(stream) / tracks.units
+    assert diffcodec.encode(tracks, group=count) == diffcodec.encode(tracks)
+    assert joined(list(diffcodec.decode_groups(stream))).equals(tracks)
+    assert b"".join(diffcodec.encode_groups(parted(tracks, length))) == stream
+    *_, last = diffcodec.decode_progressive(stream)
+    assert last.complete and (last.image == tracks.array).all()
+    start = data.draw(st.integers(0, count - 1))
+    stop = data.draw(st.integers(start + 1, count + 2))
+    wanted = tracks.between(start, stop)
+    assert api.decode_signal(stream, frames=slice(start, stop)).equals(wanted)
+    assert joined(list(diffcodec.decode_groups(stream, frames=slice(start, stop)))).equals(wanted)
+    assert (reader_module().decode(stream) == tracks.array).all()
+
+
+def test_groups_of_unlike_tracks_are_refused() -> None:
+    one = Tracks(np.arange(6).reshape(3, 2, 1), (Column("x"),))
+    for other in (replace(one, rate=Fraction(5)), one.between(0, 2).with_metadata(Metadata()), moving()):
+        if isinstance(other, Tracks) and other.rate is None:
+            assert len(list(alike([one, other]))) == 2
+            continue
+        with pytest.raises(InputError, match="expected groups of one signal"):
+            list(diffcodec.encode_groups([one, other]))
+
+
+def test_damaged_groups_of_tracks_cost_their_own_frames() -> None:
+    values = np.random.default_rng(0).integers(0, 9, (12, 3, 2)).cumsum(0)
+    data = bytearray(diffcodec.encode(Tracks(values, (Column("x"), Column("y"))), group=4))
+    upto = diffcodec.inspect(bytes(data))["groups"][0]["upto"]
+    data[upto + 60] ^= 1
+    left = diffcodec.decode_concealed(bytes(data))
+    assert "frames 4 to 7 are lost" in left.lost and left.known.all(1).tolist() == [n // 4 != 1 for n in range(12)]
+    assert (left.image[:4] == values[:4]).all() and (left.image[8:] == values[8:]).all()
+
+
 def test_a_clip_of_one_group_has_the_bytes_that_it_had() -> None:
     clip = moving(16)
     assert diffcodec.encode(clip) == diffcodec.encode(clip, group=16) == diffcodec.encode(clip, group=2**40)
@@ -141,13 +192,13 @@ def test_groups_of_unlike_clips_are_refused_and_no_others(first: Clip, other: Cl
             decode(stream)
     with pytest.raises(reader_module().Refused, match="CorruptStream"):
         reader_module().decode(stream)
-    with pytest.raises(InputError, match="groups of one clip"):
+    with pytest.raises(InputError, match="groups of one signal"):
         b"".join(diffcodec.encode_groups([first, other]))
 
 
-def test_what_is_no_clip_has_no_groups(stream: bytes) -> None:
+def test_what_has_no_frames_has_no_groups(stream: bytes) -> None:
     picture = diffcodec.encode(np.zeros((4, 4), np.uint16))
-    with pytest.raises(InputError, match="no groups of a clip"):
+    with pytest.raises(InputError, match="no groups of frames"):
         list(diffcodec.decode_groups(picture))
     with pytest.raises(InputError, match="is of a clip"):
         diffcodec.decode(picture, frames=slice(0, 1))

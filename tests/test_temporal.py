@@ -333,7 +333,7 @@ def test_integers_follow_the_floats():
     for told, seen in zip(codes, (frames[0], None), strict=True):
         walk = temporal.Lattice(
             frames[1].copy(),
-            temporal.Phases(integers.halo, integers.frame_strip, 2**16, 0),
+            temporal.Phases(integers.halo, temporal.plainly(integers.frame_strip), 2**16, 0),
             lambda phase, level, told=told: integers.frame_bias(phase, level, tuple(told)),
             [seen, seen],
         )

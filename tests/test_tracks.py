@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 import diffcodec
 from diffcodec import Column, Tracks
 from diffcodec.codecs.ardm import tracks as codec
+from diffcodec.codecs.ardm.columns import LINE, PLAIN, ROUND
 from diffcodec.codecs.codec import Head
+from diffcodec.entropy.context.coder import encode_planes
 from diffcodec.entropy.grid import GridMixtures, pop_whole, whole_intervals
 from diffcodec.entropy.stack import AnsStack
+from diffcodec.media.groups import joined
 from diffcodec.media.medium import Walking
 from diffcodec.models import registry
 from diffcodec.models.tracks import prediction
@@ -71,7 +74,7 @@ def walking(signal: Tracks) -> Walking:
 
 
 def there_and_back(form: Walking, network: Any) -> tuple[bytes, list[bytes], np.ndarray]:
-    params, passes = codec.encode(form.extra, form.columns, form.places, network)
+    params, passes = codec.encode(form.extra, form.columns, form.places, network, circles=form.circles)
     receiver = receiver_of(form, params, network)
     receiver.take_all(passes)
     assert receiver.complete
@@ -192,9 +195,9 @@ def test_damaged_passes_are_refused_or_decode() -> None:
 @pytest.mark.parametrize(
     "params",
     [
-        b"\5", b"\5\2\0\0\x10\0", b"\5\2\0\2\x10\0", b"\5\2\0\1\0\0", b"\5\2\0\1\x10\4", b"\5\2\0\1\x10\3\0",
+        b"\5", b"\5\2\0\0\x10\0", b"\5\2\0\2\x10\0", b"\5\2\0\1\0\0", b"\5\2\0\1\x10\x08", b"\5\2\0\1\x10\3\0",
         b"\5\2\0\1\x10\0\0",
-        b"\5\3\0\1\x10\0",
+        b"\5\3\0\1\x10\0", b"\5\3\0\1\x10\4\3", b"\5\3\0\1\x10\4\1",
     ],
 )  # fmt: skip
 def test_parameters_that_fit_no_tracks(params: bytes) -> None:
@@ -240,7 +243,7 @@ def test_streams_of_walks_name_their_network() -> None:
 @needs_weights
 @pytest.mark.parametrize("others", [(), (np.arange(300)[:, None].repeat(12, 1) ** 2,)])
 def test_some_frames(others: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their passes alone, and where other columns hang on all frames before, by these too."""
+    """By their passes alone, other columns and all."""
     monkeypatch.setattr(codec, "FRAMES", 64)
     forms = Tracks.forms
     monkeypatch.setattr(Tracks, "forms", lambda self, palettes=True: forms(self, palettes)[-1:])  # the network's
@@ -249,18 +252,44 @@ def test_some_frames(others: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyP
     data = diffcodec.encode(signal)
     assert diffcodec.inspect(data)["model"] == "tracks-ardm"
     for first, last in ((0, 1), (60, 70), (64, 128), (299, 300), (0, 300)):
-        assert diffcodec.decode_frames(data, first, last).equals(signal.between(first, last))
-    for first, last in ((-1, 3), (5, 5), (0, 301)):
-        with pytest.raises(InputError, match="0 to 300"):
-            diffcodec.decode_frames(data, first, last)
-    if not others:
-        asked = []
-        part = codec.Receiver.part
-        monkeypatch.setattr(codec.Receiver, "part", lambda self, n, *rest: asked.append(n) or part(self, n, *rest))
-        diffcodec.decode_frames(data, 130, 140)
-        assert asked == [2]
-    with pytest.raises(InputError, match="no tracks"):
-        diffcodec.decode_frames(diffcodec.encode(np.zeros((4, 4, 3), np.uint8)), 0, 1)
+        found = diffcodec.decode_signal(data, frames=slice(first, last))
+        assert found.equals(signal.between(first, last))
+        assert (diffcodec.decode(data, frames=slice(first, last)) == signal.array[first:last]).all()
+        assert joined(list(diffcodec.decode_groups(data, frames=slice(first, last)))).equals(found)
+    for first, last in ((5, 5), (300, 301)):
+        with pytest.raises(InputError, match="there are 300 frames"):
+            diffcodec.decode(data, frames=slice(first, last))
+    asked = []
+    part = codec.Receiver.part
+    monkeypatch.setattr(codec.Receiver, "part", lambda self, n, *rest: asked.append(n) or part(self, n, *rest))
+    diffcodec.decode(data, frames=slice(130, 140))
+    assert asked == [2]
+    with pytest.raises(InputError, match="of a clip or of tracks"):
+        diffcodec.decode(diffcodec.encode(np.zeros((4, 4, 3), np.uint8)), frames=slice(0, 1))
+
+
+def test_columns_beside_places_run_on() -> None:
+    """Speed, and where agents look, are smaller by how they move; what is told by a number stays plain."""
+    random = np.random.default_rng(0)
+    signal, here = smooth(300, 8)
+    steps = np.diff(signal.values, axis=0, prepend=signal.values[:1])
+    speed = (10 * np.hypot(*np.moveaxis(steps, 2, 0)) + random.normal(0, 2, here.shape)).round().clip(0)
+    looks = (random.normal(0, 9, here.shape).round().cumsum(0) + 180) % 360
+    does = random.integers(0, 3, here.shape)
+    full = tracks(signal.values, here, *(one.astype(np.int64) for one in (speed, looks, does)))
+    form = walking(full)
+    assert not any(form.circles)  # a hundredth of 360 degrees is far from round
+    degrees = replace(full, columns=tuple(replace(one, step=Decimal(1)) for one in full.columns))
+    form = walking(degrees)
+    assert form.circles[3] == 360 and form.circles[4] == 0
+    params, passes, extra = there_and_back(form, model())
+    same(extra, form.extra)
+    assert [one.kind for one in codec.Plan.from_bytes(params).told] == [LINE, ROUND, PLAIN]
+    without, _ = codec.encode(form.extra, form.columns, form.places, model())
+    assert [one.kind for one in codec.Plan.from_bytes(without).told] == [LINE, LINE, PLAIN]
+    bare = np.ascontiguousarray(form.extra.reshape(300, 8, 5, -1)[:, :, [2, 3, 4]].reshape(300, 24, -1)[..., 1:])
+    alone = codec.encode(form.extra.reshape(300, 8, 5, -1)[:, :, :2].reshape(300, 16, -1), 2, (0, 1), model())[1]
+    assert sum(map(len, passes)) - sum(map(len, alone)) < 0.9 * len(encode_planes(bare))
 
 
 @needs_weights

@@ -204,6 +204,13 @@ def lattices() -> Iterator[tuple[str, bytes]]:
     adjusted = stream(photograph(14, 16), ardm.LATTICE, model.adjusted(steps), tables=0, adjustment=payload)
     yield "adjusted", adjusted
     yield "adjusted_statistics", stream(posterised, ardm.LATTICE, model.adjusted(steps), tables=7, adjustment=payload)
+    learns: dict[str, Any] = {"tables": 0, "learned": True}
+    yield "learned", stream(photograph(38, 43), ardm.LATTICE, model, **learns)
+    yield "learned_grey", stream(photograph(31, 64)[..., :1], ardm.LATTICE, model, **learns)
+    yield "learned_one_row", stream(photograph(1, 300), ardm.LATTICE, model, **learns)
+    yield "learned_statistics", stream(photograph(30, 33) // 7 * 7, ardm.LATTICE, model, tables=7, learned=True)
+    adapted = model.adjusted(steps)
+    yield "learned_adjusted", stream(photograph(26, 28), ardm.LATTICE, adapted, adjustment=payload, **learns)
 
 
 def orders() -> Iterator[tuple[str, bytes]]:

@@ -18,6 +18,7 @@ from diffcodec.channel.noise import Key
 from diffcodec.entropy import gaussian, logistic, tables, window, zipf
 from diffcodec.entropy import statistics as values
 from diffcodec.entropy.context import coder as context
+from diffcodec.entropy.gradients import gradients
 from diffcodec.entropy.stack import AnsStack
 
 Rng = np.random.Generator
@@ -58,7 +59,9 @@ def mixtures(rng: Rng) -> None:
     params = extreme(rng, (n, 10, K), 31).astype(np.int32)
     base = rng.integers(0, 1021, (n, C)).astype(np.int32)
     logistic.pop_pixels(stack_of(rng), params, base)
-    logistic.intervals(params, base, rng.integers(0, 256, (n, C), np.uint8))
+    pixels = rng.integers(0, 256, (n, C), np.uint8)
+    logistic.intervals(params, base, pixels)
+    gradients(params, base, pixels)
 
 
 def statistics(rng: Rng) -> None:

@@ -25,9 +25,11 @@ from diffcodec.media.medium import Coded
 from diffcodec.media.rows.clip import Colour
 from diffcodec.media.rows.tracks import Column
 from diffcodec.media.tracks import Tracks
+from diffcodec.models import registry
 from tools import decodable
+from tools.leb128 import read_varint
 
-GROUPS = {"clip_groups": 2, "clip_groups_yuv420_odd": 1}  #: frames of each group
+GROUPS = {"clip_groups": 2, "clip_groups_yuv420_odd": 1, "tracks_groups": 4}  #: frames of each group
 
 
 def clip(sampling: Any, frames: int, height: int, width: int) -> Clip:
@@ -78,6 +80,28 @@ def walked(frames: int, agents: int, *, wild: bool = False) -> Walked:
     return Walked(values, columns, missing.repeat(values.shape[2], 2))
 
 
+def turned(frames: int, agents: int) -> Walked:
+    """Agents that walk: when, how fast and where to, where they look, and what they do, by a number."""
+    rng = np.random.default_rng(frames)
+    push = np.zeros((frames, agents, 2))
+    for t in range(1, frames):
+        push[t] = 0.95 * push[t - 1] + rng.normal(0, 3, (agents, 2))
+    places = push.cumsum(0).round().astype(np.int64)
+    along = np.degrees(np.arctan2(push[..., 0], push[..., 1])) * 10 + rng.normal(0, 20, (frames, agents))
+    looks = np.where(rng.random((frames, agents)) < 0.3, 0, rng.normal(0, 200, (frames, agents)).round()).cumsum(0)
+    speed = (100 * np.hypot(*np.moveaxis(push, 2, 0)) + rng.normal(0, 2, (frames, agents))).round().clip(0)
+    does = rng.integers(0, 3, (frames, agents)) ** 6
+    clock = 1000 * np.arange(frames)[:, None] + rng.normal(0, 3, (frames, agents)).round()
+    others = [clock, speed, along.round() % 3600, looks % 3600, does]
+    values = np.concatenate([places, *(one[..., None].astype(np.int64) for one in others)], 2)
+    names = ("x", "y", "clock", "speed", "direction", "looks", "does")
+    steps = map(Decimal, ("0.01", "0.01", "0.001", "0.01", "0.1", "0.1", "1"))
+    missing = np.zeros(values.shape, bool)
+    missing[: frames // 3, -1] = missing[frames // 2 : frames // 2 + 4, 0] = missing[5:9, 1, 4] = True
+    missing[:, 2, 5] = True
+    return Walked(values, tuple(map(Column, names, steps)), missing)
+
+
 class Filmed(Clip):
     """A clip that the network codes, smaller or not."""
 
@@ -108,9 +132,11 @@ def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "tracks_two_passes", tracks(5, 2, wild=True)
     yield "tracks_one_frame", tracks(1, 3)
     yield "tracks_of_no_frames", tracks(0, 2)
+    yield "tracks_groups", tracks(9, 3)
     yield "tracks_walked", walked(24, 4)
     yield "tracks_walked_and_leapt", walked(12, 3, wild=True)
     yield "tracks_walked_alone", walked(20, 1)
+    yield "tracks_walked_and_turned", turned(90, 4)
     yield "tracks_of_nobody", Tracks(np.zeros((3, 0, 1), np.int64), (Column("x"),))
 
 
@@ -168,7 +194,82 @@ def undecodable() -> Iterator[tuple[str, bytes, str]]:
     for name, group in (unlike | {"colour": replace(small, colour=Colour())}).items():
         yield f"groups_of_another_{name}", again(first, bytes, [Chunk("N", diffcodec.encode(group))]), corrupt
     yield "picture_behind_groups", again(first, bytes, [Chunk("N", first), Chunk("N", other)]), corrupt
+    yield from walks()
+    walk, small = diffcodec.encode(tracks(2, 3)), tracks(4, 3)
+    others = {"agents": tracks(2, 2), "names": replace(small, names=())}
+    others["columns"] = replace(small, columns=small.columns[::-1])
+    for name, group in others.items():
+        behind = diffcodec.encode(group)
+        yield f"groups_of_tracks_of_other_{name}", again(walk, bytes, [Chunk("N", behind)]), corrupt
+    yield "tracks_behind_a_clip", again(first, bytes, [Chunk("N", walk)]), corrupt
     yield "clip_with_a_palette", again(some, bytes, [], [Chunk("C", bytes(3))]), corrupt
+
+
+def walks() -> Iterator[tuple[str, bytes, str]]:
+    """Tracks by the network whose parameters, or passes, are none."""
+    corrupt = "CorruptStream"
+
+    def forged(data: bytes, params: Any = bytes, passes: Any = list) -> bytes:
+        """Under a header with other codec parameters, as they begin behind the method's byte, and other passes."""
+        found = read(data)
+        model = registry.load(registry.OF_TRACKS)
+        at = found.header.params.rindex(b"\7" + bytes([len(diffcodec.inspect(data)["columns"]), 0, 1])) + 1
+        front, own = found.header.params[:at], found.header.params[at:]
+        header = replace(found.header, params=front + params(own), model=model.name, fingerprint=model.fingerprint[:8])
+        chunks = [Chunk("P", one) for one in passes(found.passes)]
+        return write([Chunk("H", header.to_bytes()), *chunks, Chunk("E", bytes(8))], (1, 7))
+
+    walk, turn = diffcodec.encode(walked(24, 4)), diffcodec.encode(turned(90, 4))
+    for name, change in {
+        "of_other_columns": lambda p: b"\5" + p[1:],
+        "whose_place_is_one_column": lambda p: p[:2] + b"\0" + p[3:],
+        "whose_place_is_no_column": lambda p: p[:2] + b"\7" + p[3:],
+        "in_passes_of_no_frames": lambda p: p[:3] + b"\0" + p[5:],
+        "by_another_prediction": lambda p: p[:5] + b"\10" + p[6:],
+        "without_coefficients": lambda p: p[:5] + b"\3",
+        "with_bytes_behind_the_parameters": lambda p: p + b"\0",
+    }.items():
+        yield f"tracks_walked_{name}", forged(walk, change), corrupt
+    at = _told_at(turn)
+    for name, change in {
+        "told_in_another_way": lambda p: p[:at] + b"\3" + p[at + 1 :],
+        "told_in_part": lambda p: p[: at + 9],
+        "told_too_finely": lambda p: p[: at + 1] + b"\15" + p[at + 2 :],
+        "on_a_circle_of_one": lambda p: p[: at + 41] + b"\1" + p[at + 43 :],
+        "turned_twice": lambda p: p[: at + 43] + b"\2" + p[at + 44 :],
+        "from_beyond_the_circle": lambda p: p[: at + 44] + b"\xff\x7f" + p[at + 46 :],
+    }.items():
+        yield f"tracks_turned_{name}", forged(turn, change), corrupt
+    gaps = read(walk).passes[0]
+    for name, change in {
+        "without_a_pass": lambda passes: [],
+        "in_more_passes": lambda passes: [*passes, *passes],
+        "cut": lambda passes: [passes[0][:20]],
+        "of_more_than_a_pass": lambda passes: [passes[0] + b"\1\2\3\4\5\6\7\1"],
+        "from_a_scale_beyond": lambda passes: [_with_front(gaps, b"\xff\xff")],
+    }.items():
+        yield f"tracks_walked_{name}", forged(walk, passes=change), corrupt
+    first = forged(walk, passes=lambda passes: passes)
+    other = replace(read(first).header, model="photo-ardm", fingerprint=registry.load("photo-ardm").fingerprint[:8])
+    behind = [*(Chunk("P", one) for one in read(first).passes), Chunk("E", bytes(8))]
+    unfit = write([Chunk("H", other.to_bytes()), *behind], (1, 7))
+    yield "tracks_walked_by_a_model_of_pictures", unfit, "ModelMismatch"
+
+
+def _told_at(data: bytes) -> int:
+    """Where the first column is told, behind the byte of the prediction and coefficients of its own."""
+    params = read(data).header.params
+    own = params[params.rindex(b"\7\7\0\1") + 1 :]
+    return 6 + 24 * (own[5] & 3 == 3)
+
+
+def _with_front(payload: bytes, front: bytes) -> bytes:
+    """A pass with other steps of scale and speed."""
+    at = 0
+    for _ in range(2):  # gaps, other columns
+        length, at = read_varint(payload, at)
+        at += length
+    return payload[:at] + front + payload[at + 2 :]
 
 
 def write_all(vectors: Path) -> None:

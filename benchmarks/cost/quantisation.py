@@ -56,7 +56,7 @@ def integer_bits(model: object, picture: np.ndarray) -> float:
 
     lattice_codec.intervals = metered  # type: ignore[attr-defined]
     picture = np.ascontiguousarray(picture)
-    ardm.encode(picture, picture[..., :0], model, method=ardm.LATTICE, tables=0)  # type: ignore[arg-type]
+    ardm.encode(picture, picture[..., :0], model, method=ardm.LATTICE, tables=0, learned=False)  # type: ignore[arg-type]
     lattice_codec.intervals = inner  # type: ignore[attr-defined]
     return sum(parts)
 

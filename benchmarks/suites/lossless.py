@@ -11,6 +11,7 @@ import os
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,9 +47,10 @@ class MeteredStack(AnsStack):
         super().push_intervals(starts, freqs)
 
 
-def by_network(pixels: np.ndarray, model: str | None, tables: int) -> float:
-    """Bits per sample of a file by the network with these tables of statistics."""
-    params, passes = ardm.encode(pixels, pixels[..., :0], registry.load(model), method=ardm.LATTICE, tables=tables)
+def by_network(pixels: np.ndarray, model: str | None, tables: int | None, learned: bool | None) -> float:
+    """Bits per sample of a file by the network with these tables of statistics, None for those of its choice."""
+    ways: dict[str, Any] = {"method": ardm.LATTICE, "tables": tables, "learned": learned}
+    params, passes = ardm.encode(pixels, pixels[..., :0], registry.load(model), **ways)
     return 8 * (sum(map(len, passes)) + len(params) + FRAME + 8 * len(passes)) / pixels.size
 
 
@@ -80,13 +82,15 @@ def main() -> None:
             "encode_s": t1 - t0,
             "decode_s": t2 - t1,
         }
-        # the network's own figures, whichever method the file took: with the tables of its choice, and without any
+        # the network's own figures, whichever method the file took: as it is, with the tables of its choice but without
+        # learning, and as files are
         params = ardm.encode(pixels, pixels[..., :0], registry.load(args.model), method=ardm.LATTICE)[0]
-        row["tables"] = params[1] if params[0] == ardm.REFINED else 0
-        row["plain_bpd"] = by_network(pixels, args.model, 0)
+        row["tables"] = params[1] if params[0] in (ardm.REFINED, ardm.LEARNED) else 0
+        row["plain_bpd"] = by_network(pixels, args.model, 0, False)
+        row["unlearned_bpd"] = by_network(pixels, args.model, None, False)
         MeteredStack.reset()
         lattice.AnsStack = MeteredStack  # type: ignore[misc]
-        row["lattice_bpd"] = by_network(pixels, args.model, row["tables"])
+        row["lattice_bpd"] = by_network(pixels, args.model, row["tables"], None)
         lattice.AnsStack = AnsStack  # type: ignore[misc]
         row["entropy_bpd"] = MeteredStack.ideal / pixels.size
         row["free_bpd"] = MeteredStack.free / pixels.size

@@ -31,10 +31,10 @@ def digest(found: dict[str, Any], out: np.ndarray) -> bytes:
 
 
 def whole(found: dict[str, Any], models: Models) -> np.ndarray:
-    """The samples of a whole stream; of a clip those of all its groups."""
-    groups = found.get("frames", []) if found["header"]["mode"] in media.CLIPS else []
+    """The samples of a whole stream; of a clip or tracks those of all groups."""
+    groups = found.get("frames", []) if found["header"]["mode"] in media.GROUPED else []
     parts = [samples(one, models) for one in (found, *groups)]
-    return np.concatenate(parts) if groups else parts[0]
+    return np.ma.concatenate(parts) if isinstance(parts[0], np.ma.MaskedArray) else np.concatenate(parts)
 
 
 def samples(found: dict[str, Any], models: Models) -> np.ndarray:
@@ -73,16 +73,16 @@ def _ardm(
     header, params = found["header"], planes.rest
     method = params[0] if params else -1
     bare = method in (1, 2, 5)
-    if not 0 <= method <= 7 or (method in (2, 5, 7)) != (planes.n_photo == 0) or (bare and len(params) > 1):
+    if not 0 <= method <= 8 or (method in (2, 5, 7)) != (planes.n_photo == 0) or (bare and len(params) > 1):
         refuse("CorruptStream", "the method of ARDM")
     if method == 5 and planes.n_extra % 2:
         refuse("CorruptStream", "the method of ARDM")
     if header["statistics"] != (method == 4):
         refuse("CorruptStream", "header and parameters disagree on statistics of values")
-    if found["adjustment"] is not None and method not in (0, 3, 4):
+    if found["adjustment"] is not None and method not in (0, 3, 4, 8):
         refuse("CorruptStream", "an adjustment of a network that the stream does not use")
     if "given" in found:
-        if method not in (0, 3, 4):
+        if method not in (0, 3, 4, 8):
             refuse("CorruptStream", "something was given to a model that the stream does not use")
         refuse("ModelMismatch", "no model of ARDM takes what was given")
     if method == 7:
@@ -115,10 +115,11 @@ def _ardm(
             model = ordered.Masked(tensors, config)
             photo = ordered.decode(params[1:], first, shape, header["seed"], model)
         else:
-            tables = params[1] if method == 4 and len(params) > 1 else 0
-            if method == 4 and not (1 <= tables <= 7 and (shape[2] == 3 or tables == 1)):
+            told = method in (4, 8)
+            tables = params[1] if told and len(params) > 1 else 0
+            if tables > 7 or (shape[2] != 3 and tables > 1) or (method == 4 and not tables):
                 refuse("CorruptStream", "the tables of statistics")
-            photo = lattice.decode(params[2 if method == 4 else 1 :], first, shape, tensors, tables)
+            photo = lattice.decode(params[1 + told :], first, shape, tensors, tables, method == 8)
     return photo, _extra(last, shape[0], shape[1], planes.n_extra, numbers.decode if method == 5 else context.decode)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .given import Told
 from .refused import refuse
-from .unet import FloatUNet, replicated, silu
+from .unet import FloatUNet, convolved, replicated, silu
 
 WORDS, PARTS = 16, 16
 
@@ -37,6 +37,17 @@ def attended(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
     scores = q @ k.T / math.sqrt(q.shape[1])
     weights = np.exp(scores - scores.max(1, keepdims=True))
     return weights / weights.sum(1, keepdims=True) @ v
+
+
+def stretched(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(planes, d, d) to another size, linearly between the nearest."""
+    for axis, n in ((1, size[0]), (2, size[1])):
+        d = x.shape[axis]
+        at = np.clip((np.arange(n) + 0.5) * d / n - 0.5, 0, d - 1)
+        low = np.floor(at).astype(int)
+        far = (at - low).reshape((-1, 1) if axis == 1 else -1)
+        x = (1 - far) * x.take(low, axis) + far * x.take(np.minimum(low + 1, d - 1), axis)
+    return x
 
 
 class CaptionedUNet(FloatUNet):
@@ -79,7 +90,11 @@ class CaptionedUNet(FloatUNet):
     def v(self, z: np.ndarray, logsnr: float) -> np.ndarray:
         """(3, H, W) -> (3, H, W)."""
         H, W = z.shape[1:]
-        told = self.linear(silu(self.linear(self.read(self.text), "told1")), "told2")
+        read, d = self.read(self.text), self.config["sketch"]
+        told = self.linear(silu(self.linear(read, "told1")), "told2")
         e = silu(self.linear(silu(self.timed(logsnr) + told), "time2"))
-        first = self.stem(replicated(z, 2 ** len(self.config["blocks"])), math.sqrt(1 / (1 + math.exp(logsnr))))
+        z = replicated(z, 2 ** len(self.config["blocks"]))
+        first = self.stem(z, math.sqrt(1 / (1 + math.exp(logsnr))))
+        sketch = stretched(self.linear(read, "sketch").reshape(3, d, d), z.shape[1:])
+        first = first + convolved(np.pad(sketch, ((0, 0), (2, 2), (2, 2)), mode="edge"), self.t["sketched"], 2)
         return self.through(first, e)[:, :H, :W]

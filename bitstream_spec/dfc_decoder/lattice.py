@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import context
+from . import context, learning
 from .ans import Stack, Statistics, pop_pixel
 from .refused import refuse
 
@@ -132,7 +132,8 @@ class Network:
             r = np.clip(r + self.conv(self.code(inner, f"{p}{i}.mix"), f"{p}{i}.mix"), -10922, 10922)
         self.before = r
         self.v, self.r = v, r  # for known answers
-        parameters = self.conv(self.code(r, p + "head"), p + "head")
+        self.head = self.code(r, p + "head")
+        parameters = self.conv(self.head, p + "head")
         K = parameters.shape[2] // 10
         parameters[..., K : 4 * K] += skips
         limit = np.array([2**14] * K + [2**15] * 3 * K + [256] * 3 * K + [2**13] * 3 * K)
@@ -159,7 +160,12 @@ def adjusted(tensors: dict[str, np.ndarray], payload: bytes) -> dict[str, np.nda
 
 
 def decode(
-    params: bytes, passes: list[bytes], shape: tuple[int, int, int], tensors: dict[str, np.ndarray], tables: int = 0
+    params: bytes,
+    passes: list[bytes],
+    shape: tuple[int, int, int],
+    tensors: dict[str, np.ndarray],
+    tables: int = 0,
+    learns: bool = False,
 ) -> np.ndarray:
     """The photo planes. ``params`` are the codes of the levels; ``tables`` those of statistics."""
     H, W, channels = shape
@@ -169,6 +175,8 @@ def decode(
     sides = {level: (byte >> 4, byte & 15) for level, byte in zip(levels, params, strict=True)}
     image, network = np.zeros(shape, np.uint8), Network(tensors)
     statistics = Statistics(tables) if tables else None
+    _, C, outputs = tensors["0.head.weight"].shape
+    layers = [learning.Layer(C, outputs // 10) if learns else None for _ in range(3)]
     plan = passes_of(H, W)
     if len(plan) != len(passes):
         refuse("CorruptStream", f"{len(passes)} passes where there are {len(plan)}")
@@ -187,10 +195,21 @@ def decode(
             parameters = network.run(known, phase, level, sides.get(level, (16, 16)))
             (y0, x0), s = TARGETS[phase], 1 << level
             target = image[::s, ::s][y0::2, x0::2]  # a view
-            for y in range(target.shape[0]):
-                for x in range(target.shape[1]):
-                    rows = parameters[y, x].reshape(10, -1).tolist()
-                    target[y, x] = pop_pixel(stack, rows, base[y, x].tolist(), statistics)
+            layer, (height, width) = layers[phase], target.shape[:2]
+            step = max(1, learning.BAND // known[0].shape[1]) if layer else max(1, height)
+            for top in range(0, height if width else 0, step):
+                band = slice(top, min(height, top + step)), slice(0, width)
+                found = parameters[band].reshape(-1, outputs)
+                if layer:
+                    inputs = layer.inputs(network.head[band].reshape(-1, C))
+                    found = layer.params(found, inputs)
+                every = [one.reshape(10, -1).tolist() for one in found]
+                sums = base[band].reshape(len(found), -1).tolist()
+                told = [pop_pixel(stack, rows, b, statistics) for rows, b in zip(every, sums, strict=True)]
+                target[band] = np.array(told).reshape(target[band].shape)
+                if layer:
+                    seen = [learning.gradient(*one) for one in zip(every, sums, told, strict=True)]
+                    layer.learn(inputs, np.array(seen))
             whole = ((base + 2) >> 2).astype(np.uint8)
             whole[: target.shape[0], : target.shape[1]] = target
             known.append(whole)

@@ -13,8 +13,8 @@ from .fields import Fields
 from .refused import refuse
 
 RGB, YUV420, YUV444, TRACKS = 75, 76, 77, 78
-ALONE = (71, 74, TRACKS)  #: modes that nothing follows
-CLIPS = (RGB, YUV420, YUV444)
+ALONE = (71, 74)  #: modes that nothing follows
+GROUPED = (RGB, YUV420, YUV444, TRACKS)  #: of which further groups may follow
 
 
 def planes_of(header: dict[str, Any], palette: bytes | None) -> Any:
@@ -30,14 +30,12 @@ def planes_of(header: dict[str, Any], palette: bytes | None) -> Any:
 def check_behind(first: dict[str, Any], header: dict[str, Any]) -> None:
     """Whether what stands behind a stream belongs to it: pictures behind pictures, groups behind one of their clip."""
     modes = (first["mode"], header["mode"])
-    if any(mode in ALONE for mode in modes) or (any(mode in CLIPS for mode in modes) and modes[0] != modes[1]):
+    if any(mode in ALONE for mode in modes) or (any(mode in GROUPED for mode in modes) and modes[0] != modes[1]):
         refuse("CorruptStream", "something that does not belong to what it follows")
-    if modes[0] in CLIPS:
-        sizes = (first["height"], first["width"]), (header["height"], header["width"])
-        params = (bytes.fromhex(one["params"]) for one in (first, header))
-        one, other = (Clip(modes[0], fields, *size) for fields, size in zip(params, sizes, strict=True))
+    if modes[0] in GROUPED:
+        one, other = (planes_of(told, None) for told in (first, header))
         if one.alike != other.alike:
-            refuse("CorruptStream", "a group of another clip")
+            refuse("CorruptStream", "a group of another clip, or of other tracks")
 
 
 def rate(fields: Fields) -> None:
@@ -181,7 +179,9 @@ def varint(value: int) -> bytes:
 class Tracks(Signal):
     def __init__(self, mode: int, params: bytes, height: int, width: int):
         fields = Fields(params)
-        self.T, self.A, self.F = T, A, F = fields.varint(), fields.varint(), fields.varint()
+        self.T, sizes = fields.varint(), fields.at
+        self.A, self.F = A, F = fields.varint(), fields.varint()
+        T = self.T
         if max(T, 1) * max(A, 1) * max(F, 1) > 2**32:
             refuse("LimitExceeded", "the number of values")
         rate(fields)
@@ -210,6 +210,7 @@ class Tracks(Signal):
                 if abs(m) >= 10**18 or (what == "step" and m <= 0):
                     refuse("CorruptStream", f"the {what} of a column")
         self.fields = params[: fields.at]
+        self.alike = params[sizes : fields.at]  # what all groups have in common
         self.n = fields.bytes(1)[0]
         self.coding = [(fields.bytes(1)[0], signed(fields.varint(64))) for _ in range(F)]
         if not 1 <= self.n <= 8 or any(d > 3 for d, _ in self.coding):
@@ -243,4 +244,5 @@ class Tracks(Signal):
 
     def digest(self, samples: np.ndarray) -> bytes:
         values, gaps = np.ma.getdata(samples).astype("<i8"), np.ma.getmaskarray(samples).astype(np.uint8)
-        return hashlib.sha256(bytes([TRACKS]) + self.fields + values.tobytes() + gaps.tobytes()).digest()
+        fields = varint(len(samples)) + self.alike  # of all groups, whose frames these are
+        return hashlib.sha256(bytes([TRACKS]) + fields + values.tobytes() + gaps.tobytes()).digest()

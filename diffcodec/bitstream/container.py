@@ -40,7 +40,7 @@ SINCE = {"S": (1, 1), "A": (1, 2), **dict.fromkeys(("G", "M", "N", *LETTERS), (1
 _STATISTICS = (1, 3)  # version of streams whose header tells of them
 #: samples of signed 16, unsigned 32 and half floats; RGBX and RGBa of 16 bits; tokens of 16 bits, clips, tracks
 _MODES_OF_1_4 = (*range(40, 64), *range(72, 79))
-_GROUPED = (75, 76, 77)  #: modes of clips, whose further streams are groups of frames: each is within the limits alone
+_GROUPED = (75, 76, 77, 78)  #: modes whose further streams are groups of frames: each is within the limits alone
 DIGEST_BYTES = 8
 ANCILLARY = "ixt" + LETTERS  #: ICC profile, Exif data, text prompt; kinds of metadata since 1.4
 _OTHER_FORM = PLAIN | {old: new for new, old in PLAIN.items()}  # a profile or Exif data in two forms is there twice

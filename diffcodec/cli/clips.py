@@ -21,6 +21,7 @@ from .sizes import report, sizes, summary_of, warn_if_larger
 if TYPE_CHECKING:
     from ..archive.coding import Decoding, Encoding
 
+_GROUP = 16  #: frames of a group, where nobody says
 _FRONT = 2**18  #: bytes of a stream that its header stands in, with names and parameters
 _RANGE = re.compile(r"(\d*):(\d*)")
 
@@ -41,7 +42,7 @@ def encode(source: str, target: str, coding: Encoding, overwrite: bool, as_json:
     from .. import files
 
     wishes: dict[str, Any] = {key: value for key, value in coding.wishes.items() if value is not None}
-    length = wishes.pop("group", api.GROUP)
+    length = wishes.pop("group", _GROUP)
     start = time.perf_counter()
     with files.clips.opened(source) as film:
         if film is None:

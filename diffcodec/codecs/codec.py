@@ -183,6 +183,11 @@ class Walks(Planes, Protocol):
         ...
 
     @property
+    def circles(self) -> tuple[int, ...]:
+        """Of each column, how many numbers go round, below which all are; 0 where they do not. Empty: none does."""
+        ...
+
+    @property
     def places(self) -> tuple[int, int]:
         """Which columns say where it is: both there or neither, less than 2^60."""
         ...

@@ -31,7 +31,7 @@ _WIDTH, _LENGTH = 16, 6  # bits of a piece, and of the number of bits of what li
 
 
 @inlined
-def _cdf(x, mean, inverse, sigmoid):
+def cdf(x, mean, inverse, sigmoid):
     """Component CDF at the lower edge of symbol x, Q22."""
     u = ((64 * x - 32 - mean) * inverse) >> 12
     u = min(max(u, np.int64(-EDGE)), np.int64(EDGE)) + EDGE
@@ -41,7 +41,7 @@ def _cdf(x, mean, inverse, sigmoid):
 
 
 @inlined
-def _mixture(x, w, mean, inverse, sigmoid):
+def mixture(x, w, mean, inverse, sigmoid):
     """F(x) of the mixture, 0..2^24, strictly increasing for x in -SIDE..SIDE."""
     if x <= -SIDE:
         return np.int64(0)
@@ -49,7 +49,7 @@ def _mixture(x, w, mean, inverse, sigmoid):
         return np.int64(TOTAL)
     total = np.int64(0)
     for k in range(len(w)):
-        total += w[k] * _cdf(x, mean[k], inverse[k], sigmoid)
+        total += w[k] * cdf(x, mean[k], inverse[k], sigmoid)
     return x + SIDE + ((total * (TOTAL - 2 * SIDE)) >> 38)
 
 
@@ -78,13 +78,13 @@ def _shift(sigma):
 def _posterior(x, w, mean, inverse, sigmoid):
     """The weights once the first coordinate is known to be x: each times what its component gave x."""
     for k in range(len(w)):
-        mass = _cdf(x + 1, mean[k], inverse[k], sigmoid) - _cdf(x, mean[k], inverse[k], sigmoid)
+        mass = cdf(x + 1, mean[k], inverse[k], sigmoid) - cdf(x, mean[k], inverse[k], sigmoid)
         w[k] *= mass + 1
     normalise(w)
 
 
 @kernel
-def _put(value, width, starts, freqs, at):
+def put(value, width, starts, freqs, at):
     """Intervals of ``value`` of so many bits, the low pieces first."""
     while width > 0:
         piece = min(width, np.int64(_WIDTH))
@@ -97,8 +97,8 @@ def _put(value, width, starts, freqs, at):
 
 
 @kernel
-def _take(width, state, at, words):
-    """Mirror of :func:`_put`."""
+def take(width, state, at, words):
+    """Mirror of :func:`put`."""
     value, done = np.int64(0), np.int64(0)
     while width > 0:
         piece = min(width, np.int64(_WIDTH))
@@ -127,18 +127,18 @@ def _intervals(params, predicted, sigma, logs, moves, exp, inverse_scale, sigmoi
             rest = moves[n, f] - base
             whole = rest >> s
             x = min(max(whole, np.int64(-SIDE)), np.int64(SIDE - 1))
-            start = _mixture(x, w, mean, inverse, sigmoid)
+            start = mixture(x, w, mean, inverse, sigmoid)
             starts[at] = start
-            freqs[at] = _mixture(x + 1, w, mean, inverse, sigmoid) - start
+            freqs[at] = mixture(x + 1, w, mean, inverse, sigmoid) - start
             at += 1
             if x in (-SIDE, SIDE - 1):
                 beyond = (whole - x if x > 0 else x - whole) + 1
                 length = np.int64(0)
                 while beyond >> (length + 1):
                     length += 1
-                at = _put(length, np.int64(_LENGTH), starts, freqs, at)
-                at = _put(beyond - (np.int64(1) << length), length, starts, freqs, at)
-            at = _put(rest & ((np.int64(1) << s) - 1), s, starts, freqs, at)
+                at = put(length, np.int64(_LENGTH), starts, freqs, at)
+                at = put(beyond - (np.int64(1) << length), length, starts, freqs, at)
+            at = put(rest & ((np.int64(1) << s) - 1), s, starts, freqs, at)
             if f == 0:
                 lead = min(max((moves[n, 0] << 6) - predicted[n, 0], -(sigma[n] >> 1)), sigma[n] >> 1)
                 _posterior(x, w, mean, inverse, sigmoid)
@@ -163,7 +163,7 @@ def _pop(params, predicted, sigma, logs, exp, inverse_scale, sigmoid, state, at,
             start, end = np.int64(0), np.int64(TOTAL)
             while above - x > 1:
                 middle = (x + above) >> 1
-                value = _mixture(middle, w, mean, inverse, sigmoid)
+                value = mixture(middle, w, mean, inverse, sigmoid)
                 if value <= quantile:
                     x, start = middle, value
                 else:
@@ -171,11 +171,11 @@ def _pop(params, predicted, sigma, logs, exp, inverse_scale, sigmoid, state, at,
             state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
             whole = x
             if x in (-SIDE, SIDE - 1):
-                length, state, at = _take(np.int64(_LENGTH), state, at, words)
-                beyond, state, at = _take(length, state, at, words)
+                length, state, at = take(np.int64(_LENGTH), state, at, words)
+                beyond, state, at = take(length, state, at, words)
                 beyond += (np.int64(1) << length) - 1
                 whole = x + beyond if x > 0 else x - beyond
-            low, state, at = _take(s, state, at, words)
+            low, state, at = take(s, state, at, words)
             moves[n, f] = base + ((whole << s) | low)
             if f == 0:
                 lead = min(max((moves[n, 0] << 6) - predicted[n, 0], -(sigma[n] >> 1)), sigma[n] >> 1)
@@ -217,14 +217,14 @@ class GridMixtures:
 def _whole_intervals(values, width, starts, freqs):
     at = 0
     for n in range(len(values)):
-        at = _put(values[n], width, starts, freqs, at)
+        at = put(values[n], width, starts, freqs, at)
     return at
 
 
 @kernel
 def _pop_whole(width, state, at, words, values):
     for n in range(len(values)):
-        values[n], state, at = _take(width, state, at, words)
+        values[n], state, at = take(width, state, at, words)
     return state, at
 
 

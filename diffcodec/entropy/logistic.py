@@ -44,7 +44,7 @@ EXP, INVERSE_SCALE, SIGMOID = _tables()
 
 
 @inlined
-def _cdf(x, mean, inverse, sigmoid):
+def cdf(x, mean, inverse, sigmoid):
     """Component CDF at the lower edge of level x, Q22; 0 and 1 at the ends of the range."""
     if x <= 0:
         return np.int64(0)
@@ -66,7 +66,7 @@ def mixture(x, w, mean, inverse, sigmoid):
         return np.int64(TOTAL)
     total = np.int64(0)
     for k in range(len(w)):
-        total += w[k] * _cdf(x, mean[k], inverse[k], sigmoid)
+        total += w[k] * cdf(x, mean[k], inverse[k], sigmoid)
     return x + ((total * (TOTAL - 256)) >> 38)
 
 
@@ -114,7 +114,7 @@ def component(params, row, base, first, second, mean, inverse, inverse_scale):
 def posterior(x, w, mean, inverse, sigmoid):
     """The weights once a channel is known to be x: each times what its component gave x."""
     for k in range(len(w)):
-        mass = _cdf(x + 1, mean[k], inverse[k], sigmoid) - _cdf(x, mean[k], inverse[k], sigmoid)
+        mass = cdf(x + 1, mean[k], inverse[k], sigmoid) - cdf(x, mean[k], inverse[k], sigmoid)
         w[k] *= mass + 1
     normalise(w)
 

@@ -29,6 +29,8 @@ from .rows.fractions import check_rate
 from .yuv import from_rgb, to_rgb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .medium import Samples
 
 
@@ -82,6 +84,25 @@ class Clip(Alone):
     def geometry(self) -> tuple[int, int]:
         """Frames one below another; of YUV420 with U and V side by side below each Y."""
         return self._fields.geometry(self.sampling)
+
+    @property
+    def length(self) -> int:
+        """Frames."""
+        return self.shape[0]
+
+    @property
+    def likeness(self) -> tuple[object, ...]:
+        """What all groups of a clip have in common."""
+        return self.sampling, self.shape[1:], self.rate, self.colour
+
+    def between(self, start: int, stop: int) -> Clip:
+        """Frames from ``start`` to before ``stop``, as far as there are any. Raises InputError where there is none."""
+        return replace(self, planes=tuple(plane[start:stop] for plane in self.planes))
+
+    def and_then(self, others: Sequence[Clip]) -> Clip:
+        """With the frames of others, alike, behind its own."""
+        every = zip(*(one.planes for one in (self, *others)), strict=True)
+        return replace(self, planes=tuple(np.concatenate(planes) for planes in every))
 
     @property
     def units(self) -> int:

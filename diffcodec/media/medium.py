@@ -61,11 +61,13 @@ class Walking(Coded):
     """Rows of numbers, of A agents that move in a plane: no photo, ``extra`` uint8 (T, A columns, 1 + n).
 
     Plane 0 tells by a 1 where there is no number, the others hold the bytes of one, the most significant first.
-    columns: of an agent. places: which of them say where it is, both there or neither, below 2^60.
+    columns: of an agent. places: which of them say where it is, both there or neither, below 2^60. circles: of each
+    column how many numbers go round, as of degrees, below which all are; 0 where they do not.
     """
 
     columns: int
     places: tuple[int, int]
+    circles: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,6 +274,11 @@ class Medium(Protocol):
         """Whether what stands behind a signal are further parts of it, not further signals."""
         ...
 
+    @property
+    def group(self) -> int:
+        """Frames of a part of what is ``continued``, where nobody says."""
+        ...
+
     def taken(self, given: Any) -> Signal | None:
         """What a caller gives, as a signal; None where it is none of this medium. Raises InputError for a bad one."""
         ...
@@ -310,6 +317,7 @@ class Single:
     plural = "signals"
     followed: tuple[int, int] | None = None
     continued = False
+    group = 1
 
     def parted(self, signal: Signal, length: int) -> Sequence[Signal]:
         """The signal and what follows it."""
@@ -325,7 +333,32 @@ class Single:
 
     def cut(self, signal: Signal, start: int, stop: int) -> Signal:
         """Raises InputError."""
-        raise InputError(f"frames of a part are those of a clip, found {self.plural}: leave the range out")
+        raise InputError(f"frames of a part are those of clips and tracks, found {self.plural}: leave the range out")
+
+
+class Continued:
+    """What rows have in common whose signals are of frames, in one group or several."""
+
+    followed: tuple[int, int] | None = (1, 7)
+    continued = True
+
+    def parted(self, signal: Signal, length: int) -> Sequence[Signal]:
+        """In groups of ``length`` frames, the last of what is left; metadata are the first one's."""
+        from .groups import parted
+
+        return parted(signal, length)
+
+    def joined(self, signals: Sequence[Signal]) -> Signal:
+        """The one whose groups these are."""
+        from .groups import joined
+
+        return joined(signals)
+
+    def cut(self, signal: Signal, start: int, stop: int) -> Signal:
+        """Of these frames alone."""
+        from .groups import cut
+
+        return cut(signal, start, stop)
 
 
 Own = TypeVar("Own", bound="Alone")

@@ -19,6 +19,8 @@ from .rows.fractions import check_rate
 from .rows.tracks import MODE, MOST, MOST_ORDER, NUMBER, Column, Differenced, TracksFields, TracksForm, parts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .medium import Samples
 
 Values = NDArray[np.int64]
@@ -107,13 +109,34 @@ class Tracks(Alone):
 
     @property
     def _fields(self) -> TracksFields:
-        frames, agents, _ = self.values.shape
+        frames, agents, _ = self.shape
         return TracksFields(frames, agents, self.columns, tuple(self.names), tuple(self.teams), self.rate)
 
-    def between(self, first: int, last: int) -> Tracks:
-        """Frames ``first`` to ``last`` - 1."""
-        missing = None if self.missing is None else self.missing[first:last]
-        return replace(self, values=self.values[first:last], missing=missing)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, A, F)."""
+        frames, agents, features = self.values.shape
+        return frames, agents, features
+
+    @property
+    def length(self) -> int:
+        """Frames."""
+        return len(self.values)
+
+    @property
+    def likeness(self) -> tuple[object, ...]:
+        """What all groups of tracks have in common."""
+        return self.values.shape[1:], self.columns, self.names, self.teams, self.rate
+
+    def between(self, start: int, stop: int) -> Tracks:
+        """Frames from ``start`` to before ``stop``, as far as there are any."""
+        missing = None if self.missing is None else self.missing[start:stop]
+        return replace(self, values=self.values[start:stop], missing=missing)
+
+    def and_then(self, others: Sequence[Tracks]) -> Tracks:
+        """With the frames of others, alike, behind its own."""
+        whole = np.ma.concatenate([one.array for one in (self, *others)])
+        return replace(self, values=np.ma.getdata(whole), missing=np.ma.getmaskarray(whole))
 
     def fields(self) -> bytes:
         """As they stand in the parameters: sizes, rate, names, teams, columns."""
@@ -133,11 +156,13 @@ class Tracks(Alone):
         forms = [Coded(photo, extra, TracksForm(fields, coding, every.shape[2] - 1, layout).write())]
         places = self._places()
         if places is not None:
-            found = [(0, columns[f]) if f in places else one for f, one in enumerate(found)]
-            every, coding = _in_bytes(fields, gaps, found)
+            every, coding = _in_bytes(fields, gaps, [(0, values) for values in columns])
             layout = Layout(((CODED, 0),) * every.shape[2])
             told = TracksForm(fields, coding, every.shape[2] - 1, layout).write()
-            forms.append(Walking(every[..., :0], every, told, columns=len(columns), places=places))
+            circles = tuple(map(_circle, self.columns, columns))
+            forms.append(
+                Walking(every[..., :0], every, told, columns=len(columns), places=places, circles=circles)
+            )
         return forms
 
     def _places(self) -> tuple[int, int] | None:
@@ -238,6 +263,14 @@ def _smallest(values: Values) -> tuple[int, Values]:
 
     order = min(range(MOST_ORDER + 1), key=digits)
     return order, _differences(values, order)
+
+
+def _circle(column: Column, values: Values) -> int:
+    """How many numbers are a whole turn in degrees; 0 where the values do not lie within one."""
+    turn = 360 / column.step
+    whole = turn == turn.to_integral_value() and 2 <= turn <= 2**30
+    span = int(values.max()) - int(values.min()) if values.size else 0
+    return int(turn) if whole and turn / 2 < span < turn else 0
 
 
 def _filled(values: Values, gaps: NDArray[np.bool_]) -> Values:

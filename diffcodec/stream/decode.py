@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ..bitstream import given as chunk
 from ..bitstream.header import NUMERICS
 from ..codecs import budget as budgets
-from ..codecs.codec import Prefix, Receiver
+from ..codecs.codec import Prefix, Receiver, RowReceiver
 from ..codecs.diffc.cost import RECONSTRUCTION_CALLS
 from ..codecs.reconstruction import DEFAULT, LINE, MEAN, Decoder
 from ..codecs.reconstruction import Reconstruction as Reconstruction
-from ..media.medium import Signal
+from ..media.medium import RowForm, Signal
 from ..media.sizes import Size, check_size, within
 from ..models import registry
 from ..runtime.errors import (
@@ -263,36 +263,52 @@ def decode_all(source: Source, wanted: Wanted, progress: Progress | None = None)
         raise InputError(f"the stream holds {stream.form.mode}, no {wanted.medium}: use diffcodec.decode_signal")
     if wanted.size is not None and stream.medium.name != PICTURE:
         raise InputError(f"the stream holds {stream.medium.plural}, only a picture has a reduced size: leave size out")
-    every, within = asked_of(stream, wanted)
-    prefixes = [prefix for one in every for prefix in one.prefixes]
+    every = asked_of(stream, wanted)
+    prefixes = [prefix for one, _ in every for prefix in one.prefixes]
     check_together(prefixes, wanted.limits)
     budgets.check(prefixes, len(data), wanted.budget, wanted.reconstruction)
     signals: list[Signal] = []
-    for number, one in enumerate(every):
-        if number and one == every[number - 1] and not hangs(one):  # a still within an animation
+    for number, (one, frames) in enumerate(every):
+        if number and (one, frames) == every[number - 1] and not hangs(one):  # a still within an animation
             signals.append(signals[-1])
         else:
             part = part_of(progress, number, 1, len(every))
-            signals.append(decode(one, wanted, part))
-    signal = stream.medium.joined(signals)
-    return signal if within is None else stream.medium.cut(signal, *within)
+            signal = decode_part(one, frames, wanted, part)
+            signals += [signal] if frames is None or len(frames) else []  # what others hang on is not wanted itself
+    return stream.medium.joined(signals)
 
 
-def asked_of(stream: Stream, wanted: Wanted) -> tuple[list[Stream], tuple[int, int] | None]:
-    """Which of the streams that stand one behind another are wanted, and of their frames which; None for all.
+def asked_of(stream: Stream, wanted: Wanted) -> list[tuple[Stream, range | None]]:
+    """Which of the streams that stand one behind another are wanted, and of the frames of each which; None for all.
 
     Raises InputError for a range of what has no parts, or without a frame.
     """
     if not isinstance(wanted.frames, slice):
-        return stream.all if wanted.frames or stream.medium.continued else [stream], None
+        return [(one, None) for one in (stream.all if wanted.frames or stream.medium.continued else [stream])]
     if not stream.medium.continued:
-        raise InputError(f"a range of frames is of a clip, found a {stream.medium.name}: leave it out")
+        raise InputError(f"a range of frames is of a clip or of tracks, found a {stream.medium.name}: leave it out")
     start, stop = range_of(wanted.frames, stream.whole.frames)
     starts = list(itertools.accumulate((one.form.frames for one in stream.all), initial=0))
     first, last = bisect.bisect_right(starts, start) - 1, bisect.bisect_left(starts, stop)
     while first and hangs(stream.all[first]):
         first -= 1
-    return stream.all[first:last], (start - starts[first], stop - starts[first])
+    parts = zip(stream.all[first:last], starts[first:last], strict=True)
+    return [(one, range(max(0, start - at), max(0, min(one.form.frames, stop - at)))) for one, at in parts]
+
+
+def decode_part(stream: Stream, frames: range | None, wanted: Wanted, progress: Progress | None = None) -> Signal:
+    """As :func:`decode`, but those frames of it alone, None for all; by the passes that hold them, if it has such.
+
+    Then no digest is compared, which is of all frames, but the checksums are; of an empty range all are decoded.
+    """
+    if not frames or len(frames) == stream.form.frames:
+        return decode(stream, wanted, progress)
+    form = stream.form.rows(len(frames)) if isinstance(stream.form, RowForm) else None
+    receiver = Work(stream, wanted).receiver if form is not None and stream.container.complete else None
+    if form is not None and isinstance(receiver, RowReceiver):
+        extra = receiver.rows(stream.container.passes, frames.start, frames.stop, progress)
+        return form.signal(extra[..., :0], extra).with_metadata(stream.metadata)
+    return stream.medium.cut(decode(stream, wanted, progress), frames.start, frames.stop)
 
 
 def range_of(frames: slice, count: int) -> tuple[int, int]:

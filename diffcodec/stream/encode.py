@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ..models.condition import Condition
     from ..models.protocols import Model
 
-GROUP = 16  #: frames of a clip that are coded together, and stand alone
 _LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
 _WORTH = 0.99  # older readers do not know numbers, and they have no previews, so they have to be 1 % smaller
 _MIDDLE = 96  # rows and columns of a picture by which forms are judged that cost much to code
@@ -49,7 +48,7 @@ class Sender:
     device: str
     wish: Wish
     gifts: tuple[Gift | Before, ...] = ()
-    group: int = GROUP
+    group: int | None = None
     chained: int = 1
 
     @classmethod
@@ -66,19 +65,19 @@ class Sender:
     ) -> Sender:
         """The sender by a codec's name, None for what the wishes ask for; ``wishes``: fields of `codecs.codec.Wish`.
 
-        group: frames of a clip that stand alone, GROUP if None. chained: groups of a clip with loss of which each but
-        the first is given the last frames of the one before.
+        group: frames of a clip, or of tracks, that stand alone, `Medium.group` if None.
+        chained: groups of a clip with loss of which each but the first is given the last frames of the one before.
 
         Raises InputError for wishes that the codec does not meet, whatever the picture.
         """
         wish = Wish(**wishes)
         gifts = listed(given) + (() if wish.prompt is None else (Prompt(wish.prompt),))
-        sender = cls(chosen(codec, wish), model, device, wish, gifts, GROUP if group is None else group, chained)
+        sender = cls(chosen(codec, wish), model, device, wish, gifts, group, chained)
         sender.codec.refuse(wish)
         if not 0 <= wish.seed < 2**64:
             raise InputError(f"expected a seed from 0 to 2^64 - 1, found {wish.seed}")
-        if sender.group < 1:
-            raise InputError(f"expected groups of at least 1 frame, found {sender.group}")
+        if group is not None and group < 1:
+            raise InputError(f"expected groups of at least 1 frame, found {group}")
         if chained < 1 or (chained > 1 and not sender.to_rate):
             raise InputError(f"expected groups that hang together by 1 or more, of a clip with loss, found {chained}")
         return sender
@@ -152,7 +151,7 @@ def stripped(signal: Signal, strip: str | None) -> Signal:
 def encode(signal: Signal, sender: Sender, progress: Progress | None = None) -> bytes:
     """The stream of a signal with what follows it. Raises InputError, ModelNotFound, ModelMismatch."""
     medium = medium_of(signal.number)
-    parts = medium.parted(signal, sender.group)
+    parts = medium.parted(signal, medium.group if sender.group is None else sender.group)
     if not medium.continued:
         _check_size(parts)
     data = b"".join(encoded(parts, sender, progress, [part.units for part in parts]))

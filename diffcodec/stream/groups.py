@@ -1,4 +1,4 @@
-"""The groups of a clip one after another: neither the stream nor the clip is ever held as a whole."""
+"""The groups of a clip, or of tracks, one after another: neither stream nor signal is ever held as a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..runtime.hostile import guarded
 from ..runtime.progress import Progress, end
 from ..runtime.progress import part as part_of
 from ..runtime.threads import limited
-from .decode import Wanted, Work, check_end, decode, hangs, verified
+from .decode import Wanted, Work, check_end, decode, decode_part, hangs, verified
 from .encode import Sender, encoded, stripped
 from .parsed import Stream, parse
 from .sources import Source, pieces
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..media.clip import Clip
+    from ..media.tracks import Tracks
 
 
 def encode_groups(
@@ -36,13 +37,14 @@ def encode_groups(
     frames: Sequence[int] = (),
     **options: Unpack[EncodeOptions],
 ) -> Iterator[bytes]:
-    """As `encode`, of a clip that comes group by group: its stream piece by piece, two groups held at a time.
+    """As `encode`, of a clip or tracks that come group by group: the stream piece by piece, two groups held at a time.
 
-    groups:  a `Clip`, or a uint8 array T×H×W×3, for each group; all of one size, sampling, rate and colour.
+    groups:  a `Clip`, or a uint8 array T×H×W×3, for each group; all of one size, sampling, rate and colour. Or `Tracks`
+             of the same agents, columns and rate.
     frames:  of each group, as far as they are known: by them progress is told, and max_bytes shared.
     options: as of `encode`.
 
-    Raises as `encode`; InputError for groups that are of no clip, or not of one.
+    Raises as `encode`; InputError for groups that are not of one clip, or of one set of tracks.
     """
     from ..media.groups import alike
 
@@ -75,8 +77,8 @@ def decode_groups(
     threads: int | None = None,
     given: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-) -> Iterator[Clip]:
-    """As `decode_signal`, of a clip: its groups one after another; neither the stream nor the clip is held as a whole.
+) -> Iterator[Clip | Tracks]:
+    """As `decode_signal`, of a clip or tracks: groups one after another, neither stream nor signal held as a whole.
 
     Each is verified, but the first, which others follow, at the end alone, where its digest stands: whoever writes them
     to a file keeps it where there is no error in the end.
@@ -84,7 +86,7 @@ def decode_groups(
     frames:     of a range of frames from the front, as ``slice(16, 32)``, the groups that hold them, cut to it.
     max_pixels: of a group.
 
-    Options as of `decode`. Raises as `decode`, and InputError for a stream that holds no clip.
+    Options as of `decode`. Raises as `decode`, and InputError for a stream that holds neither.
     """
     wanted = Wanted.of(
         realism=realism,
@@ -95,12 +97,11 @@ def decode_groups(
         max_pixels=max_pixels,
         budget=budget,
         given=given,
-        medium="clip",
         frames=frames or False,
         upto=upto_bytes,
     )
     for group in _limited(_decoded(data, wanted, progress), threads):
-        yield cast("Clip", group)
+        yield cast("Clip | Tracks", group)
     end(progress)
 
 
@@ -173,8 +174,8 @@ class _Groups:
     def _check(self, container: Container) -> None:
         """Raises InputError for what has no groups."""
         stream = parse(replace(container, passes=[], ends=[], frames=[], digest=None))
-        if not stream.medium.continued or self.wanted.medium not in (None, stream.medium.name):
-            raise InputError(f"the stream holds {stream.form.mode}, no groups of a clip: use diffcodec.decode_signal")
+        if not stream.medium.continued:
+            raise InputError(f"the stream holds {stream.form.mode}, no groups of frames: use diffcodec.decode_signal")
 
     def _begin(self, container: Container, progress: Progress | None) -> Iterator[Signal]:
         stream = self.begun = parse(container)
@@ -208,7 +209,7 @@ class _Groups:
         if self._wanted(stream):
             self._catch_up(stream)
             self._spend(stream)
-            yield self._shown(stream, decode(stream, self.wanted, progress))
+            yield decode_part(stream, self._within(stream), self.wanted, progress)
         else:
             self._pass_by(stream)
         self.frames += stream.form.frames
@@ -227,13 +228,18 @@ class _Groups:
     def _spend(self, stream: Stream) -> None:
         self.spent.add(stream.prefixes, sum(map(len, stream.container.passes)))
 
-    def _shown(self, stream: Stream, signal: Signal) -> Signal:
-        """The frames of a group that are wanted."""
+    def _within(self, stream: Stream) -> range:
+        """Which frames of a group are wanted."""
         count = stream.form.frames
         start = max(0, self.start - self.frames)
         stop = count if self.stop is None else min(count, self.stop - self.frames)
         self.shown += stop - start
-        return signal if (start, stop) == (0, count) else stream.medium.cut(signal, start, stop)
+        return range(start, stop)
+
+    def _shown(self, stream: Stream, signal: Signal) -> Signal:
+        """The frames of a group that are wanted."""
+        within = self._within(stream)
+        return signal if len(within) == stream.form.frames else stream.medium.cut(signal, within.start, within.stop)
 
 
 def _range(frames: bool | slice) -> tuple[int, int | None]:

@@ -123,7 +123,7 @@ def parse(container: Container) -> Stream:
         fingerprint=header.fingerprint,
         indexed=form.indexed,
         given=bool(container.given),
-        frames=form.frames,
+        frames=max(1, form.frames),
     )
     about, frames = CODECS[name].about(params), tuple(map(parse, container.frames))
     if any(one.medium is not medium or not medium.followed for one in frames):

@@ -52,7 +52,7 @@ class Small:
 @pytest.fixture(scope="module", params=[False, True], ids=["local", "attention"])
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
     shape = ((10, 14, 18), (1, 2, 1), 24)
-    config = CaptionConfig(*shape, attention=request.param, buckets=300, width=12, layers=2)
+    config = CaptionConfig(*shape, attention=request.param, buckets=300, width=12, layers=2, sketch=5)
     generator, folder = torch.Generator().manual_seed(1), tmp_path_factory.mktemp("models")
     tensors = {}
     for name, value in CaptionedUNet(config).state_dict().items():

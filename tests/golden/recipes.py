@@ -186,6 +186,20 @@ def movers(frames: int, agents: int, seed: int) -> Tracks:
     return Tracks(values, columns, missing, rate=Fraction(10))
 
 
+def turners(frames: int, agents: int, seed: int) -> Tracks:
+    """Agents in a plane, how fast they are, and where they look, in tenths of a degree, of whom one is told no more."""
+    walk = movers(frames, agents, seed).values
+    steps = np.diff(walk, axis=0, prepend=walk[:1])
+    noise = drawn(frames * agents * 2, seed + 1).reshape(frames, agents, 2).astype(np.int64) - 128
+    speed = np.abs(steps).sum(2) * 40 + noise[..., 0] // 8
+    looks = (np.cumsum(noise[..., 1] * (noise[..., 0] > -60), 0) + 1800) % 3600
+    values = np.concatenate([walk, speed[..., None], looks[..., None]], 2)
+    missing = np.zeros(values.shape, bool)
+    missing[frames // 2 :, 0, 3] = True
+    columns = (Column("x"), Column("y"), Column("speed"), Column("looks", Decimal("0.1")))
+    return Tracks(values, columns, missing, rate=Fraction(10))
+
+
 # ---- calls
 
 
@@ -252,6 +266,20 @@ def adjusted(image: np.ndarray) -> bytes:
     params, passes = ardm.encode(form.photo, form.extra, fitted[0], method=ardm.LATTICE)
     encoded = Encoded(params, passes, fitted[0], adjustment=fitted[1])
     return stream_of(picture, form, CODECS["ardm"], encoded, digest=picture.digest())
+
+
+def learned(image: np.ndarray) -> bytes:
+    """A stream whose network learns, as none does that is so small."""
+    from diffcodec.codecs.ardm import codec as ardm
+    from diffcodec.codecs.codec import Encoded
+    from diffcodec.codecs.table import CODECS
+    from diffcodec.models import registry
+    from diffcodec.stream.written import stream_of
+
+    picture, model = Picture.from_any(image), registry.load("photo-ardm", device="cpu")
+    form = picture.forms(palettes=False)[0]
+    coded = ardm.encode(form.photo, form.extra, model, method=ardm.LATTICE, learned=True)
+    return stream_of(picture, form, CODECS["ardm"], Encoded(*coded, model), digest=picture.digest())
 
 
 def with_metadata(samples: np.ndarray) -> Picture:
@@ -362,6 +390,8 @@ def _recipes() -> dict[str, Recipe]:
         "lattice-metadata.dfc": stream(EXACT, lambda: with_metadata(photograph(30, 34))),
         "lattice-little-metadata.dfc": stream(EXACT, lambda: with_little_metadata(photograph(25, 26))),
         "lattice-seed.dfc": stream(EXACT, lambda: photograph(20, 20), seed=2**63 + 5),
+        "learned-rgb.dfc": Recipe(EXACT, lambda: photograph(70, 83), learned),
+        "learned-grey.dfc": Recipe(EXACT, lambda: photograph(60, 61)[..., 0], learned),
         "adjusted-rgb.dfc": Recipe(FITTED, lambda: photograph(128, 128), adjusted),
         "statistics-grey.dfc": stream(EXACT, cut(6, 128, 128, 1)),
         "statistics-rgb.dfc": stream(EXACT, cut(5, 128, 128, 3)),
@@ -443,6 +473,8 @@ def _recipes() -> dict[str, Recipe]:
         "clip-frames-yuv420.dfc": stream(EXACT, lambda: film("YUV420")),
         "clip-frames-yuv444.dfc": stream(EXACT, lambda: film("YUV444")),
         "tracks-walked.dfc": stream(EXACT, lambda: movers(90, 4, 309)),
+        "tracks-turned.dfc": stream(FITTED, lambda: turners(120, 6, 312)),
+        "tracks-groups.dfc": stream(EXACT, lambda: tracks(20, 5, 314), group=7),
         "tracks.dfc": stream(EXACT, lambda: tracks(20, 5, 304)),
         "tracks-empty.dfc": stream(EXACT, lambda: tracks(0, 2, 306)),
     }

@@ -71,7 +71,7 @@ def signals(data: bytes) -> None:
     image: Image.Image = picture.to_pillow()
     clip: diffcodec.Clip = diffcodec.decode_signal(data, medium="clip")
     tracks: diffcodec.Tracks = diffcodec.decode_signal(data, medium="tracks")
-    later: diffcodec.Tracks = diffcodec.decode_frames(data, 16, 32, threads=1)
+    later: diffcodec.Tracks = diffcodec.decode_signal(data, medium="tracks", frames=slice(16, 32), threads=1)
     tokens: diffcodec.Tokens = diffcodec.decode_signal(data, medium="tokens")
     print(image.size, clip.mode, tracks.mode, later.mode, tokens.mode)
     diffcodec.encode(picture)

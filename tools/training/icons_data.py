@@ -80,10 +80,11 @@ class Draws:
             if not self._order:
                 self._order = self.rng.permutation(len(self.every)).tolist()
             icon = self.every[self._order.pop()]
-            out.append((self._moved(icon), self._told(icon)))
+            out.append((self._moved(icon), self.told(icon)))
         return out
 
-    def _told(self, icon: Icon) -> str:
+    def told(self, icon: Icon) -> str:
+        """What is told of it: nothing, its name, its style too, or its short names."""
         draw = self.rng.random()
         if draw < self.silent:
             return ""

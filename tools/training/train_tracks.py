@@ -3,8 +3,9 @@
     python -m tools.training.train_tracks FOOTBALL.npz RUN_DIR --minutes 24 --core-minutes [--others 0] [--ahead 0]
 
 The loss is bits a coordinate, and ``--ahead`` times the error of the agents' own next displacements, the predictive
-objective of arXiv 2104.09402. Plays of the split "train" alone are learned from, each mirrored and turned, and once of
-another rate and grid; RUN_DIR/log.csv holds bits a coordinate of those for validation, which nothing is chosen by.
+objective of arXiv 2104.09402. Plays of the split "train" alone are learned from, each mirrored and turned, and some
+of its copies are of another rate and grid; RUN_DIR/log.csv holds bits a coordinate of those for validation, which
+nothing is chosen by.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def main() -> None:
     ap.add_argument("--others", type=int, default=24, help="width of a pair of agents; 0: each alone")
     ap.add_argument("--ahead", type=float, default=0.1, help="weight of the predictive objective")
     ap.add_argument("--part", type=int, default=1, help="learn from every so manieth play")
-    ap.add_argument("--copies", type=int, default=2, help="of a play, beside one of another rate and grid")
+    ap.add_argument("--copies", type=int, default=2, help="of a play as it is")
+    ap.add_argument("--foreign", type=int, default=3, help="copies of another rate and grid")
     args = ap.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
@@ -56,7 +58,8 @@ def main() -> None:
     run = Training(args, TracksNet(config), config.as_dict())
     rng = np.random.default_rng(args.seed)
     learned = list(plays(args.data, "train"))[:: args.part]
-    data = joined([copy_of(*play, rng, k == args.copies) for play in learned for k in range(args.copies + 1)])
+    kinds = [False] * args.copies + [True] * args.foreign
+    data = joined([copy_of(*play, rng, kind) for play in learned for kind in kinds])
     held = joined([seen(*play, prediction.KNOWN[2]) for play in plays(args.data, "val")])
     print(f"{sum(p.numel() for p in run.net.parameters())} parameters, {len(data)} frames", flush=True)
 

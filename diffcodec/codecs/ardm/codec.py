@@ -26,10 +26,10 @@ from ..codec import Receiver as AnyReceiver
 from ..cost import MARGIN
 from ..reconstruction import DEFAULT, Reconstruction
 from . import lattice, ordered, temporal
-from .cost import CONTEXT, LATTICE, NO_PHOTO, NUMBERS, ORDERED, REFINED, TEMPORAL, cost
-from .lattice import SMALL_PIXELS, STRIP_POSITIONS
+from .cost import CONTEXT, LATTICE, LEARNED, NO_PHOTO, NUMBERS, ORDERED, REFINED, TEMPORAL, cost
 from .orders import MAX_PLANNED, RANDOM
 from .sampling import SAMPLINGS
+from .strips import SMALL_PIXELS, STRIP_POSITIONS
 
 SAMPLED_PIXELS = 2**17  #: up to which both ways are tried rather than judged on a sample
 PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
@@ -45,6 +45,7 @@ def encode(
     progress: Progress | None = None,
     method: int | None = None,
     tables: int | None = None,
+    learned: bool | None = None,
     strip_positions: int = STRIP_POSITIONS,
     threads: int = THREADS,
     frames: int = 1,
@@ -57,12 +58,13 @@ def encode(
     A model that `ask` answers codes in a random order of ``seed``, in ``calls`` network calls (`ordered.CALLS`).
     ``method`` forces LATTICE, ORDERED (as the model is) or CONTEXT for the photo; None takes the smaller, judged on a
     sample of large pictures. ``tables`` forces those of statistics of values where the lattice is coded; None takes
-    those of TRIED that serve. Raises InputError for planes, calls or tokens that are not coded so.
+    those of TRIED that serve. ``learned`` forces a network that learns from what was coded, or one that does not.
+    Raises InputError for planes, calls or tokens that are not coded so.
     """
     if photo.shape[2] not in (0, 1, 3):
         raise InputError(f"photo planes must be 0, 1 or 3, found {photo.shape[2]}")
     shares = Shares(progress, photo.size + extra.size)
-    way = _Way(seed, calls, tables, strip_positions, threads, shares.take(photo.size), frames, sampling)
+    way = _Way(seed, calls, tables, learned, strip_positions, threads, shares.take(photo.size), frames, sampling)
     if not photo.shape[2]:
         params, passes = bytes([NO_PHOTO]), list[bytes]()
     else:
@@ -95,6 +97,7 @@ class _Way:
     seed: int
     calls: int | None
     tables: int | None
+    learned: bool | None
     strip_positions: int
     threads: int
     progress: Progress | None
@@ -129,7 +132,8 @@ def _encode_photo(photo: np.ndarray, model: Model | None, method: int | None, wa
             return _encode_ordered(photo, model, way)
         with threads_of_call.alone(small):
             network = _over_the_lattice(model)
-            return lattice.encode(photo, network, way.progress, way.strip_positions, way.threads, way.tables)
+            given = way.progress, way.strip_positions, way.threads, way.tables, way.learned
+            return lattice.encode(photo, network, *given)
 
     def adaptively() -> bytes | None:  # its kernels run beside the network's
         report = way.progress if method == CONTEXT else None  # else the network does
@@ -224,7 +228,7 @@ class Receiver(AnyReceiver):
     ):
         params, n_photo = head.params, head.photo
         method = params[0] if params else -1
-        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL)
+        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, LEARNED)
         bare = method not in (CONTEXT, NO_PHOTO, NUMBERS) or len(params) == 1
         odd = method == NUMBERS and head.extra % 2
         if not known or not bare or (method in (NO_PHOTO, NUMBERS)) != (n_photo == 0) or odd:
@@ -244,7 +248,7 @@ class Receiver(AnyReceiver):
             network = _of_frames(model)
             self._frames = temporal.Receiver(params, self.photo, head.frames, network, strip_positions, threads)
             self.photo_passes = self._frames.passes
-        elif method in (LATTICE, REFINED):
+        elif method in (LATTICE, REFINED, LEARNED):
             self._lattice = lattice.Receiver(params, self.photo, _over_the_lattice(model), strip_positions, threads)
             self.photo_passes = len(self._lattice.passes)
         elif method == ORDERED:

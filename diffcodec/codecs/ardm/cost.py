@@ -10,8 +10,8 @@ from .sampling import sampling_of
 
 #: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values, NUMBERS
 #: has no photo planes, and its extra ones are whole numbers, TEMPORAL has frames of a clip, each given the one before,
-#: TRACKS rows of numbers of agents that move
-LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, TRACKS = range(8)
+#: TRACKS rows of numbers of agents that move; LEARNED is REFINED, or LATTICE, whose network learns from what was coded
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, TRACKS, LEARNED = range(9)
 
 LATTICE_BYTES, STRIP_BYTES = 80, 2500  #: of memory for a pixel of the picture, and of the strips that are in work
 FILLED_BYTES = 20  #: for a pixel that a preview fills in
@@ -28,7 +28,7 @@ TEMPORAL_ALLOWED = Allowance(Rate(2**13, 2**7), Rate(2**21, 2**12), Rate(2**32, 
 MOST_AGENTS = 256  #: of tracks that are in a plane at once
 #: a frame is a call; the memory is of pairs of agents
 TRACKS_ALLOWED = Allowance(Rate(2**16, 2**7), Rate(2**21, 2**12), Rate(2**32, 2**19))
-TRACKS_BYTES, PAIR_BYTES = 2**11, 2**11
+TRACKS_BYTES, PAIR_BYTES, RUNNING_BYTES = 2**11, 2**11, 48
 STAGES = 8  #: of depth upscaling at most: the binary digits of a byte
 #: 50 calls for a picture unless the sender asks for more, at most 4096 a stage
 ORDERED_ALLOWED = Allowance(Rate(STAGES * 2**12, STAGES * 8), Rate(STAGES * 2**20, STAGES * 2**15), Rate(2**30, 2**19))
@@ -143,7 +143,7 @@ def _tracks(prefix: Prefix) -> tuple[Cost, Allowance]:
         network_pixels=head.pixels,
         plain_bytes=plain,
         fixed_bytes=PAIR_BYTES * agents**2,
-        memory_bytes=plain + PAIR_BYTES * agents**2 + TRACKS_BYTES * head.width,
+        memory_bytes=plain + PAIR_BYTES * agents**2 + TRACKS_BYTES * head.width + RUNNING_BYTES * head.pixels,
         context_pixels=2 * head.pixels,  # gaps and other columns; which passes have these, only the payloads tell
     )
     return found, TRACKS_ALLOWED
@@ -152,6 +152,7 @@ def _tracks(prefix: Prefix) -> tuple[Cost, Allowance]:
 _COSTS = {
     LATTICE: _lattice,
     REFINED: _lattice,
+    LEARNED: _lattice,
     ORDERED: _ordered,
     NUMBERS: _numbers,
     TEMPORAL: _temporal,

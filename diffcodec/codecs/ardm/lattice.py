@@ -5,9 +5,7 @@ An encoder collects intervals and pushes them in reverse, since the entropy code
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,87 +14,26 @@ from ...entropy.logistic import intervals, pop_pixels
 from ...entropy.stack import AnsStack
 from ...entropy.statistics import COLOURS, DIFFERENCES, LEVELS, Statistics
 from ...models.lattice.geometry import TARGETS, UNKNOWN, level_count, pass_units, side_levels
-from ...models.lattice.phases import phase_input, side_information
+from ...models.lattice.phases import side_information
 from ...models.lattice.walk import THREADS, Walk, interpolated, target_of
-from ...models.protocols import PhaseModel, single_threaded
-from ...runtime import threads as threads_of_call
-from ...runtime.errors import CorruptStream
+from ...models.protocols import PhaseModel, Tunable
+from ...runtime.errors import CorruptStream, ModelMismatch
 from ...runtime.progress import Progress
 from ...runtime.progress import part as part_of
-from .cost import LATTICE, REFINED
+from .cost import LATTICE, LEARNED, REFINED
+from .learning import Learned, band_rows
+from .strips import STRIP_POSITIONS, Answer, Phases, Strip, plainly, worth
 
-STRIP_ROWS = 32  #: of a strip: few rows make much of their context twice, many leave threads without work
-STRIP_POSITIONS = 2**16  #: at most: some 130 MB of activations
-FEWEST_POSITIONS = 2**11  #: of a strip of more rows, where a picture is narrow
-SMALL_PIXELS = 64 * 64  #: up to which handing work to other threads takes longer than the work
 REFINED_PIXELS = 64 * 64  #: of smaller pictures tables save less than they take
+LEARNED_PIXELS = 2**14  #: in pictures up to that there is too little to learn from
 JUDGED_PIXELS = 2**15  #: from which on all but the last level tell which tables to take
 TRIED = (0, LEVELS, DIFFERENCES, COLOURS, LEVELS | COLOURS)  #: tables of statistics that the encoder chooses among
 REFINED_WORTH = 0.997  #: a table takes time, so it has to save something
 REFINED_BYTES = 40  #: that the longer form of a stream may take
 
 _Intervals = tuple[np.ndarray, np.ndarray]
-StripOf = Callable[
-    [int, np.ndarray, "np.ndarray | None", np.ndarray, int, int], tuple[np.ndarray, "np.ndarray | None"]
-]
-_Prepared = tuple[tuple[np.ndarray, np.ndarray, np.ndarray], _Intervals | None]
-
-
-class Phases:
-    """A network over pictures, one after another: distribution parameters of each phase, strip by strip."""
-
-    def __init__(self, halo: int, strip: StripOf, strip_positions: int, threads: int):
-        """``halo`` and ``strip``: of a `PhaseModel`, or those of a `FrameModel`."""
-        self.halo, self.strip, self.positions = halo, strip, strip_positions
-        workers = threads_of_call.workers(threads)
-        self.pool = ThreadPoolExecutor(workers, initializer=single_threaded) if workers else None
-        self.ahead = workers + 1
-        self.features: np.ndarray | None = None
-
-    def _begun(self, strip: Callable[[int, int], Any], y0: int, y1: int) -> Future[Any]:
-        """The strip, in work; done at once where there are no workers."""
-        if self.pool is not None:
-            return self.pool.submit(strip, y0, y1)
-        done: Future[Any] = Future()
-        done.set_result(strip(y0, y1))
-        return done
-
-    def run(
-        self, phase: int, walk: Walk, bias: np.ndarray, then: Callable[[int, int, np.ndarray], Any]
-    ) -> Iterator[tuple[int, int, Any]]:
-        """(first row, last row, ``then(first, last, params)``) of each strip in order; ``then`` runs in the workers."""
-        h, w = walk.known[0].shape[:2]
-        x = phase_input(walk.known, phase, walk.past)
-        before, halo = (self.features if phase else None), self.halo
-        step = max(1, min(max(STRIP_ROWS, FEWEST_POSITIONS // w), self.positions // w))
-        after: np.ndarray | None = None
-
-        def strip(y0: int, y1: int) -> tuple[Any, np.ndarray | None]:
-            top, bottom = min(halo, y0), min(halo, h - y1)
-            part = before[y0 - top : y1 + bottom] if before is not None else None
-            params, features = self.strip(phase, x[:, y0 - top : y1 + bottom + 5], part, bias, top, bottom)
-            return then(y0, y1, params), features
-
-        pending: deque[tuple[int, int, Future[tuple[Any, np.ndarray | None]]]] = deque()
-        starts = iter(range(0, h, step))
-        while True:
-            while len(pending) < self.ahead and (y0 := next(starts, None)) is not None:
-                y1 = min(h, y0 + step)
-                pending.append((y0, y1, self._begun(strip, y0, y1)))
-            if not pending:
-                break
-            y0, y1, future = pending.popleft()
-            result, features = future.result()
-            if features is not None:
-                after = np.empty((h, *features.shape[1:]), np.uint8) if after is None else after
-                after[y0:y1] = features
-            yield y0, y1, result
-        self.features = after
-
-
-def worth(threads: int, height: int, width: int) -> int:
-    """Workers that a picture of this size is worth starting."""
-    return threads if height * width > SMALL_PIXELS else 0
+_Given = tuple[np.ndarray, np.ndarray, np.ndarray]  # parameters, sums and pixels
+_Prepared = tuple[_Given, _Intervals | None]
 
 
 class Lattice:
@@ -108,9 +45,14 @@ class Lattice:
         phases: Phases,
         bias: Callable[[int, int], np.ndarray],
         past: Sequence[np.ndarray | None] = (),
+        learned: Learned | None = None,
     ):
-        """``bias`` of phase and level; ``past``: known pictures (`models.lattice.walk.Walk`)."""
+        """``bias`` of phase and level; ``past``: known pictures (`models.lattice.walk.Walk`).
+
+        learned: where the last layers learn, for which the network has to be asked for its codes.
+        """
         self.photo, self.phases, self.bias, self.walk = photo, phases, bias, Walk(photo, past)
+        self.learned = learned
 
     def run(
         self,
@@ -121,18 +63,25 @@ class Lattice:
     ) -> None:
         """Code a pass: ``prepare`` of each strip and its parameters, int32 (n, 10, K), in the workers, then ``code``.
 
-        That has the strip and what ``prepare`` made, in order.
+        That has the strip and what ``prepare`` made, in order. Where the last layers learn, both are of a band at a
+        time, whose pixels have to be there when ``code`` returns.
         """
         done, total = 0, max(1, _pixels(self.photo, units))
         for level, phase in units:
             target, base = self.walk.enter(level, phase)
+            bias, rows = self.bias(phase, level), band_rows(self.walk.known[0].shape[1]) if self.learned else 1
 
-            def strip(y0: int, y1: int, params: np.ndarray, target: Any = target, base: Any = base) -> Any:
+            def strip(y0: int, y1: int, answer: Answer, target: Any = target, base: Any = base) -> Any:
                 part = Strip(target[y0:y1], base[y0:y1])
-                return part, prepare(part, part.params(params))
+                params, codes = part.params(answer), part.codes(answer)
+                return part, params if self.learned else prepare(part, params), codes
 
-            for _, _, (part, result) in self.phases.run(phase, self.walk, self.bias(phase, level), strip):
-                code(part, result)
+            for part, made, codes in self.phases.run(phase, self.walk, bias, strip, rows):
+                if self.learned:
+                    for band, params in self.learned.told(phase, part, rows, made, codes):
+                        code(band, prepare(band, params))
+                else:
+                    code(part, made)
             self.walk.leave(target, base)
             done += target[..., 0].size
             if progress:
@@ -140,40 +89,21 @@ class Lattice:
 
 
 def _of_photograph(
-    photo: np.ndarray, model: PhaseModel, codes: dict[int, tuple[int, int]], positions: int, threads: int
+    photo: np.ndarray, model: PhaseModel, codes: dict[int, tuple[int, int]], positions: int, threads: int, learned: bool
 ) -> Lattice:
+    """Raises ModelMismatch for a model that should learn and cannot."""
     H, W = photo.shape[:2]
-    phases = Phases(model.halo, model.strip, positions, worth(threads, H, W))
-    return Lattice(photo, phases, lambda phase, level: model.bias(phase, level, codes.get(level, UNKNOWN)))
+    if learned and not isinstance(model, Tunable):
+        raise ModelMismatch(f"the stream's network learns, which model '{model.name}' does not; the file is damaged")
+    strip = model.strip_and_codes if learned and isinstance(model, Tunable) else plainly(model.strip)
+    layers = Learned(model) if learned and isinstance(model, Tunable) else None
+    phases = Phases(model.halo, strip, positions, worth(threads, H, W))
+    return Lattice(photo, phases, lambda phase, level: model.bias(phase, level, codes.get(level, UNKNOWN)), (), layers)
 
 
 def _pixels(photo: np.ndarray, units: list[tuple[int, int]]) -> int:
     """That these units code."""
     return sum(target_of(photo, *unit)[..., 0].size for unit in units)
-
-
-class Strip:
-    """Some rows of the pixels that a phase codes, uint8 (h, w, C), a view, and the sums of their four neighbours.
-
-    Odd grids lack the last row or column of what the network answers.
-    """
-
-    def __init__(self, target: np.ndarray, base: np.ndarray):
-        self.target = target
-        self.sums = np.ascontiguousarray(base[: target.shape[0], : target.shape[1]]).reshape(-1, target.shape[2])
-
-    def params(self, params: np.ndarray) -> np.ndarray:
-        """The network's parameters of these pixels, (n, 10, K)."""
-        rows, columns = self.target.shape[:2]
-        return np.ascontiguousarray(params[:rows, :columns]).reshape(rows * columns, 10, params.shape[2] // 10)
-
-    def pixels(self) -> np.ndarray:
-        """uint8 (n, C)."""
-        return np.ascontiguousarray(self.target).reshape(-1, self.target.shape[2])
-
-    def put(self, pixels: np.ndarray) -> None:
-        """Mirror of :meth:`pixels`."""
-        self.target[...] = pixels.reshape(self.target.shape)
 
 
 def encode(
@@ -183,11 +113,17 @@ def encode(
     positions: int = STRIP_POSITIONS,
     threads: int = THREADS,
     tables: int | None = None,
+    learned: bool | None = None,
 ) -> tuple[bytes, list[bytes]]:
-    """Parameters and passes of ``photo`` uint8 (H, W, 1 or 3); ``tables`` forces those of statistics of values."""
+    """Parameters and passes of ``photo`` uint8 (H, W, 1 or 3); ``tables`` forces those of statistics of values.
+
+    learned: whether the network learns from what was coded; None for whether that serves.
+    """
     H, W, C = photo.shape
+    if learned is None:
+        learned = isinstance(model, Tunable) and H * W > LEARNED_PIXELS
     codes = side_information(photo)
-    lattice, plan = _of_photograph(photo, model, codes, positions, threads), pass_units(H, W)
+    lattice, plan = _of_photograph(photo, model, codes, positions, threads, learned), pass_units(H, W)
     done, total = 0, max(1, sum(_pixels(photo, units) for units in plan))
     tried = TRIED if H * W >= REFINED_PIXELS else TRIED[:1]
     fitting = tried if C == 3 else tuple(t for t in tried if t in (0, LEVELS))
@@ -195,11 +131,11 @@ def encode(
     for units in plan:
         if H * W >= JUDGED_PIXELS and units[0] in ((1, 0), (0, 0)):  # three ways go into level 1, one into level 0
             ways = sorted(ways, key=_Coded.price)[: 2 * units[0][0] + 1]
-        plainly = any(not way.tables for way in ways)
+        plain = any(not way.tables for way in ways)
 
-        def prepare(strip: Strip, params: np.ndarray, plainly: bool = plainly) -> _Prepared:
+        def prepare(strip: Strip, params: np.ndarray, plain: bool = plain) -> _Prepared:
             given = params, strip.sums, strip.pixels()
-            return given, intervals(*given) if plainly else None
+            return given, intervals(*given) if plain else None
 
         def code(strip: Strip, prepared: _Prepared, ways: list[_Coded] = ways) -> None:
             for way in ways:
@@ -211,7 +147,8 @@ def encode(
         for way in ways:
             way.end_pass()
     way = min(ways, key=_Coded.price)
-    method = bytes([REFINED, way.tables]) if way.tables else bytes([LATTICE])
+    refined = bytes([REFINED, way.tables]) if way.tables else bytes([LATTICE])
+    method = bytes([LEARNED, way.tables]) if learned else refined
     return method + bytes(luma << 4 | chroma for luma, chroma in codes.values()), way.passes
 
 
@@ -224,7 +161,7 @@ class _Coded:
         self.pending: list[_Intervals] = []
         self.passes: list[bytes] = []
 
-    def add(self, given: tuple[np.ndarray, np.ndarray, np.ndarray], plain: _Intervals | None) -> None:
+    def add(self, given: _Given, plain: _Intervals | None) -> None:
         """Take a strip: parameters, sums and pixels, and the intervals without tables, where any way has none."""
         if self.tables:
             self.pending.append(self.statistics.intervals(*given))
@@ -252,16 +189,18 @@ class Receiver:
 
     def __init__(self, params: bytes, photo: np.ndarray, model: PhaseModel, positions: int, threads: int):
         H, W = photo.shape[:2]
-        levels, refined = list(side_levels(H, W)), params[0] == REFINED
-        tables = params[1] if refined and len(params) > 1 else 0
-        if refined and not (0 < tables < 8 and (photo.shape[2] == 3 or tables == LEVELS)):
+        levels, learned = list(side_levels(H, W)), params[0] == LEARNED
+        told = params[0] in (REFINED, LEARNED)
+        tables = params[1] if told and len(params) > 1 else 0
+        fits = tables < 8 and (photo.shape[2] == 3 or tables in (0, LEVELS))
+        if not fits or (params[0] == REFINED and not tables):
             raise CorruptStream(f"tables {tables} of statistics, {photo.shape[2]} planes; the file is damaged")
-        sides = params[2:] if tables else params[1:]
+        sides = params[2:] if told else params[1:]
         if len(sides) != len(levels):
             raise CorruptStream(f"{len(sides)} side-information codes where {len(levels)} are expected")
         codes = {level: (byte >> 4, byte & 15) for level, byte in zip(levels, sides, strict=True)}
         self.statistics = Statistics(tables) if tables else None
-        self.lattice = _of_photograph(photo, model, codes, positions, threads)
+        self.lattice = _of_photograph(photo, model, codes, positions, threads, learned)
         self.passes, self.taken = pass_units(H, W), 0
 
     def take(self, payload: bytes, progress: Progress | None) -> int:

@@ -9,7 +9,7 @@ from ...runtime.progress import Progress, end, part
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Walks, Wish
 from ..cost import Allowance, Cost
 from ..reconstruction import DEFAULT, Reconstruction
-from .cost import CONTEXT, LATTICE, NUMBERS, ORDERED, REFINED, TEMPORAL, TRACKS, cost
+from .cost import CONTEXT, LATTICE, LEARNED, NUMBERS, ORDERED, REFINED, TEMPORAL, TRACKS, cost
 
 if TYPE_CHECKING:
     from ...models.protocols import Model, Tunable
@@ -94,7 +94,9 @@ class ARDM:
         except ModelNotFound:
             return []
         assert isinstance(network, TrackModel)
-        params, passes = tracks.encode(coded.extra, coded.columns, coded.places, network, progress)
+        params, passes = tracks.encode(
+            coded.extra, coded.columns, coded.places, network, progress, coded.circles
+        )
         end(progress)
         affordable = codec.affordable(params, passes, (*coded.extra.shape[:2], 0), extra=coded.extra.shape[2])
         return [Encoded(params, passes, network)] if affordable else []
@@ -129,13 +131,13 @@ class ARDM:
     def about(self, params: bytes) -> About:
         """Told by the method, the first byte."""
         method = params[0] if params else -1
-        tables = params[1] if method == REFINED and len(params) > 1 else 0
+        tables = params[1] if method in (REFINED, LEARNED) and len(params) > 1 else 0
         return About(
-            needs_model=method in (LATTICE, ORDERED, REFINED, TEMPORAL, TRACKS),
+            needs_model=method in (LATTICE, ORDERED, REFINED, LEARNED, TEMPORAL, TRACKS),
             statistics=method == REFINED,
             tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
             environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
-            since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS) else (1, 0),
+            since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS, LEARNED) else (1, 0),
         )
 
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:

@@ -22,9 +22,10 @@ from ...runtime.progress import Progress
 from ...runtime.progress import part as part_of
 from .cost import TEMPORAL
 from .frames import PARTS, Part
-from .lattice import STRIP_POSITIONS, Lattice, Phases, Strip, worth
+from .lattice import Lattice
 from .motion import BLOCKS, displaced, found, grid
 from .sampling import Sampling, sampling_of
+from .strips import STRIP_POSITIONS, Phases, Strip, plainly, worth
 from .vectors import Vectors
 
 ALONE = 0  #: the way of a frame without a past; of others one more than the place of its blocks' side in BLOCKS
@@ -48,7 +49,7 @@ class _Clip:
         """``frames`` uint8 (T, rows, W, C), of which the receiver's come to be."""
         self.frames, self.model, self.parts = frames, model, PARTS[sampling]
         rows, width = frames.shape[1:3]
-        self.phases = Phases(model.halo, model.frame_strip, positions, worth(threads, rows, width))
+        self.phases = Phases(model.halo, plainly(model.frame_strip), positions, worth(threads, rows, width))
         self.vectors = Vectors()
         self.before: list[np.ndarray] = []  # the pictures of the last frame
         self.size = sampling.sizes(rows, width)[0]  # that motion is of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...runtime.errors import CorruptStream, InputError
 from ...runtime.fields import Fields
 from ...runtime.varint import write_varint
-from ..medium import Form, Signal
+from ..medium import Continued, Form, Signal
 from ..modes import KEPT, PHOTO, Layout, Plain, read_layout
 from .fractions import read_rate, write_rate
 
@@ -184,14 +184,13 @@ def mode_of(sampling: Sampling) -> str:
     return f"clip:{sampling}"
 
 
-class Clips:
+class Clips(Continued):
     """The row of clips."""
 
     name, plural, unit = "clip", "clips", "pixel"
     modes = MappingProxyType({number: mode_of(sampling) for number, sampling in SAMPLINGS.items()})
     formats = ("MKV", "MP4", "Y4M", "NPY")
-    followed = (1, 7)
-    continued = True
+    group = 16
 
     def taken(self, given: Any) -> Signal | None:
         """A `Clip`, or an array (T, H, W, 3) of uint8 as one of RGB."""
@@ -216,18 +215,6 @@ class Clips:
         layout, rest = read_layout(left, Plain(mode_of(sampling), LAYERS[sampling]))
         return ClipForm(sampling, fields, layout), rest
 
-    def parted(self, signal: Signal, length: int) -> Sequence[Signal]:
-        """The clip in groups of ``length`` frames, the last of what is left; metadata are the first one's."""
-        from ..groups import parted
-
-        return parted(signal, length)
-
-    def joined(self, signals: Sequence[Signal]) -> Signal:
-        """The clip whose groups these are."""
-        from ..groups import joined
-
-        return joined(signals)
-
     def whole(self, forms: Sequence[Form]) -> Form:
         """Of the clip whose groups have these headers. Raises CorruptStream for groups of unlike clips."""
         first, *others = (form for form in forms if isinstance(form, ClipForm))
@@ -237,9 +224,3 @@ class Clips:
                 raise CorruptStream(f"{told}, with a size, rate or colour that the first has not; the file is damaged")
         frames = sum(form.frames for form in forms)
         return replace(first, fields=replace(first.fields, frames=frames))
-
-    def cut(self, signal: Signal, start: int, stop: int) -> Signal:
-        """The clip of these frames."""
-        from ..groups import cut
-
-        return cut(signal, start, stop)

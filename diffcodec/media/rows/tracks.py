@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...runtime.errors import CorruptStream, InputError, LimitExceeded
 from ...runtime.fields import Fields, known
 from ...runtime.varint import write_varint
-from ..medium import Form, Signal, Single
+from ..medium import Continued, Form, Signal
 from ..modes import Layout, Plain, read_layout
 from .fractions import read_rate, write_rate
 
@@ -193,7 +193,6 @@ class TracksForm:
     mode = MODE
     indexed = False
     photo = colours = 0
-    frames = 1
     planes = 1 + MOST_BYTES
 
     @property
@@ -215,6 +214,11 @@ class TracksForm:
     def samples(self) -> int:
         """Values."""
         return self.units
+
+    @property
+    def frames(self) -> int:
+        """Rows of the planes, where there are values."""
+        return self.fields.frames
 
     def write(self) -> bytes:
         """Bytes that :meth:`read` reads."""
@@ -267,12 +271,13 @@ def _read_coding(fields: Fields) -> Differenced:
     return Differenced(order, least)
 
 
-class TrackSets(Single):
+class TrackSets(Continued):
     """The row of tracks."""
 
     name, plural, unit = "tracks", "tracks", "value"
     modes = MappingProxyType({NUMBER: MODE})
     formats = ("CSV",)
+    group = MOST  # frames: passes hold 1 024 each, which are decoded by themselves already
 
     def taken(self, given: Any) -> Signal | None:
         """`Tracks`."""
@@ -289,3 +294,12 @@ class TrackSets(Single):
             told = f"{form.fields.frames} x {form.fields.agents} x {len(form.coding)} values"
             raise CorruptStream(f"tracks of {told} are not coded in {width}x{height} positions; the file is damaged")
         return form, rest
+
+    def whole(self, forms: Sequence[Form]) -> Form:
+        """Of the tracks whose groups have these headers. Raises CorruptStream for groups of unlike tracks."""
+        first, *others = (form for form in forms if isinstance(form, TracksForm))
+        for number, other in enumerate(others, 1):
+            if replace(other.fields, frames=first.fields.frames) != first.fields:
+                told = f"group {number} is of {other.fields.agents} agents"
+                raise CorruptStream(f"{told}, with names, columns or rate that the first has not; the file is damaged")
+        return replace(first, fields=replace(first.fields, frames=sum(form.frames for form in forms)))

@@ -1,7 +1,8 @@
 """The network of `icons-text`: the U-Net of `photo-vdm`, told in words what the picture shows, and what reads them.
 
-The text comes to every block with the log-SNR, as one vector: names of things have no places. All that is new starts at
-zero, so that a network that begins from `photo-vdm` begins as `photo-vdm`.
+The text is read as one vector. It comes to every block with the log-SNR, and as a sketch: the few colours and places
+that most pictures of such a name have, beside z_t. All that joins the U-Net starts at zero, so that a network that
+begins from `photo-vdm` begins as `photo-vdm`.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..unet.net import UNet, UNetConfig
+from ..unet.net import STEM, UNet, UNetConfig
 from .words import WORDS
 
 
 @dataclass(frozen=True)
 class CaptionConfig(UNetConfig):
-    """Shape of the U-Net and of what reads texts: ``buckets`` of parts of words, ``width`` of a word, ``layers``."""
+    """Shape of the U-Net and of what reads texts.
+
+    buckets: of parts of words. width: of a word. layers: in which words look at each other. sketch: side of the small
+    picture that a text is read as.
+    """
 
     buckets: int = 4096
     width: int = 64
     layers: int = 1
+    sketch: int = 16
 
 
 class Mixing(nn.Module):
@@ -75,11 +81,22 @@ class CaptionedUNet(UNet):
         self.told1, self.told2 = nn.Linear(config.width, E), nn.Linear(E, E)
         nn.init.zeros_(self.told2.weight)
         nn.init.zeros_(self.told2.bias)
+        self.sketch = nn.Linear(config.width, 3 * config.sketch**2)
+        self.sketched = nn.Parameter(torch.zeros(config.channels[0], 3, STEM, STEM))
+        self.side = config.sketch
+
+    def sketch_of(self, read: Tensor) -> Tensor:
+        """Texts as :class:`Reader` gives them, (N, D) -> the pictures of x that it reads there, (N, 3, side, side)."""
+        drawn: Tensor = self.sketch(read)
+        return drawn.view(-1, 3, self.side, self.side)
 
     def forward(self, z: Tensor, logsnr: Tensor, numbers: Tensor) -> Tensor:  # type: ignore[override]
         """``z`` float32 (N, 3, H, W), ``logsnr`` (N,), ``numbers`` int64 (N, WORDS, PARTS) -> v_hat float32."""
         with torch.autocast(z.device.type, enabled=False):
-            told = self.told2(F.silu(self.told1(self.reader(numbers))))
+            read = self.reader(numbers)
+            told = self.told2(F.silu(self.told1(read)))
             e = F.silu(self.time2(F.silu(self.timed(logsnr) + told)))
             h = self.first(z.float(), torch.sigmoid(-logsnr.float()).sqrt()[:, None, None, None])
+            sketch = F.interpolate(self.sketch_of(read), z.shape[-2:], mode="bilinear", align_corners=False)
+            h = h + F.conv2d(F.pad(sketch, (2, 2, 2, 2), mode="replicate"), self.sketched, stride=2)
         return self.through(h, e)

@@ -7,12 +7,11 @@ sigma for each agent, which all that a network is told is measured by: so one ne
 
 from __future__ import annotations
 
-from decimal import Decimal
 from zlib import crc32
 
 import numpy as np
 
-from ...runtime.decimals import decimals
+from ...entropy.logarithm import LOGARITHMS, log2
 from ...runtime.kernels import inlined, kernel
 
 LAGS = 12  #: displacements that predict the next
@@ -27,29 +26,6 @@ FLOOR, FASTER = 384, 512  #: scales and speeds are no less than these
 MOST = 1 << 40  #: displacements are cut to this
 _FURTHEST = 1023  #: of what a network is told
 _FINE = 4096  #: scales below which the place of a prediction within its cell is told
-
-
-def _logarithms() -> np.ndarray:
-    """round(64 log2(1 + m/256)) for m = 0..255."""
-    with decimals(30):
-        two = Decimal(2).ln()
-        return np.array([int((1 + Decimal(m) / 256).ln() / two * 64 + Decimal("0.5")) for m in range(256)], np.int64)
-
-
-LOGARITHMS = _logarithms()
-
-
-@inlined
-def log2(v, table):
-    """The logarithm of v >= 1 to base 2, times 64, by eight digits behind the first."""
-    e = np.int64(0)
-    w = v
-    for step in (32, 16, 8, 4, 2, 1):
-        if w >> step:
-            w >>= step
-            e += step
-    m = (v << (8 - e)) if e < 8 else (v >> (e - 8))
-    return (e << 6) + table[m & 255]
 
 
 @inlined

@@ -1,0 +1,93 @@
+"""The lattice network's last layer learns from what was coded, sender and receiver alike (bitstream_spec/SPEC.md §5).
+
+A network sees all photographs, a picture is one. After every band of pixels that both know, the gradient of their code
+length by the last layer's weights makes a step of Adam (arXiv 1412.6980). Gradients are sums of integers below 2^53,
+exact as doubles in whatever order; steps are IEEE operations one by one, so that both ends take the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...entropy.gradients import gradients
+from ...models.protocols import Tunable
+from .strips import Strip
+
+BAND = 128  #: pixels after which a step is made, at least, where a row has no more
+RATE = 0.025  #: of a step, in the units below
+KEPT, KEPT_SQUARES = 0.9, 0.98  #: of the averages of gradients and of their squares
+MOST = 128.0  #: a change at most, in the units below
+#: of a change by unit of an input code in the parameters' units, in 2^-12: of logits, means, log-scales, couplings
+UNITS = (512, 768, 128, 384)
+BIAS = 32  #: the input code that the bias of a change stands for
+_SHIFT = 12
+_LEAST = (-(1 << 14), -(1 << 15), 0, -(1 << 13))  # of parameters, and the most: what networks give
+_GREATEST = (1 << 14, 1 << 15, 256, 1 << 13)
+
+
+def band_rows(width: int) -> int:
+    """Rows of a band where a row has so many pixels."""
+    return max(1, BAND // max(1, width))
+
+
+def _by_kind(values: tuple[int, ...], K: int) -> np.ndarray:
+    """float64 (10 K,) of what holds for logits, means, log-scales and couplings."""
+    return np.repeat(np.array(values, np.float64), [K, 3 * K, 3 * K, 3 * K])
+
+
+class Layer:
+    """What one phase's last layer has learned: a change of the parameters that is linear in its input."""
+
+    def __init__(self, inputs: int, K: int):
+        self.K, shape = K, (inputs + 1, 10 * K)
+        self._change, self._mean, self._square = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self._weight = np.zeros(shape)  # whole numbers
+        self._units = _by_kind(UNITS, K)
+        self._least, self._greatest = _by_kind(_LEAST, K), _by_kind(_GREATEST, K)
+        self._left, self._left_squares = 1.0, 1.0
+
+    def params(self, params: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(int32 (n, 10, K), inputs) of pixels that the network gives ``params`` int32 (n, 10, K).
+
+        codes: float32 (n, C), whole numbers, what the last layer is given of these.
+        """
+        n = len(codes)
+        inputs = np.empty((n, codes.shape[1] + 1))
+        inputs[:, :-1], inputs[:, -1] = codes, BIAS
+        moved = np.floor((inputs @ self._weight + (1 << _SHIFT - 1)) / (1 << _SHIFT)) + params.reshape(n, -1)
+        return np.clip(moved, self._least, self._greatest).astype(np.int32).reshape(n, 10, self.K), inputs
+
+    def learn(self, inputs: np.ndarray, params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> None:
+        """A step, from a band of pixels and what :meth:`params` gave of it."""
+        found = inputs.T @ gradients(params, base, pixels).reshape(len(inputs), -1).astype(np.float64)
+        self._left *= KEPT
+        self._left_squares *= KEPT_SQUARES
+        self._mean = KEPT * self._mean + (1 - KEPT) * found
+        self._square = KEPT_SQUARES * self._square + (1 - KEPT_SQUARES) * (found * found)
+        mean, square = self._mean / (1 - self._left), self._square / (1 - self._left_squares)
+        self._change = np.clip(self._change - RATE * (mean / (np.sqrt(square) + 1)), -MOST, MOST)
+        self._weight = np.rint(self._change * self._units)
+
+
+class Learned:
+    """What the last layers have learned from a stream so far."""
+
+    def __init__(self, model: Tunable):
+        phases, outputs, inputs = model.head_shape
+        self._layers = [Layer(inputs, outputs // 10) for _ in range(phases)]
+
+    def told(
+        self, phase: int, strip: Strip, rows: int, params: np.ndarray, codes: np.ndarray
+    ) -> Iterator[tuple[Strip, np.ndarray]]:
+        """(pixels, parameters int32 (n, 10, K)) of bands of so many ``rows``, from which it learns in turn.
+
+        Of a band the pixels are there when the next is asked for. params: int32 (n, 10, K), codes (n, C) of the strip.
+        """
+        layer = self._layers[phase]
+        for places, band in strip.bands(rows):
+            if places.stop > places.start:
+                found, inputs = layer.params(params[places], codes[places])
+                yield band, found
+                layer.learn(inputs, found, band.sums, band.pixels())
