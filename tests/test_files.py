@@ -16,6 +16,7 @@ from PIL import Image
 from diffcodec import files
 from diffcodec.files import png16
 from diffcodec.media.medium import Signal
+from diffcodec.media.metadata import EMPTY
 from diffcodec.media.modes import BY_NAME, DTYPES, MODES
 from diffcodec.media.picture import Picture
 from diffcodec.media.table import rows, signal_of
@@ -65,8 +66,13 @@ VIDEOS = ("MKV", "MP4", "Y4M")  #: which tests/test_video.py holds to theirs
 )
 def test_formats_hold_what_they_claim(format: str, mode: str) -> None:
     if mode not in BY_NAME:  # no picture
+        if format == "PARQUET":
+            pytest.importorskip("pyarrow")
         signal = ARRAYS[mode]()
-        assert signal.mode == mode and files.read_signal(files.write_signal(signal, format)).equals(signal)
+        found = files.read_signal(files.write_signal(signal, format))
+        if format in ("PARQUET", "NPZ"):  # the table was of text: how it stood there is not kept
+            found, signal = (one.with_metadata(EMPTY) for one in (found, signal))
+        assert signal.mode == mode and found.equals(signal)
         with pytest.raises(InputError, match=r"a picture in|no picture"):
             files.read(files.write_signal(signal, format))
         return

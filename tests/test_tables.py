@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import diffcodec
 from diffcodec import Column, Tracks
 from diffcodec.files import read_signal, tables, write_signal
+from diffcodec.files.layout import KEYWORD
 from diffcodec.media.metadata import EMPTY, Text
 from diffcodec.runtime.errors import InputError
 
@@ -127,12 +128,12 @@ def test_a_damaged_layout_is_our_error() -> None:
     wide = [{**told["forms"][0], "decimals": 10**12}, *told["forms"][1:]]
     for change in ({"frame": 99}, {"rows": [[500, 0]]}, {"forms": []}, {"orders": [[0, 1, 1, 1]]}, {"separator": ""},
                    {"forms": wide}, {"start": "x"}, {"newline": "?"}):  # fmt: skip
-        text = Text(tables.KEYWORD, json.dumps({**told, **change}))
+        text = Text(KEYWORD, json.dumps({**told, **change}))
         with pytest.raises(InputError, match="table"):
             tables.write(replace(table, metadata=replace(EMPTY, text=(text,))))
     for text in ("", "[]", "{}"):
         with pytest.raises(InputError, match="damaged"):
-            tables.write(replace(table, metadata=replace(EMPTY, text=(Text(tables.KEYWORD, text),))))
+            tables.write(replace(table, metadata=replace(EMPTY, text=(Text(KEYWORD, text),))))
 
 
 def test_the_command_takes_tables(run: Callable[..., tuple[int, bytes, str]], tmp_path: Path) -> None:

@@ -1,19 +1,19 @@
-"""Positions of team tracking and of pedestrians beside other compressors of tables, each set of them at its best.
+"""Team tracking and pedestrians beside other compressors of tables, each set of them at its best.
 
     python -m benchmarks.suites.tracks FOOTBALL.npz [--sports SPORTS.zip] [--first N] [--models NAME=PATH ...]
         [--only ours|others] [--out F]
 
-FOOTBALL.npz holds plays one after another: `xy` int16 (values, 2) in hundredths, `shape` (plays, 2), the frames and
-agents of each, `offset` (plays + 1,), where they begin, `agents`, the names parted by "|", and `split`, "val" for those
-that are measured. SPORTS.zip holds tables of ice hockey, `hockey/*.csv` with frame_id, track_id, x_ft, y_ft, and of
-pedestrians, `pedestrians/HERMES*` (agent, frame, x, y, z) and `*obsmat*` (frame, agent, x, z, y, ...); their positions
-are rounded to the grid
-that the row names: what they have beyond it is noise to any coder.
+FOOTBALL.npz holds plays one after another: `xy` int16 (values, 2), `speed` (values,), `odir` (values, 2), orientation
+and direction, all in hundredths, `shape` (plays, 2), the frames and agents of each, `offset` (plays + 1,), where they
+begin, `agents`, the names parted by "|", and `split`, "val" for those that are measured: positions alone, and all
+columns. SPORTS.zip holds tables of ice hockey, `hockey/*.csv` with frame_id, track_id, x_ft, y_ft, and of
+pedestrians, `pedestrians/HERMES*` (agent, frame, x, y, z) and `*obsmat*` (frame, agent, x, z, y, ...); their
+positions are rounded to the grid that the row names: what they have beyond it is noise to any coder.
 
-Streams hold positions alone, no names. The others are given the same whole numbers, each column by itself, agent after
-agent, without gaps, and beside them who is there, a bit for each frame of each agent, by the best of xz, bz2 and
-Deflate. Each takes differences of the order, 0 to 3, that suits the set best, and is added up over its tables. Every
-stream is decoded and compared. Others need `pip install pcodec pyarrow zstandard numcodecs`; those that are not there
+Streams hold no names. The others are given the same whole numbers, each column by itself, agent after agent, without
+gaps, and beside them who is there, a bit for each frame of each agent, by the best of xz, bz2 and Deflate. Each takes
+of every column differences of the order, 0 to 3, that suits the set best, and is added up over its tables. Every stream
+is decoded and compared. Others need `pip install pcodec pyarrow zstandard numcodecs`; those that are not there
 are left out.
 """
 
@@ -28,7 +28,6 @@ import lzma
 import time
 import zipfile
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -46,13 +45,18 @@ ORDERS = range(4)
 # ---- what is measured
 
 
-def plays(path: Path) -> Iterator[Tracks]:
-    """Those of the file that are for validation."""
-    columns = tuple(Column(name, Decimal("0.01")) for name in ("x, yards", "y, yards"))
+NAMES = ("x, yards", "y, yards", "speed, yards/s", "orientation, degrees", "direction, degrees")
+
+
+def plays(path: Path, count: int) -> Iterator[Tracks]:
+    """Those of the file that are for validation, so many of their columns."""
+    columns = tuple(Column(name, Decimal("0.01")) for name in NAMES[:count])
     with np.load(path) as z:
-        xy, shape, offset, agents, split = (z[key] for key in ("xy", "shape", "offset", "agents", "split"))
+        shape, offset, agents, split = (z[key] for key in ("shape", "offset", "agents", "split"))
+        parts = [z[key].reshape(len(z["xy"]), -1).astype(np.int64) for key in ("xy", "speed", "odir")]
+    every = np.concatenate(parts, 1)[:, :count]
     for i in np.flatnonzero(split == "val"):
-        values = xy[offset[i] : offset[i + 1]].reshape(*shape[i], 2).astype(np.int64)
+        values = every[offset[i] : offset[i + 1]].reshape(*shape[i], count)
         names = tuple(str(agents[i]).split("|"))
         yield Tracks(values, columns, values == -32768, names if len(names) == shape[i][1] else (), (), Fraction(10))
 
@@ -175,22 +179,24 @@ def presence(tracks: Tracks) -> int:
     """Bytes of who is there when, agent after agent; none where everybody is, always."""
     if tracks.missing is None:
         return 0
-    bits = np.packbits(tracks.missing[..., 0].T).tobytes()
+    gaps = np.unique(tracks.missing.transpose(2, 1, 0), axis=0)  # those of columns, where they differ
+    bits = np.packbits(gaps[gaps.any((1, 2))]).tobytes()
     return min(len(lzma.compress(bits, preset=9)), len(bz2.compress(bits)), len(zlib.compress(bits, 9)))
 
 
 def others(every: list[Tracks]) -> dict[str, int]:
-    """Bytes of all by each that is there, at the order that suits it."""
+    """Bytes of all by each that is there, at the orders that suit it."""
     there = {name: one for name, (package, one) in OTHERS.items() if importlib.util.find_spec(package)}
-    sizes: dict[str, list[int]] = defaultdict(lambda: [0] * len(ORDERS))
+    sizes = {name: np.zeros((len(every[0].columns), len(ORDERS)), np.int64) for name in there}
     for tracks in every:
         for order in ORDERS:
-            for column in differences(tracks, order):
+            for f, column in enumerate(differences(tracks, order)):
                 for name, one in there.items():
-                    sizes[name][order] += one(column)
+                    sizes[name][f, order] += one(column)
     beside = sum(map(presence, every))
-    told = {name: f"{name}, differences of order {int(np.argmin(found))}" for name, found in sizes.items()}
-    return {told[name]: beside + min(found) for name, found in sizes.items()}
+    orders = {name: " ".join(map(str, found.argmin(1))) for name, found in sizes.items()}
+    told = {name: f"{name}, differences of order {best}" for name, best in orders.items()}
+    return {told[name]: beside + int(found.min(1).sum()) for name, found in sizes.items()}
 
 
 # ---- ours
@@ -221,13 +227,16 @@ def main() -> None:
     ap.add_argument("--only", choices=("ours", "others"))
     ap.add_argument("--out", type=Path)
     args = ap.parse_args()
-    sets: dict[str, Iterator[Tracks]] = {"football, 1/100 yard": plays(args.tracks)}
+    sets: dict[str, Iterator[Tracks]] = {
+        "football, 1/100 yard": plays(args.tracks, 2),
+        "football, all columns": plays(args.tracks, len(NAMES)),
+    }
     if args.sports:
         of = args.sports
         sets["hockey, 1/100 foot"] = hockey(of, Decimal("0.01"))
         sets["corridor, 1 mm"] = walkers(of, Decimal("0.1"), "HERMES", [1, 0, 2, 3])
         sets["street, 1 mm"] = walkers(of, Decimal("0.001"), "obsmat", [0, 1, 2, 4])
-    rows = ["set,tables,frames,coordinates,coder,bits_per_coordinate,encode_frames_per_second,decode_frames_per_second"]
+    rows = ["set,tables,frames,values,coder,bits_per_value,encode_frames_per_second,decode_frames_per_second"]
     named = [("ours", None), *(tuple(one.split("=", 1)) for one in args.models)]
     for name, found in sets.items():
         every = [Tracks(one.values, one.columns, one.missing, rate=one.rate) for one in islice(found, args.first)]

@@ -1,4 +1,4 @@
-"""encode, decode of one clip: from file to file, of which no more than a group is held."""
+"""encode, decode of one clip or long table: from file to file, of which no more than a group is held."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from .sizes import report, sizes, summary_of, warn_if_larger
 if TYPE_CHECKING:
     from ..archive.coding import Decoding, Encoding
 
-_GROUP = 16  #: frames of a group, where nobody says
 _FRONT = 2**18  #: bytes of a stream that its header stands in, with names and parameters
 _RANGE = re.compile(r"(\d*):(\d*)")
 
@@ -36,17 +35,21 @@ def range_of(text: str) -> slice:
 
 
 def encode(source: str, target: str, coding: Encoding, overwrite: bool, as_json: bool, verbose: bool) -> bool:
-    """Encode a video group by group; False where it is none, or has to be held as a whole. Raises DiffcodecError."""
+    """Encode a video, or a long table, group by group; False where it is none, or has to be held as a whole.
+
+    Raises DiffcodecError.
+    """
     if "-" in (source, target) or not os.path.isfile(source):
         return False
     from .. import files
 
     wishes: dict[str, Any] = {key: value for key, value in coding.wishes.items() if value is not None}
-    length = wishes.pop("group", _GROUP)
+    asked = wishes.pop("group", None)
     start = time.perf_counter()
-    with files.clips.opened(source) as film:
+    with files.grouped.opened(source, tables=asked is not None) as film:
         if film is None:
             return False
+        length = asked or film.group
         counts = film.counts(length)
         if "max_bytes" in wishes and not counts:  # shared by groups, of which nobody says how many there are
             return False
@@ -68,7 +71,7 @@ def encode(source: str, target: str, coding: Encoding, overwrite: bool, as_json:
 def decode(
     source: str, target: str, frames: slice | None, coding: Decoding, overwrite: bool, as_json: bool, verbose: bool
 ) -> bool:
-    """Decode a clip group by group; False where the stream holds none, or comes or goes by a pipe.
+    """Decode a clip or tracks group by group; False where the stream holds none, or comes or goes by a pipe.
 
     Raises DiffcodecError.
     """
@@ -78,7 +81,7 @@ def decode(
         header = _header(source, coding.max_pixels)
     except DiffcodecError:  # what is wrong with it, whoever decodes it says
         return False
-    if header["medium"] != "clip":
+    if "groups" not in header:
         return False
     from .. import files
 
@@ -87,7 +90,7 @@ def decode(
     start = time.perf_counter()
     with nothing_kept(target), console.bar("decoding") as progress, output.writing(target, overwrite) as file:
         groups = api.decode_groups(source, frames=frames, progress=progress, **coding.options)
-        count = files.clips.write(groups, file, format)
+        count = files.grouped.write(groups, file, format, frames.start or 0 if frames else 0)
     seconds = time.perf_counter() - start
     with remote.opened(source) as stream:
         size = stream.seek(0, os.SEEK_END)
@@ -101,7 +104,8 @@ def decode(
 
 def _of_all(header: dict[str, Any], size: int, frames: int) -> dict[str, Any]:
     """What the front of a stream says, with the rates of all of it."""
-    bpp = 8 * size / (frames * header["width"] * header["height"])
+    units = 8 * header["bytes"] / header["bpp"] / max(1, header["frames"])  # of a frame
+    bpp = 8 * size / (max(1, frames) * units)
     return header | {"bytes": size, "bpp": bpp, "bpd": bpp * header["bpd"] / header["bpp"]}
 
 

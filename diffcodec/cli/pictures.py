@@ -102,7 +102,7 @@ def encode(
         bool, typer.Option("--strip-thumbnail", help="Leave out the thumbnail in the Exif data.")
     ] = False,
     group: Annotated[
-        int | None, typer.Option(min=1, help="Frames of a clip that are coded together, and stand alone (16).")
+        int | None, typer.Option(min=1, help="Frames of a clip (16) or tracks (all) that stand alone together.")
     ] = None,
     chained: Annotated[
         int, typer.Option(min=1, help="Groups of a clip with loss that hang together: smaller, but for seeking.")
@@ -114,7 +114,7 @@ def encode(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Encode pictures, each with its metadata and all frames or pages; clips of videos; of a .npy file also tokens."""
+    """Encode pictures, with metadata and all frames or pages; clips of videos, tracks of tables, tokens of .npy."""
     if sum(value is not None for value in (bpp, psnr, max_bytes)) > 1:
         raise typer.BadParameter("give one of --bpp, --psnr and --max-bytes")
     if base is None and (base_bpp is not None or base_form is not None):
@@ -196,8 +196,8 @@ def decode(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="IN.dfc OUT, PNG, TIFF, WebP, BMP, PPM, npy, of a clip mkv, mp4, y4m by its name, - for a pipe (PNG); "
-            "or many: .dfc files, patterns, folders (-r).",
+            help="IN.dfc OUT, PNG, TIFF, WebP, BMP, PPM, npy, of a clip mkv, mp4, y4m, of tracks csv, parquet, npz "
+            "by its name, - for a pipe (PNG); or many: .dfc files, patterns, folders (-r).",
         ),
     ],
     *,
@@ -213,7 +213,7 @@ def decode(
     dry_run: DryRun = False,
     upto_bytes: Annotated[int | None, typer.Option(min=1, help="Decode a preview from this many bytes.")] = None,
     frames: Annotated[
-        str | None, typer.Option(metavar="A:B", help="Of a clip only frames A to B - 1, the first is 0; A: to the end.")
+        str | None, typer.Option(metavar="A:B", help="Of a clip or tracks frames A to B - 1; A: to the end.")
     ] = None,
     realism: Annotated[
         float | None,

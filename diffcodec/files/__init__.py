@@ -1,6 +1,6 @@
 """Files of pictures and other signals: read without losing a bit, or refused; written likewise, or refused."""
 
-from . import clips
+from . import clips, grouped
 from .pictures import FORMATS, READERS, check, format_of, read, read_frame, write
 from .sequences import read_all, write_all
 from .signals import read_signal, write_signal
@@ -11,6 +11,7 @@ __all__ = [
     "check",
     "clips",
     "format_of",
+    "grouped",
     "read",
     "read_all",
     "read_frame",

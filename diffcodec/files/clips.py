@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import os
@@ -12,7 +11,6 @@ from typing import BinaryIO
 
 from ..media.clip import Clip
 from ..media.groups import joined
-from ..runtime import remote
 from ..runtime.errors import InputError
 from ..runtime.limits import DEFAULT_LIMITS
 from . import npy, video, y4m
@@ -48,14 +46,9 @@ def read(file: BinaryIO, max_pixels: int = DEFAULT_LIMITS.max_pixels) -> Clip:
         if left < 0:
             raise InputError(f"the video has over {max_pixels} pixels in all its frames: code it group by group")
         groups.append(group)
-    return joined(groups)
-
-
-@contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Film | None]:
-    """The film of a file, within; None where it holds no clip. Raises InputError, OSError."""
-    with remote.opened(path) as file:
-        yield film_of(file)
+    whole = joined(groups)
+    assert isinstance(whole, Clip)
+    return whole
 
 
 # ---- writing

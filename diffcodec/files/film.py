@@ -35,6 +35,7 @@ class Film:
     count: int | None = None
     lost: list[str] = field(default_factory=list)
     seen: int = 0  #: frames that were read
+    group = 16  #: frames of a group, where nobody says
 
     def counts(self, length: int) -> list[int]:
         """Frames of each group of ``length``; nothing where it is not known how many there are."""

@@ -105,6 +105,8 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "MP4": ("clip:RGB", "clip:YUV420", "clip:YUV444"),
     "Y4M": ("clip:YUV420", "clip:YUV444"),
     "CSV": ("tracks",),
+    "PARQUET": ("tracks",),
+    "NPZ": ("tracks",),
 }
 EXTENSIONS = {
     ".png": "PNG",
@@ -122,6 +124,8 @@ EXTENSIONS = {
     ".y4m": "Y4M",
     ".csv": "CSV",
     ".tsv": "CSV",
+    ".parquet": "PARQUET",
+    ".npz": "NPZ",
 }
 
 

@@ -11,7 +11,7 @@ from ..media.picture import Picture
 from ..runtime import remote
 from ..runtime.errors import InputError
 from ..runtime.limits import DEFAULT_LIMITS
-from . import clips, npy, tables
+from . import clips, npy, npz, parquet, tables
 from .pictures import READERS, check, read
 from .sequences import read_all, write_all
 
@@ -25,7 +25,8 @@ def read_signal(
 ) -> Signal:
     """What a file (a path, or its bytes) holds.
 
-    Tokens or a clip in a `.npy`, the clip of a video, tracks in a table of text, else a picture with all its frames.
+    Tokens or a clip in a `.npy`, the clip of a video, tracks in a table, of text or Parquet, or the arrays of a `.npz`,
+    else a picture with all its frames.
     first: only the first frame or page of a picture. videos: whether they are read, or refused as no picture.
     Raises as `read`; InputError over ``max_pixels`` positions.
     """
@@ -37,6 +38,10 @@ def read_signal(
         if not videos:
             raise InputError("expected a picture, found a video: encode it by itself")
         return clips.read(io.BytesIO(source), max_pixels)
+    if parquet.sniff(source):
+        return parquet.read(source, max_pixels)
+    if npz.sniff(source):
+        return npz.read(source, max_pixels)
     if tables.sniff(source) and not any(form.sniff(source) for form in READERS[:-1]):
         return tables.read(source, max_pixels)
     return (read if first else read_all)(source, max_pixels=max_pixels)
@@ -54,4 +59,7 @@ def write_signal(signal: Signal, format: str) -> bytes:
         file = io.BytesIO()
         clips.write([signal], file, format)
         return file.getvalue()
-    return tables.write(signal) if format == "CSV" else npy.write_signal(signal)
+    return _WRITERS.get(format, npy.write_signal)(signal)
+
+
+_WRITERS = {"CSV": tables.write, "PARQUET": parquet.write, "NPZ": npz.write}

@@ -90,7 +90,7 @@ class Tracks(Alone):
     @property
     def array(self) -> Samples:
         """The values as a masked array, int64 (T, A, F)."""
-        return np.ma.MaskedArray(self.values, self._gaps)
+        return np.ma.MaskedArray(self.values, self.gaps)
 
     def floats(self) -> NDArray[np.float64]:
         """offset + value · step, float64 (T, A, F), NaN where it is missing.
@@ -100,11 +100,12 @@ class Tracks(Alone):
         out = np.full(self.values.shape, np.nan)
         for f, column in enumerate(self.columns):
             out[..., f] = _on_grid(self.values[..., f], column)
-        out[self._gaps] = np.nan
+        out[self.gaps] = np.nan
         return out
 
     @property
-    def _gaps(self) -> NDArray[np.bool_]:
+    def gaps(self) -> NDArray[np.bool_]:
+        """bool (T, A, F), where a value is missing."""
         return np.zeros(self.values.shape, np.bool_) if self.missing is None else self.missing
 
     @property
@@ -135,8 +136,9 @@ class Tracks(Alone):
 
     def and_then(self, others: Sequence[Tracks]) -> Tracks:
         """With the frames of others, alike, behind its own."""
-        whole = np.ma.concatenate([one.array for one in (self, *others)])
-        return replace(self, values=np.ma.getdata(whole), missing=np.ma.getmaskarray(whole))
+        every = (self, *others)
+        missing = np.concatenate([one.gaps for one in every])
+        return replace(self, values=np.concatenate([one.values for one in every]), missing=missing)
 
     def fields(self) -> bytes:
         """As they stand in the parameters: sizes, rate, names, teams, columns."""
@@ -144,11 +146,11 @@ class Tracks(Alone):
 
     def parts(self) -> list[Samples]:
         """The values, those that are missing as 0; then where they are missing, a byte each."""
-        return [self.values, self._gaps.astype(np.uint8)]
+        return [self.values, self.gaps.astype(np.uint8)]
 
     def forms(self, palettes: bool = True) -> list[Coded]:
         """Gaps, and bytes of differences over time; and of places as they are. `tracks_of` is the mirror."""
-        fields, gaps = self._fields, self._gaps
+        fields, gaps = self._fields, self.gaps
         columns = np.moveaxis(_filled(self.values, gaps), 2, 0)
         found = [_smallest(values) for values in columns]
         every, coding = _in_bytes(fields, gaps, found)
@@ -180,7 +182,7 @@ class Tracks(Alone):
         if places is None:
             return None
         x, y = places
-        gaps = self._gaps
+        gaps = self.gaps
         there = ~gaps[..., x]
         if (gaps[..., x] != gaps[..., y]).any() or not there.any() or int(there.sum(1).max()) > MOST_AT_ONCE:
             return None

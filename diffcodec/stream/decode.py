@@ -275,7 +275,8 @@ def decode_all(source: Source, wanted: Wanted, progress: Progress | None = None)
             part = part_of(progress, number, 1, len(every))
             signal = decode_part(one, frames, wanted, part)
             signals += [signal] if frames is None or len(frames) else []  # what others hang on is not wanted itself
-    return stream.medium.joined(signals)
+    whole = stream.medium.joined(signals)
+    return whole.with_metadata(stream.metadata) if isinstance(wanted.frames, slice) else whole
 
 
 def asked_of(stream: Stream, wanted: Wanted) -> list[tuple[Stream, range | None]]:
@@ -303,12 +304,24 @@ def decode_part(stream: Stream, frames: range | None, wanted: Wanted, progress: 
     """
     if not frames or len(frames) == stream.form.frames:
         return decode(stream, wanted, progress)
-    form = stream.form.rows(len(frames)) if isinstance(stream.form, RowForm) else None
-    receiver = Work(stream, wanted).receiver if form is not None and stream.container.complete else None
-    if form is not None and isinstance(receiver, RowReceiver):
-        extra = receiver.rows(stream.container.passes, frames.start, frames.stop, progress)
-        return form.signal(extra[..., :0], extra).with_metadata(stream.metadata)
-    return stream.medium.cut(decode(stream, wanted, progress), frames.start, frames.stop)
+    part = rows_of(stream, frames, wanted, progress) if stream.container.complete else None
+    return part or stream.medium.cut(decode(stream, wanted, progress), frames.start, frames.stop)
+
+
+def rows_of(stream: Stream, frames: range, wanted: Wanted, progress: Progress | None = None) -> Signal | None:
+    """Those frames of a stream, all of whose passes are there, by the passes that hold them.
+
+    None of all frames, and of a stream whose frames do not come so. Raises as :func:`decode`.
+    """
+    if len(frames) == stream.form.frames or not isinstance(stream.form, RowForm):
+        return None
+    form = stream.form.rows(len(frames))
+    if form is not None:
+        receiver = Work(stream, wanted).receiver
+        if isinstance(receiver, RowReceiver):
+            extra = receiver.rows(stream.container.passes, frames.start, frames.stop, progress)
+            return form.signal(extra[..., :0], extra).with_metadata(stream.metadata)
+    return None
 
 
 def range_of(frames: slice, count: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from ..runtime.hostile import guarded
 from ..runtime.progress import Progress, end
 from ..runtime.progress import part as part_of
 from ..runtime.threads import limited
-from .decode import Wanted, Work, check_end, decode, decode_part, hangs, verified
+from .decode import Wanted, Work, check_end, decode, decode_part, hangs, rows_of, verified
 from .encode import Sender, encoded, stripped
 from .parsed import Stream, parse
 from .sources import Source, pieces
@@ -167,7 +167,7 @@ class _Groups:
         if not container.complete and self.wanted.upto is None:
             raise Truncated(f"the stream ends before its end chunk, behind {self.frames} frames: fetch the whole file")
         if self.begun is None:
-            yield from self._begin(container, None)
+            yield from self._begin(container, None, container.complete)
         if not self.shown:
             raise InputError(f"no frame is in the range that was asked for: there are {self.frames}, the first is 0")
 
@@ -177,10 +177,16 @@ class _Groups:
         if not stream.medium.continued:
             raise InputError(f"the stream holds {stream.form.mode}, no groups of frames: use diffcodec.decode_signal")
 
-    def _begin(self, container: Container, progress: Progress | None) -> Iterator[Signal]:
+    def _begin(self, container: Container, progress: Progress | None, whole: bool = True) -> Iterator[Signal]:
         stream = self.begun = parse(container)
         if self._wanted(stream):
             self._spend(stream)
+            part = rows_of(stream, self._range(stream), self.wanted, progress) if whole else None
+            if part is not None:
+                self._within(stream)
+                yield part
+                self.frames += stream.form.frames
+                return
             work = Work(stream, self.wanted)
             work.receiver.take_all(stream.container.passes, progress)
             signal = work.signal(stream).told(stream.metadata, complete=False, exact=False)
@@ -207,9 +213,11 @@ class _Groups:
             raise CorruptStream(f"something follows a {first.medium.name} that does not belong to it")
         first.medium.whole([first.form, stream.form])
         if self._wanted(stream):
+            shown = self.shown
             self._catch_up(stream)
             self._spend(stream)
-            yield decode_part(stream, self._within(stream), self.wanted, progress)
+            part = decode_part(stream, self._within(stream), self.wanted, progress)
+            yield part if shown else part.with_metadata(first.metadata)
         else:
             self._pass_by(stream)
         self.frames += stream.form.frames
@@ -228,13 +236,17 @@ class _Groups:
     def _spend(self, stream: Stream) -> None:
         self.spent.add(stream.prefixes, sum(map(len, stream.container.passes)))
 
-    def _within(self, stream: Stream) -> range:
+    def _range(self, stream: Stream) -> range:
         """Which frames of a group are wanted."""
         count = stream.form.frames
-        start = max(0, self.start - self.frames)
         stop = count if self.stop is None else min(count, self.stop - self.frames)
-        self.shown += stop - start
-        return range(start, stop)
+        return range(max(0, self.start - self.frames), stop)
+
+    def _within(self, stream: Stream) -> range:
+        """As :meth:`_range`, and they count as shown."""
+        found = self._range(stream)
+        self.shown += len(found)
+        return found
 
     def _shown(self, stream: Stream, signal: Signal) -> Signal:
         """The frames of a group that are wanted."""

@@ -112,7 +112,7 @@ class Column:
 
 def fitted(values: Numbers, there: Flags, motion: Motion, circle: int) -> Column:
     """The column that suits ``values`` int64 (T, A); ``circle``: that its numbers go round so many, 0: they do not."""
-    column = Column(LINE) if not circle else Column(ROUND, circle=circle, **_axes(values, there, motion, circle))
+    column = _bare(values, there, motion, circle) if circle else Column(LINE)
     told, kinds = column.told(motion)
     moves = _wrapped(np.diff(values, axis=0, prepend=values[:1]), circle)
     steps = [np.concatenate([np.zeros_like(moves[:k]), moves[:-k]]) for k in range(1, PAST + 1)]
@@ -183,15 +183,16 @@ def _least(every: Floats, wanted: Floats, circle: int) -> Floats:
     return found
 
 
-def _axes(values: Numbers, there: Flags, motion: Motion, circle: int) -> dict[str, int]:
-    """Which way numbers go round, and that of the first axis: as agree best with where agents move that do move."""
+def _bare(values: Numbers, there: Flags, motion: Motion, circle: int) -> Column:
+    """Numbers that go round so, and from there, as agrees best with where agents move that do move."""
     moving = there & (motion.lengths[..., 0] >= _SPEEDS[1])
     along = motion.directions[..., 0][moving] / 2**TURN
     own = values[moving] / circle
-    best, found = -1.0, {"turned": 0, "zero": 0}
-    for turned in (0, 1):
+    best, found = -1.0, Column(ROUND, circle=circle)
+    for turned in (False, True):
         mean = np.exp(2j * np.pi * (own + along if turned else own - along)).sum()
         if abs(mean) > best:
             best = abs(mean)
-            found = {"turned": turned, "zero": round(float(np.angle(mean)) / (2 * np.pi) * circle) % circle}
+            zero = round(float(np.angle(mean)) / (2 * np.pi) * circle) % circle
+            found = replace(found, turned=turned, zero=zero)
     return found

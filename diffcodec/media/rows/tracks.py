@@ -276,7 +276,7 @@ class TrackSets(Continued):
 
     name, plural, unit = "tracks", "tracks", "value"
     modes = MappingProxyType({NUMBER: MODE})
-    formats = ("CSV",)
+    formats = ("CSV", "PARQUET", "NPZ")
     group = MOST  # frames: passes hold 1 024 each, which are decoded by themselves already
 
     def taken(self, given: Any) -> Signal | None:
