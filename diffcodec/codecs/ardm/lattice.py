@@ -126,9 +126,11 @@ class Lattice:
         done, total = 0, max(1, _pixels(self.photo, units))
         for level, phase in units:
             target, base = self.walk.enter(level, phase)
+            own = target, base, (level, phase)
 
-            def strip(y0: int, y1: int, params: np.ndarray, target: Any = target, base: Any = base) -> Any:
-                part = Strip(target[y0:y1], base[y0:y1])
+            def strip(y0: int, y1: int, params: np.ndarray, own: Any = own) -> Any:
+                target, base, unit = own
+                part = Strip(target[y0:y1], base[y0:y1], unit, y0)
                 return part, prepare(part, part.params(params))
 
             for _, _, (part, result) in self.phases.run(phase, self.walk, self.bias(phase, level), strip):
@@ -155,10 +157,11 @@ def _pixels(photo: np.ndarray, units: list[tuple[int, int]]) -> int:
 class Strip:
     """Some rows of the pixels that a phase codes, uint8 (h, w, C), a view, and the sums of their four neighbours.
 
-    Odd grids lack the last row or column of what the network answers.
+    Odd grids lack the last row or column of what the network answers. unit: its (level, phase). top: its first row.
     """
 
-    def __init__(self, target: np.ndarray, base: np.ndarray):
+    def __init__(self, target: np.ndarray, base: np.ndarray, unit: tuple[int, int], top: int):
+        self.unit, self.top = unit, top
         self.target = target
         self.sums = np.ascontiguousarray(base[: target.shape[0], : target.shape[1]]).reshape(-1, target.shape[2])
 

@@ -9,7 +9,7 @@ from ...runtime.progress import Progress, end, part
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Walks, Wish
 from ..cost import Allowance, Cost
 from ..reconstruction import DEFAULT, Reconstruction
-from .cost import CONTEXT, LATTICE, NUMBERS, ORDERED, REFINED, TEMPORAL, TRACKS, cost
+from .cost import BETWEEN, CONTEXT, LATTICE, NUMBERS, ORDERED, REFINED, TEMPORAL, TRACKS, cost
 
 ORDER_BYTES = 4  #: of the parameters of an order-agnostic stream, before the environment
 TABLES = ("levels", "differences", "colours")  #: of statistics of values, by the bits of the second parameter
@@ -123,11 +123,11 @@ class ARDM:
         method = params[0] if params else -1
         tables = params[1] if method == REFINED and len(params) > 1 else 0
         return About(
-            needs_model=method in (LATTICE, ORDERED, REFINED, TEMPORAL, TRACKS),
+            needs_model=method in (LATTICE, ORDERED, REFINED, TEMPORAL, TRACKS, BETWEEN),
             statistics=method == REFINED,
             tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
             environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
-            since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS) else (1, 0),
+            since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS, BETWEEN) else (1, 0),
         )
 
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:
