@@ -262,7 +262,7 @@ class Cells:
                     settle(self.seen[span], self.expected[span], self.weights[span], blocks, caution)
 
     def state(self) -> tuple[np.ndarray, ...]:
-        """weights, expected, touched, seen: what kernels take."""
+        """Weights int16, expected int32, touched bool, seen int32, all (cells,) or (blocks,): what kernels take."""
         return self.weights, self.expected, self.touched, self.seen
 
 

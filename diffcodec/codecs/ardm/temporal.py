@@ -37,7 +37,7 @@ Codes = dict[int, tuple[int, ...]]  #: side-information codes by level
 
 
 def uniform(values: Sequence[int] | np.ndarray, width: int) -> Intervals:
-    """Intervals of values of so many bits."""
+    """Intervals (starts, freqs), uint32 (n,), of values of so many bits."""
     starts = np.asarray(values, np.uint32).ravel() << np.uint32(24 - width)
     return starts, np.full(len(starts), TOTAL >> width, np.uint32)
 
@@ -55,7 +55,7 @@ class Clip:
         self.size = sampling.sizes(rows, width)[0]  # that motion is of
 
     def past(self, number: int, motion: tuple[np.ndarray, int] | None) -> list[np.ndarray | None]:
-        """What picture ``number`` of a frame is given: that of the frame before, displaced, and as it is."""
+        """What picture ``number`` of a frame is given, uint8 (H, W, C): the frame before, displaced, and as it is."""
         if motion is None:
             return [None] * self.model.past
         before = self.before[number]
@@ -63,7 +63,7 @@ class Clip:
         return given[: self.model.past]
 
     def lattice(self, part: Part, picture: np.ndarray, past: list[np.ndarray | None], codes: Codes) -> Lattice:
-        """The way over a picture."""
+        """The way over a picture uint8 (H, W, C), given ``past`` of the same shape."""
         unknown = (*UNKNOWN, *(NO_PAST if past[0] is None else UNKNOWN))
 
         def bias(phase: int, level: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def units_of(picture: np.ndarray) -> list[tuple[int, int]]:
 
 
 def coarsest_of(part: Part, picture: np.ndarray) -> np.ndarray:
-    """View of what of the coarsest grid is sent as it is."""
+    """View, uint8 (h, w, planes), of what of the coarsest grid of a picture (H, W, C) is sent as it is."""
     stride = 1 << level_count(*picture.shape[:2])
     view = picture[::stride, ::stride]
     return view[..., ::2] if part.told else view
