@@ -38,6 +38,7 @@ from diffcodec.bench import (  # noqa: E402  # noqa: E402
     codec_of,
     codecs,
     coders,
+    curves,
     features,
     measuring,
     metrics,

@@ -21,7 +21,7 @@ from test_ordered import Counting, picture_model, token_model
 from diffcodec.codecs import cost
 from diffcodec.codecs.ardm import codec as ardm
 from diffcodec.codecs.ardm import lattice, ordered
-from diffcodec.codecs.ardm.cost import CONTEXT, LATTICE, LEARNED, NO_PHOTO, ORDERED, REFINED, TEMPORAL
+from diffcodec.codecs.ardm.cost import BETWEEN, CONTEXT, LATTICE, LEARNED, NO_PHOTO, ORDERED, REFINED
 from diffcodec.codecs.codec import About, Encoded, Room, Wish
 from diffcodec.codecs.diffc.row import DiffC
 from diffcodec.codecs.table import CODECS
@@ -182,8 +182,8 @@ def test_every_bundled_model_is_looked_at() -> None:
         ("flat, over the lattice", {LATTICE, NO_PHOTO}),
         ("flat, with statistics", {REFINED}),
         ("photo-ardm", {LEARNED, NO_PHOTO, CONTEXT}),
-        ("frames of a clip", {TEMPORAL}),
-        ("frames of half the chroma", {TEMPORAL}),
+        ("frames of a clip", {BETWEEN}),
+        ("frames of half the chroma", {BETWEEN}),
         ("near tokens, any order", {ORDERED}),
     ],
 )

@@ -23,7 +23,7 @@ import diffcodec
 from diffcodec.api import decode_picture
 from diffcodec.bitstream import read
 from diffcodec.codecs.ardm import codec as ardm
-from diffcodec.codecs.ardm.cost import LEARNED, TRACKS
+from diffcodec.codecs.ardm.cost import BETWEEN, TRACKS
 from diffcodec.media import table
 from diffcodec.media.picture import Picture
 from diffcodec.models.environment import environment
@@ -117,7 +117,7 @@ def test_every_kind_is_there() -> None:
         seen["chunk"] |= {"C"} if container.palette is not None else set()
         seen["chunk"] |= {"A"} if container.adjustment is not None else set()
         seen["chunk"] |= set(container.ancillary)
-    assert seen["method"] == set(range(LEARNED + 1))
+    assert seen["method"] == set(range(BETWEEN + 1))
     assert seen["body"] == {0, 1, 2, 3, 4} and seen["order"] == {0, 1}
     assert seen["chunk"] >= {"C", "A", "i", "x"}
     rows = [row for rows in SETS.values() for row in rows.values()]

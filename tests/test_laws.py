@@ -179,9 +179,14 @@ class Flow:
     def frame_bias(self, phase: int, level: int, codes: tuple[int, ...]) -> np.ndarray:
         return Flat().bias(phase, level, codes[:2])
 
-    def frame_strip(self, phase: int, x: Any, before: Any, bias: np.ndarray, top: int, bottom: int) -> Any:
+    head_shape = Flat().head_shape
+
+    def frame_strip_and_codes(self, phase: int, x: Any, before: Any, bias: np.ndarray, top: int, bottom: int) -> Any:
         mixed = x[-1:] // 2 + x[:1] // 2
-        return Flat().strip_and_codes(phase, mixed, before, bias, top, bottom)[:2]
+        return Flat().strip_and_codes(phase, mixed, before, bias, top, bottom)
+
+    def frame_strip(self, *given: Any) -> Any:
+        return Flow.frame_strip_and_codes(self, *given)[:2]
 
 
 class Near:

@@ -20,9 +20,10 @@ import diffcodec
 from diffcodec import Clip, CorruptStream, ModelMismatch, testing
 from diffcodec.codecs.ardm import codec, temporal
 from diffcodec.codecs.ardm.cost import CONTEXT, TEMPORAL
-from diffcodec.codecs.ardm.motion import BLOCKS, FARTHEST, displaced, found, grid
+from diffcodec.codecs.ardm.motion import BLOCKS, FARTHEST, displaced, grid
 from diffcodec.codecs.ardm.row import ARDM
 from diffcodec.codecs.ardm.sampling import SAMPLINGS
+from diffcodec.codecs.ardm.search import found
 from diffcodec.codecs.ardm.vectors import Vectors
 from diffcodec.codecs.codec import Encoded, Head, Prefix, Room, Wish
 from diffcodec.entropy.stack import AnsStack
@@ -74,7 +75,8 @@ def moving(T: int, H: int, W: int, sampling: str = "RGB") -> Clip:
 
 def encoded(clip: Clip, net: Any, **options: Any) -> tuple[bytes, list[bytes], Any]:
     form = clip.forms()[1]
-    params, passes = codec.encode(form.photo, form.extra, net, frames=form.frames, sampling=form.sampling, **options)
+    told = {"method": TEMPORAL, "frames": form.frames, "sampling": form.sampling, **options}
+    params, passes = codec.encode(form.photo, form.extra, net, **told)
     return params, passes, form
 
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import webbrowser
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -343,7 +344,7 @@ def test_clips_tracks_and_tokens_say_what_they_are(run: Run, tmp_path: Path) -> 
     tracks = api.Tracks(RNG.integers(0, 9, (6, 2, 1)), (api.Column("x"),), names=("<b>one", "two"))
     frames = RNG.integers(0, 256, (3, 8, 10, 3), dtype=np.uint8)
     for name, signal, words in (
-        ("clip", frames, "a clip of 3 frames, of which the first is shown"),
+        ("clip", frames, "a clip of 3 frames"),
         ("tracks", tracks, "tracks of 2 agents, of which nothing is drawn"),
         ("tokens", np.arange(50, dtype=np.uint8), "a row of tokens, of which nothing is drawn"),
     ):
@@ -351,16 +352,41 @@ def test_clips_tracks_and_tokens_say_what_they_are(run: Run, tmp_path: Path) -> 
         path.write_bytes(diffcodec.encode(signal))
         code, found, err = viewed(run, path)
         layers = found.all("img", "layer")
-        assert code == 0 and words in found.text and len(layers) == (name == "clip"), err
-        if layers:
-            assert np.array_equal(np.asarray(picture_of(layers[0]["src"])), frames[0])
+        assert code == 0 and words in found.text and len(layers) == 3 * (name == "clip"), err
+        for layer, frame in zip(layers, frames, strict=False):
+            assert np.array_equal(np.asarray(picture_of(layer["src"])), frame)
+
+
+def test_a_clip_is_played(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frame by frame from the first on, at its rate; of a long one the first frames; of a cut one those there are."""
+    frames = RNG.integers(0, 256, (5, 8, 10, 3), dtype=np.uint8)
+    data = diffcodec.encode(Clip((frames,), rate=Fraction(25, 2)), group=2)
+    path = tmp_path / "clip.dfc"
+    path.write_bytes(data)
+    _, found, _ = viewed(run, path)
+    layers = found.all("img", "layer")
+    assert len(layers) == 5 and "on" in layers[0]["class"] and "on" not in layers[4]["class"]
+    assert layers[4]["alt"] == "frame 4 of 5, 0.32 s"
+    viewer, (scrub,) = found.all("div", "viewer")[0], found.all("input", "scrub")
+    assert viewer["data-rate"] == "12.5" and (scrub["max"], scrub["value"]) == ("4", "0")
+    assert [one for one in found.all("button") if one.get("data-do") == "play"]
+    monkeypatch.setattr(seen, "FRAMES", 3)
+    _, found, _ = viewed(run, path)
+    assert len(found.all("img", "layer")) == 3 and "of which the first 3 are shown" in found.text
+    path.write_bytes(data[: len(data) * 2 // 3])
+    _, found, _ = viewed(run, path)
+    assert 2 <= len(found.all("img", "layer")) < 5
+    still = tmp_path / "still.dfc"
+    still.write_bytes(diffcodec.encode(SMOOTH))
+    _, found, _ = viewed(run, still)
+    assert not [one for one in found.all("button") if one.get("data-do") == "play"]
 
 
 def test_colours_of_clips() -> None:
     def shown(y: int, u: int, v: int, **tags: int) -> list[int]:
         half = (1, 2, 3)
         planes = (np.full((1, 3, 5), y, np.uint8), np.full(half, u, np.uint8), np.full(half, v, np.uint8))
-        image = np.asarray(drawn.first_frame(Clip(planes, "YUV420", colour=Colour(**tags))))
+        image = np.asarray(drawn.frame_of(Clip(planes, "YUV420", colour=Colour(**tags)), 0))
         assert image.shape == (3, 5, 3) and (image == image[0, 0]).all()
         return image[0, 0].tolist()
 

@@ -4,7 +4,7 @@
 
 log2 of the mean absolute error about each sample, in levels, of the best linear predictor in windows of 6×6, for the
 first and the last phase of the finest level of the lattice, fitted so that every region counts alike: one less is a bit
-a sample. Motion is that of `codecs.ardm.motion`; what its vectors take is not counted.
+a sample. Motion is that of `codecs.ardm.search`; what its vectors take is not counted.
 Segments are training ones (`benchmarks.common.segments` describes the file).
 """
 
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import arguments, save, segments
-from diffcodec.codecs.ardm.motion import displaced, found
+from diffcodec.codecs.ardm.motion import displaced
+from diffcodec.codecs.ardm.search import found
 from diffcodec.models.lattice.phases import past_cosets, phase_input
 
 SEGMENTS = ("sav-cups-0", "davis-cows-0", "intel-bottle-detection-1", "asl-again-0", "tears-of-steel-0", "container-0")

@@ -73,7 +73,7 @@ def _ardm(
     header, params = found["header"], planes.rest
     method = params[0] if params else -1
     bare = method in (1, 2, 5)
-    if not 0 <= method <= 8 or (method in (2, 5, 7)) != (planes.n_photo == 0) or (bare and len(params) > 1):
+    if not 0 <= method <= 9 or (method in (2, 5, 7)) != (planes.n_photo == 0) or (bare and len(params) > 1):
         refuse("CorruptStream", "the method of ARDM")
     if method == 5 and planes.n_extra % 2:
         refuse("CorruptStream", "the method of ARDM")
@@ -103,14 +103,15 @@ def _ardm(
     else:
         config, tensors = models.find(bytes.fromhex(header["fingerprint"]), header["model"])
         kind = config["architecture"].split("-")[0]
-        if kind != {3: "masked", 6: "clip"}.get(method, "lattice"):
+        if kind != {3: "masked", 6: "clip", 9: "clip"}.get(method, "lattice"):
             refuse("ModelMismatch", f"method {method} with a model of architecture {config['architecture']}")
         if found["adjustment"] is not None:
             if method == 3:
                 refuse("ModelMismatch", "an adjustment of a network that has none")
             tensors = lattice.adjusted(tensors, bytes.fromhex(found["adjustment"]))
-        if method == 6:
-            photo = clips.decode(params[1:], first, shape, getattr(planes, "T", 1), tensors, config["past"])
+        if method in (6, 9):
+            decode = clips.decode if method == 6 else clips.decode_between
+            photo = decode(params[1:], first, shape, getattr(planes, "T", 1), tensors, config["past"])
         elif method == 3:
             model = ordered.Masked(tensors, config)
             photo = ordered.decode(params[1:], first, shape, header["seed"], model)

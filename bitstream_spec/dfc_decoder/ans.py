@@ -100,13 +100,11 @@ class Statistics:
         self.expected: dict[tuple, int] = defaultdict(int)
         self.weight: dict[tuple, int] = defaultdict(lambda: 1024)
 
+    def caution(self, cell: tuple) -> int:
+        return 4096 if cell[0] == 1 else 512
+
     def pop(self, stack: Stack, F: Callable[[int], int], channel: int, last: bool, G: int, R: int) -> int:
-        low = 0
-        for step in (128, 64, 32):  # the block of 32 values that holds the state
-            low += step if F(low + step) <= stack.low else 0
-        M = F(low + 32) - F(low)
-        m = [F(low + i + 1) - F(low + i) for i in range(32)]
-        using = []
+        low, using = block_of(stack, F), []
         if self.tables & 1:
             using.append([(1, channel, low + i) for i in range(32)])
         if self.tables & 2 and last:
@@ -114,6 +112,12 @@ class Statistics:
         if self.tables & 4 and last:
             row = (((G << 11) + (R << 3) + low // 32) * 0x9E3779B1 % 2**32) >> 17
             using.append([(4, row, i) for i in range(32)])
+        return self.weighed(stack, F, low, using)
+
+    def weighed(self, stack: Stack, F: Callable[[int], int], low: int, using: list[list[tuple]]) -> int:
+        """A value of the block from ``low`` on, its masses weighed by the cells of one table after another."""
+        M = F(low + 32) - F(low)
+        m = [F(low + i + 1) - F(low + i) for i in range(32)]
         for cells in using:
             share = 2**44 // sum(m)
             for i, cell in enumerate(cells):
@@ -137,10 +141,32 @@ class Statistics:
         self.settled = self.pixels
         for cell, expected in self.expected.items():
             if expected:
-                a, seen = (4096 if cell[0] == 1 else 512), self.seen[cell]
+                a, seen = self.caution(cell), self.seen[cell]
                 self.weight[cell] = clamp((seen + a << 10) // (expected + a), 1, 16384)
                 if max(seen, expected) >= 2**30:
                     self.seen[cell], self.expected[cell] = seen >> 1, expected >> 1
+
+
+class Misses(Statistics):
+    """The table of §5.4: how far values are from what is expected of them."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def caution(self, cell: tuple) -> int:
+        return 8 * 4096
+
+    def pop_near(self, stack: Stack, F: Callable[[int], int], place: int, context: int, guess: int) -> int:
+        low = block_of(stack, F)
+        return self.weighed(stack, F, low, [[(place, context, low + i - guess) for i in range(32)]])
+
+
+def block_of(stack: Stack, F: Callable[[int], int]) -> int:
+    """The first of the block of 32 values that holds the state."""
+    low = 0
+    for step in (128, 64, 32):
+        low += step if F(low + step) <= stack.low else 0
+    return low
 
 
 def pop_pixel(
@@ -149,10 +175,12 @@ def pop_pixel(
     base: list[int],
     statistics: Statistics | None = None,
     green: int | None = None,
+    near: tuple[Misses, list[int], list[int]] | None = None,
 ) -> list[int]:
     """A pixel of ``len(base)`` channels, R, G, B or grey; ``rows`` 10 of K parameters, ``base`` in quarter levels.
 
-    green: where that is known, and R and B come from the stack.
+    green: where that is known, and R and B come from the stack. near: the table, contexts and what is expected of the
+    channels.
     """
     K, order = len(rows[0]), [1, 0, 2] if len(base) == 3 else [0]
     top = max(rows[0])
@@ -185,6 +213,8 @@ def pop_pixel(
             v = statistics.pop(stack, F, channel, last, pixel[1] if last else 0, pixel[0] if last else 0)
         elif place == 0 and green is not None:
             v = green
+        elif near is not None:
+            v = near[0].pop_near(stack, F, place, near[1][channel], near[2][channel])
         else:
             v = stack.pop(F, 256)
         pixel[channel] = v

@@ -16,7 +16,7 @@ COLOURS      of the last channel: the colour (G, R, B), in hashed rows    anythi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def _cells(table, channel, g, r, low):
 
 
 @inlined
-def _room(K):
+def room(K):
     """w, mean, inverse; residuals and values of the channels before; edges and masses of a block."""
     rows = np.empty((3, K), np.int64)
     before = np.zeros((2, 3), np.int64)
@@ -58,7 +58,7 @@ def _room(K):
 
 
 @inlined
-def _masses(low, w, mean, inverse, sigmoid, edges, mass):
+def masses(low, w, mean, inverse, sigmoid, edges, mass):
     """What `mixture` gives the values of a block: what lies below them, and what is left when each has its 1."""
     for i in range(BLOCK + 1):
         edges[i] = 0
@@ -126,7 +126,7 @@ def _intervals(  # noqa: PLR0917
     freqs,
 ):
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
-    w, mean, inverse, residual, value, edges, mass = _room(K)
+    w, mean, inverse, residual, value, edges, mass = room(K)
     for n in range(N):
         prior(params[n], w, exp)
         for row in range(C):
@@ -135,7 +135,7 @@ def _intervals(  # noqa: PLR0917
             component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
             if tables & 1 or last:
                 low = x & -BLOCK
-                first, spare = _masses(low, w, mean, inverse, sigmoid, edges, mass)
+                first, spare = masses(low, w, mean, inverse, sigmoid, edges, mass)
                 total = _weighed(
                     tables, offsets, weights, expected, touched, last, channel, value[0], value[1], low, mass
                 )
@@ -176,7 +176,7 @@ def _pop(  # noqa: PLR0917
 ):
     """Mirror of :func:`_intervals`."""
     N, K, C = params.shape[0], params.shape[2], pixels.shape[1]
-    w, mean, inverse, residual, value, edges, mass = _room(K)
+    w, mean, inverse, residual, value, edges, mass = room(K)
     for n in range(N):
         prior(params[n], w, exp)
         for row in range(C):
@@ -196,7 +196,7 @@ def _pop(  # noqa: PLR0917
                     above, end = middle, edge
             if weighed:
                 low = x
-                first, spare = _masses(low, w, mean, inverse, sigmoid, edges, mass)
+                first, spare = masses(low, w, mean, inverse, sigmoid, edges, mass)
                 total = _weighed(
                     tables, offsets, weights, expected, touched, last, channel, value[0], value[1], low, mass
                 )
@@ -219,7 +219,7 @@ def _pop(  # noqa: PLR0917
 
 
 @kernel
-def _settle(seen, expected, weights, touched, caution):
+def settle(seen, expected, weights, touched, caution):
     """Weights of the cells from what was counted; other than touched blocks have no counts."""
     for block in range(len(touched)):
         if touched[block]:
@@ -232,39 +232,22 @@ def _settle(seen, expected, weights, touched, caution):
                         expected[i] >>= 1
 
 
-class Statistics:
-    """The tables of one picture, which sender and receiver fill alike: its pixels have to come in their order.
+class Cells:
+    """Counts and weights, which sender and receiver fill alike: pixels have to come in their order.
 
-    ``tables``: LEVELS, DIFFERENCES, COLOURS, or'ed; the latter two of RGB pixels only. What was counted weighs from
-    the next settlement on: after 256 pixels, later after a sixteenth of those that there were.
+    What was counted weighs from the next settlement on: after 256 pixels, later after a sixteenth of those that there
+    were.
     """
 
-    def __init__(self, tables: int):
-        self.tables = tables
-        spans = [span if tables >> k & 1 else 0 for k, span in enumerate(_SPANS)]
+    def __init__(self, spans: Sequence[int], caution: Sequence[int]):
+        """Of tables of so many cells, whole blocks; ``caution`` of each as CAUTION."""
         ends = np.cumsum([0, *spans]).astype(np.int64)
-        self._offsets, self._spans = ends[:-1], [slice(a, b) for a, b in itertools.pairwise(ends)]
-        self._seen, self._expected = np.zeros(ends[-1], np.int32), np.zeros(ends[-1], np.int32)
-        self._weights, self._touched = np.full(ends[-1], ONE, np.int16), np.zeros(ends[-1] // BLOCK, np.bool_)
-        self._pixels, self._settled = 0, 0
+        self.offsets, self._spans = ends[:-1], [slice(a, b) for a, b in itertools.pairwise(ends)]
+        self.seen, self.expected = np.zeros(ends[-1], np.int32), np.zeros(ends[-1], np.int32)
+        self.weights, self.touched = np.full(ends[-1], ONE, np.int16), np.zeros(ends[-1] // BLOCK, np.bool_)
+        self._caution, self._pixels, self._settled = caution, 0, 0
 
-    def intervals(self, params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `logistic.intervals`, of the pixels that come next."""
-        starts, freqs = np.empty(pixels.shape, np.uint32), np.empty(pixels.shape, np.uint32)
-        tables = (coding_order(pixels.shape[1]), EXP, INVERSE_SCALE, SIGMOID, *self._state())
-        for part in self._parts(len(pixels)):
-            _intervals(params[part], base[part], pixels[part], *tables, starts[part], freqs[part])
-        return starts, freqs
-
-    def pop(self, stack: AnsStack, params: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """Mirror of :meth:`intervals`: pop uint8 (N, C) pixels from ``stack``."""
-        pixels = np.empty(base.shape, np.uint8)
-        tables = (coding_order(base.shape[1]), EXP, INVERSE_SCALE, SIGMOID, *self._state())
-        for part in self._parts(len(base)):
-            stack.pop_by(_pop, (params[part], base[part], *tables), pixels[part])
-        return pixels
-
-    def _parts(self, count: int) -> Iterator[slice]:
+    def parts(self, count: int) -> Iterator[slice]:
         """Of the next ``count`` pixels, those between settlements."""
         at = 0
         while at < count:
@@ -274,9 +257,40 @@ class Statistics:
             at, self._pixels = part.stop, self._pixels + part.stop - part.start
             if self._pixels == due:
                 self._settled = due
-                for span, caution in zip(self._spans, CAUTION, strict=True):
-                    blocks = self._touched[span.start // BLOCK : span.stop // BLOCK]
-                    _settle(self._seen[span], self._expected[span], self._weights[span], blocks, caution)
+                for span, caution in zip(self._spans, self._caution, strict=True):
+                    blocks = self.touched[span.start // BLOCK : span.stop // BLOCK]
+                    settle(self.seen[span], self.expected[span], self.weights[span], blocks, caution)
 
-    def _state(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.tables, self._offsets, self._weights, self._expected, self._touched, self._seen
+    def state(self) -> tuple[np.ndarray, ...]:
+        """Weights int16, expected int32, touched bool, seen int32, all (cells,) or (blocks,): what kernels take."""
+        return self.weights, self.expected, self.touched, self.seen
+
+
+class Statistics:
+    """The tables of one picture.
+
+    ``tables``: LEVELS, DIFFERENCES, COLOURS, or'ed; the latter two of RGB pixels only.
+    """
+
+    def __init__(self, tables: int):
+        self.tables = tables
+        self._cells = Cells([span if tables >> k & 1 else 0 for k, span in enumerate(_SPANS)], CAUTION)
+
+    def intervals(self, params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `logistic.intervals`, of the pixels that come next."""
+        starts, freqs = np.empty(pixels.shape, np.uint32), np.empty(pixels.shape, np.uint32)
+        tables = (coding_order(pixels.shape[1]), EXP, INVERSE_SCALE, SIGMOID, *self._state())
+        for part in self._cells.parts(len(pixels)):
+            _intervals(params[part], base[part], pixels[part], *tables, starts[part], freqs[part])
+        return starts, freqs
+
+    def pop(self, stack: AnsStack, params: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """Mirror of :meth:`intervals`: pop uint8 (N, C) pixels from ``stack``."""
+        pixels = np.empty(base.shape, np.uint8)
+        tables = (coding_order(base.shape[1]), EXP, INVERSE_SCALE, SIGMOID, *self._state())
+        for part in self._cells.parts(len(base)):
+            stack.pop_by(_pop, (params[part], base[part], *tables), pixels[part])
+        return pixels
+
+    def _state(self) -> tuple[int | np.ndarray, ...]:
+        return self.tables, self._cells.offsets, *self._cells.state()

@@ -212,6 +212,17 @@ class FrameModel(Model, Protocol):
         """As `PhaseModel.strip`, with x uint8 (3 (phase + 1 + 4R), rows + 5, w + 5): the past's cosets come last."""
         ...
 
+    @property
+    def head_shape(self) -> tuple[int, int, int]:
+        """(phases, outputs 10K, inputs C) of the last layers."""
+        ...
+
+    def frame_strip_and_codes(
+        self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """As :meth:`frame_strip`, and what the last layer is given: codes float32 (rows', w, C)."""
+        ...
+
 
 @runtime_checkable
 class DiffusionModel(Model, Protocol):

@@ -250,6 +250,24 @@ def ordered_by(name: str | Path, kind: int, calls: int, seed: int) -> Callable[[
     return encode
 
 
+def by_frames(method: int) -> Callable[[Clip], bytes]:
+    """A clip by one of the methods of ARDM that code frames, of which `encode` takes the newest alone."""
+
+    def encode(clip: Clip) -> bytes:
+        from diffcodec.codecs.ardm import codec as ardm
+        from diffcodec.codecs.codec import Encoded
+        from diffcodec.codecs.table import CODECS
+        from diffcodec.models import registry
+        from diffcodec.stream.written import stream_of
+
+        model, form = registry.load("clip-ardm", device="cpu"), clip.forms()[-1]
+        told = {"method": method, "frames": form.frames, "sampling": form.sampling}
+        params, passes = ardm.encode(form.photo, form.extra, model, **told)
+        return stream_of(clip, form, CODECS["ardm"], Encoded(params, passes, model), digest=clip.digest())
+
+    return encode
+
+
 def adjusted(image: np.ndarray) -> bytes:
     """A stream of a fitted network, though for so small a picture one without is as short."""
     from diffcodec.codecs.ardm import codec as ardm
@@ -469,9 +487,11 @@ def _recipes() -> dict[str, Recipe]:
         "clip-yuv444.dfc": stream(EXACT, lambda: clip("YUV444", 2, 6, 8, 303)),
         "clip-groups.dfc": stream(EXACT, lambda: clip("RGB", 18, 7, 9, 307)),
         "clip-groups-yuv420.dfc": stream(EXACT, lambda: clip("YUV420", 5, 7, 9, 308), group=2),
-        "clip-frames.dfc": stream(EXACT, lambda: film("RGB")),
-        "clip-frames-yuv420.dfc": stream(EXACT, lambda: film("YUV420")),
-        "clip-frames-yuv444.dfc": stream(EXACT, lambda: film("YUV444")),
+        "clip-frames.dfc": Recipe(EXACT, lambda: film("RGB"), by_frames(6)),
+        "clip-frames-yuv420.dfc": Recipe(EXACT, lambda: film("YUV420"), by_frames(6)),
+        "clip-frames-yuv444.dfc": Recipe(EXACT, lambda: film("YUV444"), by_frames(6)),
+        "clip-between.dfc": stream(EXACT, lambda: film("RGB")),
+        "clip-between-yuv420.dfc": stream(EXACT, lambda: film("YUV420")),
         "tracks-walked.dfc": stream(EXACT, lambda: movers(90, 4, 309)),
         "tracks-turned.dfc": stream(FITTED, lambda: turners(120, 6, 312)),
         "tracks-groups.dfc": stream(EXACT, lambda: tracks(20, 5, 314), group=7),

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diffcodec.codecs.ardm.motion import displaced, found
+from diffcodec.codecs.ardm.motion import displaced
+from diffcodec.codecs.ardm.search import found
 from diffcodec.media.rows.clip import Colour
 from diffcodec.media.yuv import from_rgb
 from diffcodec.models.lattice.geometry import GREY, NO_PAST, RGB, SIDE_PIXELS, UNKNOWN, YUV

@@ -110,12 +110,12 @@ _FULL = 2
 _HIGH_DEFINITION = 720  # lines from which a clip that does not say is taken for one of ITU-R BT.709
 
 
-def first_frame(clip: Clip) -> Image.Image:
-    """The first frame as RGB, by the clip's matrix and range; those of BT.601 or BT.709, limited, where it has none."""
+def frame_of(clip: Clip, number: int) -> Image.Image:
+    """A frame as RGB, by the clip's matrix and range; those of BT.601 or BT.709, limited, where it has none."""
     _, height, width = clip.shape
     if clip.sampling == "RGB":
-        return Image.fromarray(clip.planes[0][0])
-    y, u, v = (_of_size(plane[0], height, width) for plane in clip.planes)
+        return Image.fromarray(clip.planes[0][number])
+    y, u, v = (_of_size(plane[number], height, width) for plane in clip.planes)
     full = clip.colour.range == _FULL
     if clip.colour.matrix == _IDENTITY:  # Y, U, V hold green, blue, red
         rgb = np.stack([v, y, u], 2)

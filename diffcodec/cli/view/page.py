@@ -76,26 +76,31 @@ def _section(number: int, seen: Seen) -> str:
 _COMPARE = """<label>compare <select class="compare"><option value="off">off</option>
 <option value="wipe" selected>wipe</option><option value="side">side by side</option></select></label>"""
 _KEYS = "+ and - zoom, 0 fits, 1 is 1:1, arrows move, [ and ] take fewer and more bytes"
+_PLAYED = "+ and - zoom, 0 fits, 1 is 1:1, arrows move, p plays, [ and ] take the frame before and behind"
 
 
 def _viewer(seen: Seen) -> str:
     last = len(seen.layers) - 1
-    layers = "".join(_image(layer, "layer on" if n == last else "layer") for n, layer in enumerate(seen.layers))
+    first, own, axis = (0, _PLAYED, "frame") if seen.rate else (last, _KEYS, "bytes")
+    layers = "".join(_image(layer, "layer on" if n == first else "layer") for n, layer in enumerate(seen.layers))
+    play = '<button data-do="play">play</button>' if seen.rate and last else ""
+    rate = f' data-rate="{seen.rate:.6g}"' if seen.rate else ""
     second = compare = keys = ""
     if seen.original is not None:
         original = _image(seen.original, "layer on")
         second = f'<div class="pane second"><div class="sheet">{original}</div></div><div class="bar"></div>'
         compare, keys = _COMPARE, ", c compares, shift and arrows move the wipe"
-    scrub = f'<input class="scrub" type="range" min="0" max="{last}" value="{last}" aria-label="bytes">' if last else ""
-    return f"""<div class="viewer" data-width="{seen.width}" data-height="{seen.height}">
+    steps = f'min="0" max="{last}" value="{first}" aria-label="{axis}"'
+    scrub = f'<input class="scrub" type="range" {steps}>' if last else ""
+    return f"""<div class="viewer" data-width="{seen.width}" data-height="{seen.height}"{rate}>
 <div class="tools"><button data-do="out" title="smaller">-</button><output class="zoom"></output>
 <button data-do="in" title="larger">+</button><button data-do="fit">fit</button><button data-do="one">1:1</button>
-{compare}</div>
-<div class="stage" tabindex="0" role="application" aria-label="{_text(seen.name)}: {_KEYS}{keys}">
+{play}{compare}</div>
+<div class="stage" tabindex="0" role="application" aria-label="{_text(seen.name)}: {own}{keys}">
 <div class="pane first"><div class="sheet">{layers}</div></div>{second}
 <div class="tag a"></div><div class="tag b"></div></div>
-{scrub}<output class="told">{_text(seen.layers[-1].note)}</output>
-<p class="keys">{_KEYS}{keys}; the wheel zooms once the picture has the focus.</p></div>"""
+{scrub}<output class="told">{_text(seen.layers[first].note)}</output>
+<p class="keys">{own}{keys}; the wheel zooms once the picture has the focus.</p></div>"""
 
 
 def _image(layer: Layer, kind: str) -> str:

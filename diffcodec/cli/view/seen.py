@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ...runtime.errors import DiffcodecError, InputError
 from .. import showing
 from . import drawn
 from .drawn import Look
-from .small import How, as_far, first_frame, of_archive
+from .small import How, as_far, frames, of_archive
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from ...runtime.progress import Progress
 
 THUMBNAIL = 192  #: pixels of the longer side on a contact sheet
+FRAMES = 240  #: of a clip that are shown at most, the first ones
+_RATE = Fraction(25)  # frames a second of a clip that does not say
 _TEXT = 500  # characters of a text that are shown
 _TEXTS = 50
 _ROOM = 2**10  # bytes that a picture is always given
@@ -55,7 +58,7 @@ class Thumbnail:
 class Seen:
     """A FILE. width, height: as it is shown, upright; 0 where it is not. passes: as `inspect` tells them.
 
-    left_out: pictures of an archive that are not even named.
+    left_out: pictures of an archive that are not even named. rate: frames a second, where layers are frames to play.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Seen:
     original: Layer | None = None
     thumbnails: list[Thumbnail] = field(default_factory=list)
     left_out: int = 0
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -202,11 +206,18 @@ def _psnr(image: Image.Image, original: Image.Image) -> float:
 
 
 def _look_at_clip(task: _Task) -> None:
-    seen = task.seen
-    seen.what = f"a clip of {task.found['frames']} frames, of which the first is shown"
-    image = first_frame(task.sound, task.how, task.progress)
-    seen.width, seen.height = image.size
-    seen.layers.append(_layer(image, task.look, len(task.sound), "the first frame", task.how.room // 4))
+    seen, found = task.seen, task.found
+    count = int(found["frames"])
+    shown = min(FRAMES, count)
+    seen.what = f"a clip of {count} frames" + (f", of which the first {shown} are shown" if shown < count else "")
+    seen.rate = float(Fraction(found["rate"]) if found.get("rate") else _RATE)
+    for number, image in enumerate(frames(found, task.sound, shown, task.how)):
+        seen.width, seen.height = image.size
+        note = f"frame {number} of {count}, {number / seen.rate:.2f} s"
+        room = task.how.room // (2 * shown)
+        seen.layers.append(_layer(image, task.look, len(task.sound), note, room))
+        if task.progress is not None:
+            task.progress((number + 1) / shown)
 
 
 def _look_at_tracks(task: _Task) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ...media.medium import Signal
-    from ...runtime.progress import Progress
 
 #: modes whose early passes are all of the picture, but coarse
 _WITHOUT_ALPHA = ("L", "RGB", "I;16", "RGB;16")
@@ -82,7 +82,8 @@ def small(data: bytes, side: int, how: How) -> tuple[Image.Image, bytes]:
     found, sound, problem = as_far(data, how.max_pixels)
     look = Look.of(api.metadata_of(sound, max_pixels=how.max_pixels))
     if found["medium"] == "clip":
-        return _shrunk(first_frame(sound, how), side), look.icc
+        clip = next(api.decode_groups(sound, frames=slice(0, 1), **_parted(found, sound), **how.decoding))
+        return _shrunk(drawn.frame_of(clip, 0), side), look.icc
     if found["medium"] != "picture":
         raise InputError(f"the stream holds {found['medium']}, of which there is no picture")
     ends = [one["end"] for one in found["passes"]]
@@ -98,9 +99,15 @@ def small(data: bytes, side: int, how: How) -> tuple[Image.Image, bytes]:
     return _of_picture(picture, side, look)
 
 
-def first_frame(sound: bytes, how: How, progress: Progress | None = None) -> Image.Image:
-    """Of a clip, at full size. Raises DiffcodecError."""
-    return drawn.first_frame(api.decode_signal(sound, medium="clip", progress=progress, **how.decoding))
+def frames(found: Mapping[str, Any], sound: bytes, most: int, how: How) -> Iterator[Image.Image]:
+    """Of a clip, at full size, the first ``most``, as they are decoded. Raises DiffcodecError."""
+    for clip in api.decode_groups(sound, frames=slice(0, most), **_parted(found, sound), **how.decoding):
+        yield from (drawn.frame_of(clip, number) for number in range(clip.shape[0]))
+
+
+def _parted(found: Mapping[str, Any], sound: bytes) -> dict[str, Any]:
+    """What decodes a stream that is cut as far as it goes."""
+    return {} if found["complete"] else {"upto_bytes": len(sound)}
 
 
 def of_archive(held: bytes | Signal | DiffcodecError, side: int, how: How) -> tuple[Image.Image, bytes]:

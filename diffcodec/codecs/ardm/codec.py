@@ -25,12 +25,13 @@ from ..codec import Head, Prefix
 from ..codec import Receiver as AnyReceiver
 from ..cost import MARGIN
 from ..reconstruction import DEFAULT, Reconstruction
-from . import lattice, ordered, temporal
-from .cost import CONTEXT, LATTICE, LEARNED, NO_PHOTO, NUMBERS, ORDERED, REFINED, TEMPORAL, cost
+from . import between, lattice, ordered, temporal
+from .cost import BETWEEN, CONTEXT, LATTICE, LEARNED, NO_PHOTO, NUMBERS, ORDERED, REFINED, TEMPORAL, cost
 from .orders import MAX_PLANNED, RANDOM
 from .sampling import SAMPLINGS
 from .strips import SMALL_PIXELS, STRIP_POSITIONS
 
+_OF_FRAMES = {TEMPORAL: temporal, BETWEEN: between}  #: by method, what codes frames of a clip
 SAMPLED_PIXELS = 2**17  #: up to which both ways are tried rather than judged on a sample
 PROGRESSIVE_WORTH = 0.99  #: the context coder has no previews, so it has to be 1 % smaller than the network
 
@@ -56,10 +57,11 @@ def encode(
     Or of so many ``frames`` of a clip of some ``sampling`` (`codecs.codec.Planes`), for a `FrameModel`.
 
     A model that `ask` answers codes in a random order of ``seed``, in ``calls`` network calls (`ordered.CALLS`).
-    ``method`` forces LATTICE, ORDERED (as the model is) or CONTEXT for the photo; None takes the smaller, judged on a
-    sample of large pictures. ``tables`` forces those of statistics of values where the lattice is coded; None takes
-    those of TRIED that serve. ``learned`` forces a network that learns from what was coded, or one that does not.
-    Raises InputError for planes, calls or tokens that are not coded so.
+    ``method`` forces LATTICE, ORDERED (as the model is), TEMPORAL or BETWEEN (of frames) or CONTEXT for the photo; None
+    takes the smaller, judged on a sample of large pictures, and of frames BETWEEN. ``tables`` forces those of
+    statistics of values where the lattice is coded; None takes those of TRIED that serve. ``learned`` forces a
+    network that learns from what was coded, or one that does not. Raises InputError for planes, calls or tokens that
+    are not coded so.
     """
     if photo.shape[2] not in (0, 1, 3):
         raise InputError(f"photo planes must be 0, 1 or 3, found {photo.shape[2]}")
@@ -119,7 +121,7 @@ def _encode_photo(photo: np.ndarray, model: Model | None, method: int | None, wa
     """By the network or by the context coder, whichever is smaller, if ``method`` does not say."""
     small = photo.shape[0] * photo.shape[1] <= SMALL_PIXELS
     if method != CONTEXT and isinstance(model, FrameModel):
-        return _encode_frames(photo, model, way)
+        return _encode_frames(photo, model, BETWEEN if method is None else method, way)
     if method is None and isinstance(model, PhaseModel):
         method = _choose(photo, model)
     doubt = method is None and photo.shape[0] * photo.shape[1] > SAMPLED_PIXELS
@@ -151,13 +153,14 @@ def _encode_photo(photo: np.ndarray, model: Model | None, method: int | None, wa
     return coded
 
 
-def _encode_frames(photo: np.ndarray, model: FrameModel, way: _Way) -> tuple[bytes, list[bytes]]:
+def _encode_frames(photo: np.ndarray, model: FrameModel, method: int, way: _Way) -> tuple[bytes, list[bytes]]:
     """Raises ModelMismatch for what is no clip."""
     if not way.sampling:
         raise ModelMismatch(f"model '{model.name}' is for clips, and this is none: leave model out")
     with threads_of_call.alone(photo.size <= SMALL_PIXELS * way.frames):
         kind = SAMPLINGS[way.sampling]
-        return temporal.encode(photo, way.frames, model, kind, way.progress, way.strip_positions, way.threads)
+        coded = _OF_FRAMES[method].encode
+        return coded(photo, way.frames, model, kind, way.progress, way.strip_positions, way.threads)
 
 
 def _parts(n_extra: int) -> list[slice]:
@@ -228,7 +231,7 @@ class Receiver(AnyReceiver):
     ):
         params, n_photo = head.params, head.photo
         method = params[0] if params else -1
-        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, LEARNED)
+        known = method in (LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, LEARNED, *_OF_FRAMES)
         bare = method not in (CONTEXT, NO_PHOTO, NUMBERS) or len(params) == 1
         odd = method == NUMBERS and head.extra % 2
         if not known or not bare or (method in (NO_PHOTO, NUMBERS)) != (n_photo == 0) or odd:
@@ -243,10 +246,10 @@ class Receiver(AnyReceiver):
         self._extra_parts = _parts(head.extra)
         self._lattice: lattice.Receiver | None = None
         self._ordered: ordered.Receiver | None = None
-        self._frames: temporal.Receiver | None = None
-        if method == TEMPORAL:
-            network = _of_frames(model)
-            self._frames = temporal.Receiver(params, self.photo, head.frames, network, strip_positions, threads)
+        self._frames: temporal.Receiver | between.Receiver | None = None
+        if method in _OF_FRAMES:
+            network, frames = _of_frames(model), head.frames
+            self._frames = _OF_FRAMES[method].Receiver(params, self.photo, frames, network, strip_positions, threads)
             self.photo_passes = self._frames.passes
         elif method in (LATTICE, REFINED, LEARNED):
             self._lattice = lattice.Receiver(params, self.photo, _over_the_lattice(model), strip_positions, threads)

@@ -6,12 +6,13 @@ from ...models.lattice.geometry import TARGETS, grid_size, pass_units
 from ...runtime.errors import CorruptStream
 from ..codec import Prefix
 from ..cost import EXTRA_PLANES, FILLED, NOTHING_ALLOWED, Allowance, Cost, Rate, context_pixels, plain_bytes
-from .sampling import sampling_of
+from .sampling import sampling_and_gap, sampling_of
 
 #: how ARDM codes the photo planes, first byte of its parameters; REFINED is LATTICE with statistics of values, NUMBERS
 #: has no photo planes, and its extra ones are whole numbers, TEMPORAL has frames of a clip, each given the one before,
-#: TRACKS rows of numbers of agents that move; LEARNED is REFINED, or LATTICE, whose network learns from what was coded
-LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, TRACKS, LEARNED = range(9)
+#: TRACKS rows of numbers of agents that move; LEARNED is REFINED, or LATTICE, whose network learns from what was coded;
+#: BETWEEN has frames of a clip, each given up to two others
+LATTICE, CONTEXT, NO_PHOTO, ORDERED, REFINED, NUMBERS, TEMPORAL, TRACKS, LEARNED, BETWEEN = range(10)
 
 LATTICE_BYTES, STRIP_BYTES = 80, 2500  #: of memory for a pixel of the picture, and of the strips that are in work
 FILLED_BYTES = 20  #: for a pixel that a preview fills in
@@ -87,7 +88,11 @@ def _temporal(prefix: Prefix) -> tuple[Cost, Allowance]:
     head, taken = prefix.head, len(prefix.passes)
     if prefix.complete and taken < head.frames:
         raise CorruptStream(f"the stream ends with {taken} of its {head.frames} frames; the file is damaged")
-    sampling = sampling_of(head.params, (head.height, head.width, head.photo), head.frames)
+    shape = head.height, head.width, head.photo
+    if head.params[0] == BETWEEN:
+        sampling, _ = sampling_and_gap(head.params, shape, head.frames)
+    else:
+        sampling = sampling_of(head.params, shape, head.frames)
     calls = asked = 0
     for height, width in sampling.sizes(head.height // head.frames, head.width):
         units = [unit for part in pass_units(height, width) for unit in part]
@@ -156,5 +161,6 @@ _COSTS = {
     ORDERED: _ordered,
     NUMBERS: _numbers,
     TEMPORAL: _temporal,
+    BETWEEN: _temporal,
     TRACKS: _tracks,
 }

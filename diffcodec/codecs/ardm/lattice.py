@@ -70,15 +70,17 @@ class Lattice:
         for level, phase in units:
             target, base = self.walk.enter(level, phase)
             bias, rows = self.bias(phase, level), band_rows(self.walk.known[0].shape[1]) if self.learned else 1
+            own = target, base, (level, phase)
 
-            def strip(y0: int, y1: int, answer: Answer, target: Any = target, base: Any = base) -> Any:
-                part = Strip(target[y0:y1], base[y0:y1])
+            def strip(y0: int, y1: int, answer: Answer, own: Any = own) -> Any:
+                target, base, unit = own
+                part = Strip(target[y0:y1], base[y0:y1], unit, y0)
                 params, codes = part.params(answer), part.codes(answer)
                 return part, params if self.learned else prepare(part, params), codes
 
             for part, made, codes in self.phases.run(phase, self.walk, bias, strip, rows):
                 if self.learned:
-                    for band, params in self.learned.told(phase, part, rows, made, codes):
+                    for band, params in self.learned.told(part, rows, made, codes):
                         code(band, prepare(band, params))
                 else:
                     code(part, made)
@@ -96,7 +98,7 @@ def _of_photograph(
     if learned and not isinstance(model, Tunable):
         raise ModelMismatch(f"the stream's network learns, which model '{model.name}' does not; the file is damaged")
     strip = model.strip_and_codes if learned and isinstance(model, Tunable) else plainly(model.strip)
-    layers = Learned(model) if learned and isinstance(model, Tunable) else None
+    layers = Learned(model.head_shape) if learned and isinstance(model, Tunable) else None
     phases = Phases(model.halo, strip, positions, worth(threads, H, W))
     return Lattice(photo, phases, lambda phase, level: model.bias(phase, level, codes.get(level, UNKNOWN)), (), layers)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...entropy.gradients import gradients
-from ...models.protocols import Tunable
 from .strips import Strip
 
 BAND = 128  #: pixels after which a step is made, at least, where a row has no more
@@ -74,18 +73,19 @@ class Layer:
 class Learned:
     """What the last layers have learned from a stream so far."""
 
-    def __init__(self, model: Tunable):
-        phases, outputs, inputs = model.head_shape
+    def __init__(self, head: tuple[int, int, int]):
+        """``head``: (phases, outputs 10K, inputs C) of the last layers."""
+        phases, outputs, inputs = head
         self._layers = [Layer(inputs, outputs // 10) for _ in range(phases)]
 
     def told(
-        self, phase: int, strip: Strip, rows: int, params: np.ndarray, codes: np.ndarray
+        self, strip: Strip, rows: int, params: np.ndarray, codes: np.ndarray
     ) -> Iterator[tuple[Strip, np.ndarray]]:
         """(pixels, parameters int32 (n, 10, K)) of bands of so many ``rows``, from which it learns in turn.
 
         Of a band the pixels are there when the next is asked for. params: int32 (n, 10, K), codes (n, C) of the strip.
         """
-        layer = self._layers[phase]
+        layer = self._layers[strip.unit[1]]
         for places, band in strip.bands(rows):
             if places.stop > places.start:
                 found, inputs = layer.params(params[places], codes[places])

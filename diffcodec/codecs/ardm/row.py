@@ -9,7 +9,7 @@ from ...runtime.progress import Progress, end, part
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Walks, Wish
 from ..cost import Allowance, Cost
 from ..reconstruction import DEFAULT, Reconstruction
-from .cost import CONTEXT, LATTICE, LEARNED, NUMBERS, ORDERED, REFINED, TEMPORAL, TRACKS, cost
+from .cost import BETWEEN, CONTEXT, LATTICE, LEARNED, NUMBERS, ORDERED, REFINED, TEMPORAL, TRACKS, cost
 
 if TYPE_CHECKING:
     from ...models.protocols import Model, Tunable
@@ -133,12 +133,12 @@ class ARDM:
         method = params[0] if params else -1
         tables = params[1] if method in (REFINED, LEARNED) and len(params) > 1 else 0
         return About(
-            needs_model=method in (LATTICE, ORDERED, REFINED, LEARNED, TEMPORAL, TRACKS),
+            needs_model=method in (LATTICE, ORDERED, REFINED, LEARNED, TEMPORAL, TRACKS, BETWEEN),
             statistics=method == REFINED,
             tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
             learns=method == LEARNED,
             environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
-            since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS, LEARNED) else (1, 0),
+            since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS, LEARNED, BETWEEN) else (1, 0),
         )
 
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:

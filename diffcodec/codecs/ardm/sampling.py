@@ -32,6 +32,7 @@ class Sampling:
 
 #: by the names of a clip's (`media.rows.clip`)
 SAMPLINGS = {"RGB": Sampling(0, 3), "YUV444": Sampling(1, 3), "YUV420": Sampling(2, 1, halved=True)}
+MOST_GAP = 4  #: frames that others stand between are 2^0 to 2^4 apart
 BY_NUMBER = {sampling.number: sampling for sampling in SAMPLINGS.values()}
 
 
@@ -44,3 +45,10 @@ def sampling_of(params: bytes, shape: tuple[int, ...], frames: int) -> Sampling:
         told = f"{frames} frames in {width}x{height} positions of {planes} planes"
         raise CorruptStream(f"codec parameters {params.hex()} do not fit {told}; the file is damaged")
     return sampling
+
+
+def sampling_and_gap(params: bytes, shape: tuple[int, ...], frames: int) -> tuple[Sampling, int]:
+    """As :func:`sampling_of`, and the number that tells the order of frames. Raises CorruptStream."""
+    if len(params) != 3 or params[2] > MOST_GAP:
+        raise CorruptStream(f"codec parameters {params.hex()} tell no order of {frames} frames; the file is damaged")
+    return sampling_of(params[:2], shape, frames), params[2]

@@ -99,10 +99,11 @@ def worth(threads: int, height: int, width: int) -> int:
 class Strip:
     """Some rows of the pixels that a phase codes, uint8 (h, w, C), a view, and the sums of their four neighbours.
 
-    Odd grids lack the last row or column of what the network answers.
+    Odd grids lack the last row or column of what the network answers. unit: its (level, phase). top: its first row.
     """
 
-    def __init__(self, target: np.ndarray, base: np.ndarray):
+    def __init__(self, target: np.ndarray, base: np.ndarray, unit: tuple[int, int], top: int):
+        self.unit, self.top = unit, top
         self.target = target
         self.sums = self._of(base)
 
@@ -125,7 +126,7 @@ class Strip:
         for y in range(0, len(self.target), rows):
             part = self.target[y : y + rows]
             places = slice(y * width, (y + len(part)) * width)
-            yield places, Strip(part, self.sums[places].reshape(part.shape))
+            yield places, Strip(part, self.sums[places].reshape(part.shape), self.unit, self.top + y)
 
     def pixels(self) -> np.ndarray:
         """uint8 (n, C)."""

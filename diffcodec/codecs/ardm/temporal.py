@@ -23,53 +23,71 @@ from ...runtime.progress import part as part_of
 from .cost import TEMPORAL
 from .frames import PARTS, Part
 from .lattice import Lattice
-from .motion import BLOCKS, displaced, found, grid
+from .learning import Learned
+from .motion import BLOCKS, displaced, grid
 from .sampling import Sampling, sampling_of
-from .strips import STRIP_POSITIONS, Phases, Strip, plainly, worth
+from .search import found
+from .strips import STRIP_POSITIONS, Phases, Strip, StripOf, plainly, worth
 from .vectors import Vectors
 
 ALONE = 0  #: the way of a frame without a past; of others one more than the place of its blocks' side in BLOCKS
 WAY_BITS, CODE_BITS, BYTE_BITS = 2, 4, 8
 #: of what neighbours err: a past that errs less than so much is taken untried, one that errs more not at all
 DOUBT, HOPELESS = 0.8, 4.0
-_Intervals = tuple[np.ndarray, np.ndarray]
+Intervals = tuple[np.ndarray, np.ndarray]
 Codes = dict[int, tuple[int, ...]]  #: side-information codes by level
 
 
-def _uniform(values: Sequence[int] | np.ndarray, width: int) -> _Intervals:
-    """Intervals of values of so many bits."""
+def uniform(values: Sequence[int] | np.ndarray, width: int) -> Intervals:
+    """Intervals (starts, freqs), uint32 (n,), of values of so many bits."""
     starts = np.asarray(values, np.uint32).ravel() << np.uint32(24 - width)
     return starts, np.full(len(starts), TOTAL >> width, np.uint32)
 
 
-class _Clip:
+class Clip:
     """What sender and receiver know: the frames that are done, and the network."""
 
-    def __init__(self, frames: np.ndarray, model: FrameModel, sampling: Sampling, positions: int, threads: int):
-        """``frames`` uint8 (T, rows, W, C), of which the receiver's come to be."""
+    def __init__(
+        self,
+        frames: np.ndarray,
+        model: FrameModel,
+        sampling: Sampling,
+        positions: int,
+        threads: int,
+        strip: StripOf | None = None,
+    ):
+        """``frames`` uint8 (T, rows, W, C), of which the receiver's come to be. ``strip``: what the model is asked."""
         self.frames, self.model, self.parts = frames, model, PARTS[sampling]
         rows, width = frames.shape[1:3]
-        self.phases = Phases(model.halo, plainly(model.frame_strip), positions, worth(threads, rows, width))
+        asked = plainly(model.frame_strip) if strip is None else strip
+        self.phases = Phases(model.halo, asked, positions, worth(threads, rows, width))
         self.vectors = Vectors()
         self.before: list[np.ndarray] = []  # the pictures of the last frame
         self.size = sampling.sizes(rows, width)[0]  # that motion is of
 
     def past(self, number: int, motion: tuple[np.ndarray, int] | None) -> list[np.ndarray | None]:
-        """What picture ``number`` of a frame is given: that of the frame before, displaced, and as it is."""
+        """What picture ``number`` of a frame is given, uint8 (H, W, C): the frame before, displaced, and as it is."""
         if motion is None:
             return [None] * self.model.past
         before = self.before[number]
         given: list[np.ndarray | None] = [displaced(before, *motion, self.parts[number].halved), before]
         return given[: self.model.past]
 
-    def lattice(self, part: Part, picture: np.ndarray, past: list[np.ndarray | None], codes: Codes) -> Lattice:
-        """The way over a picture."""
+    def lattice(
+        self,
+        part: Part,
+        picture: np.ndarray,
+        past: list[np.ndarray | None],
+        codes: Codes,
+        learned: Learned | None = None,
+    ) -> Lattice:
+        """The way over a picture uint8 (H, W, C), given ``past`` of the same shape and what was ``learned``."""
         unknown = (*UNKNOWN, *(NO_PAST if past[0] is None else UNKNOWN))
 
         def bias(phase: int, level: int) -> np.ndarray:
             return self.model.frame_bias(phase, level, (*codes.get(level, unknown), part.kind))
 
-        return Lattice(picture, self.phases, bias, past)
+        return Lattice(picture, self.phases, bias, past, learned)
 
 
 def units_of(picture: np.ndarray) -> list[tuple[int, int]]:
@@ -77,8 +95,8 @@ def units_of(picture: np.ndarray) -> list[tuple[int, int]]:
     return [unit for units in pass_units(*picture.shape[:2]) for unit in units]
 
 
-def _coarsest(part: Part, picture: np.ndarray) -> np.ndarray:
-    """View of what of the coarsest grid is sent as it is."""
+def coarsest_of(part: Part, picture: np.ndarray) -> np.ndarray:
+    """View, uint8 (h, w, planes), of what of the coarsest grid of a picture (H, W, C) is sent as it is."""
     stride = 1 << level_count(*picture.shape[:2])
     view = picture[::stride, ::stride]
     return view[..., ::2] if part.told else view
@@ -97,7 +115,7 @@ def encode(
     threads: int = THREADS,
 ) -> tuple[bytes, list[bytes]]:
     """Parameters and passes of ``photo`` uint8 (frames · rows, W, C): so many frames one below another."""
-    clip = _Clip(photo.reshape(frames, -1, *photo.shape[1:]), model, sampling, positions, threads)
+    clip = Clip(photo.reshape(frames, -1, *photo.shape[1:]), model, sampling, positions, threads)
     passes = []
     for t, frame in enumerate(clip.frames):
         passes.append(_encode_frame(clip, frame))
@@ -106,7 +124,7 @@ def encode(
     return bytes([TEMPORAL, sampling.number]), passes
 
 
-def _encode_frame(clip: _Clip, frame: np.ndarray) -> bytes:
+def _encode_frame(clip: Clip, frame: np.ndarray) -> bytes:
     """Alone, or with its past, whichever is smaller where that is in doubt."""
     pictures = [part.of(frame) for part in clip.parts]
     ways: list[tuple[np.ndarray, int] | None] = [None]
@@ -114,7 +132,7 @@ def _encode_frame(clip: _Clip, frame: np.ndarray) -> bytes:
         luma, before = (one[0][..., one[0].shape[2] // 2] for one in (pictures, clip.before))
         motion = found(luma, before)
         missed = float(np.abs(displaced(before[..., None], *motion)[..., 0] - luma.astype(np.int32)).mean())
-        smooth = _missed_alone(luma)
+        smooth = missed_alone(luma)
         ways = [motion] if missed < DOUBT * smooth else [None] if missed > HOPELESS * smooth else [motion, None]
     coded = [_coded(clip, pictures, motion, copy.deepcopy(clip.vectors)) for motion in ways]
     clip.before = pictures
@@ -122,7 +140,7 @@ def _encode_frame(clip: _Clip, frame: np.ndarray) -> bytes:
     return data
 
 
-def _missed_alone(luma: np.ndarray) -> float:
+def missed_alone(luma: np.ndarray) -> float:
     """Mean absolute error of four neighbours' mean, of ``luma`` uint8 (H, W), in levels."""
     c, d = luma[0::2, 0::2, None], luma[1::2, 1::2].astype(np.int32)
     error = 4 * d - phase_base([c], 0)[: d.shape[0], : d.shape[1], 0]
@@ -130,15 +148,15 @@ def _missed_alone(luma: np.ndarray) -> float:
 
 
 def _coded(
-    clip: _Clip, pictures: list[np.ndarray], motion: tuple[np.ndarray, int] | None, vectors: Vectors
+    clip: Clip, pictures: list[np.ndarray], motion: tuple[np.ndarray, int] | None, vectors: Vectors
 ) -> tuple[bytes, Vectors]:
-    out: list[_Intervals] = [_uniform([ALONE if motion is None else 1 + BLOCKS.index(motion[1])], WAY_BITS)]
+    out: list[Intervals] = [uniform([ALONE if motion is None else 1 + BLOCKS.index(motion[1])], WAY_BITS)]
     if motion is not None:
         out.append(vectors.intervals(motion[0]))
     for number, (part, picture) in enumerate(zip(clip.parts, pictures, strict=True)):
         past = clip.past(number, motion)
-        codes, sent = _codes(picture, past)
-        out += [_uniform(sent, CODE_BITS), _uniform(_coarsest(part, picture), BYTE_BITS)]
+        codes, sent = codes_of(picture, past)
+        out += [uniform(sent, CODE_BITS), uniform(coarsest_of(part, picture), BYTE_BITS)]
         out += pixels_of(clip.lattice(part, picture, past, codes), part, units_of(picture))
     stack = AnsStack()
     for starts, freqs in reversed(out):
@@ -146,12 +164,12 @@ def _coded(
     return stack.to_bytes(), vectors
 
 
-def pixels_of(lattice: Lattice, part: Part, units: list[tuple[int, int]]) -> list[_Intervals]:
+def pixels_of(lattice: Lattice, part: Part, units: list[tuple[int, int]]) -> list[Intervals]:
     """Intervals of the pixels of (level, phase) after (level, phase); of G that is told none."""
-    out: list[_Intervals] = []
+    out: list[Intervals] = []
     first = 1 if part.told else 0
 
-    def prepare(strip: Strip, params: np.ndarray) -> _Intervals:
+    def prepare(strip: Strip, params: np.ndarray) -> Intervals:
         starts, freqs = intervals(params, strip.sums, strip.pixels())
         return starts[:, first:].ravel(), freqs[:, first:].ravel()
 
@@ -159,7 +177,7 @@ def pixels_of(lattice: Lattice, part: Part, units: list[tuple[int, int]]) -> lis
     return out
 
 
-def _codes(picture: np.ndarray, past: list[np.ndarray | None]) -> tuple[Codes, list[int]]:
+def codes_of(picture: np.ndarray, past: list[np.ndarray | None]) -> tuple[Codes, list[int]]:
     """(codes by level, those that are sent) of a picture; of one plane there are none of chroma: they are 0."""
     colour, sent = picture.shape[2] == 3, list[int]()
     whole, seen = (one if one is None or colour else one.repeat(3, 2) for one in (picture, past[0]))
@@ -186,7 +204,7 @@ class Receiver:
     ):
         """Raises CorruptStream."""
         sampling = sampling_of(params, photo.shape, frames)
-        self.clip = _Clip(photo.reshape(frames, -1, *photo.shape[1:]), model, sampling, positions, threads)
+        self.clip = Clip(photo.reshape(frames, -1, *photo.shape[1:]), model, sampling, positions, threads)
         self.passes, self.taken = frames, 0
 
     def take(self, payload: bytes, progress: Progress | None) -> None:
@@ -203,8 +221,8 @@ class Receiver:
         pictures = []
         for number, part in enumerate(clip.parts):
             picture, past = part.of(frame), clip.past(number, motion)
-            codes = _popped_codes(stack, picture, past)
-            coarsest = _coarsest(part, picture)
+            codes = popped_codes(stack, picture, past)
+            coarsest = coarsest_of(part, picture)
             coarsest[...] = stack.pop_bytes(coarsest.size).reshape(coarsest.shape)
 
             def code(strip: Strip, params: np.ndarray, told: bool = part.told) -> None:
@@ -235,8 +253,8 @@ class Receiver:
         return out
 
 
-def _popped_codes(stack: AnsStack, picture: np.ndarray, past: list[np.ndarray | None]) -> Codes:
-    """Mirror of :func:`_codes`."""
+def popped_codes(stack: AnsStack, picture: np.ndarray, past: list[np.ndarray | None]) -> Codes:
+    """Mirror of :func:`codes_of`."""
     colour, seen = picture.shape[2] == 3, past[0] is not None
     out: Codes = {}
     for level in side_levels(*picture.shape[:2]):

@@ -19,7 +19,7 @@ _GAIN, _MOST = 24, 2048  #: what a symbol adds to its count, and the sum of coun
 
 
 @inlined
-def _apart(vectors, y, x, part):
+def apart(vectors, y, x, part):
     """0 to 2: how far the vectors to the left and above are from one another."""
     if y == 0 or x == 0:
         return 1
@@ -28,26 +28,27 @@ def _apart(vectors, y, x, part):
 
 
 @inlined
-def _bounds(counts, size):
-    """(start, width) of a symbol in [0, 2^24): every one has at least 1."""
+def bounds(counts, size):
+    """(start, width) in [0, 2^24) of a symbol of so many counts: every one has at least 1."""
     below, total = np.int64(0), np.int64(0)
-    for k in range(SIZES):
+    for k in range(len(counts)):
         if k < size:
             below += counts[k]
         total += counts[k]
-    room = TOTAL - SIZES
+    room = TOTAL - len(counts)
     start = size + below * room // total
     return start, 1 + (below + counts[size]) * room // total - below * room // total
 
 
 @inlined
-def _counted(counts, size):
+def counted(counts, size):
+    """Take note of a symbol."""
     counts[size] += _GAIN
     total = np.int64(0)
-    for k in range(SIZES):
+    for k in range(len(counts)):
         total += counts[k]
     if total > _MOST:
-        for k in range(SIZES):
+        for k in range(len(counts)):
             counts[k] -= counts[k] >> 1
 
 
@@ -62,9 +63,9 @@ def _intervals(vectors, counts, starts, freqs):
                 value, size = (d << 1) ^ (d >> 63), 0
                 while value >> size:
                     size += 1
-                own = counts[3 * part + _apart(vectors, y, x, part)]
-                starts[n], freqs[n] = _bounds(own, size)
-                _counted(own, size)
+                own = counts[3 * part + apart(vectors, y, x, part)]
+                starts[n], freqs[n] = bounds(own, size)
+                counted(own, size)
                 rest = max(size - 1, 0)
                 starts[n + 1], freqs[n + 1] = (value & ((1 << rest) - 1)) << (24 - rest), 1 << (24 - rest)
                 n += 2
@@ -77,14 +78,14 @@ def _pop(counts, state, at, words, vectors):
         for x in range(vectors.shape[1]):
             expected = predicted(vectors, y, x)
             for part in range(2):
-                own = counts[3 * part + _apart(vectors, y, x, part)]
+                own = counts[3 * part + apart(vectors, y, x, part)]
                 quantile, size = np.int64(state & mask), 0
-                start, width = _bounds(own, size)
+                start, width = bounds(own, size)
                 while quantile >= start + width:
                     size += 1
-                    start, width = _bounds(own, size)
+                    start, width = bounds(own, size)
                 state, at = advance(state, at, words, np.uint64(start), np.uint64(width))
-                _counted(own, size)
+                counted(own, size)
                 rest = max(size - 1, 0)
                 low = np.int64(state & mask) >> (24 - rest)
                 state, at = advance(state, at, words, np.uint64(low << (24 - rest)), np.uint64(1 << (24 - rest)))
@@ -94,11 +95,16 @@ def _pop(counts, state, at, words, vectors):
     return state, at
 
 
+def begun(sets: int) -> np.ndarray:
+    """int64 (sets, SIZES): counts of sizes before any came."""
+    return np.tile((1 << np.clip(6 - np.arange(SIZES), 0, 6)).astype(np.int64), (sets, 1))
+
+
 class Vectors:
     """What sender and receiver know of the vectors of a clip, frame after frame."""
 
     def __init__(self) -> None:
-        self.counts = np.tile((1 << np.clip(6 - np.arange(SIZES), 0, 6)).astype(np.int64), (CONTEXTS, 1))
+        self.counts = begun(CONTEXTS)
 
     def intervals(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Intervals (starts, freqs), uint32 (n,), of a frame's vectors int16 (rows, columns, 2), as they pop."""

@@ -46,7 +46,7 @@ class LatticeFrames:
         self.device = device_of(device)
         check(tensors)
         self._runtime = runtime_of(tensors, self.device, runtime)
-        self.halo = self._runtime.blocks
+        self.halo, self._head = self._runtime.blocks, tensors["0.head.weight"].shape
         self._tables = [
             [tensors[f"{p}.first.{side}"].numpy().astype(np.int32) for side in ("level", *SIDES, *PAST_SIDES)]
             for p in range(3)
@@ -64,8 +64,21 @@ class LatticeFrames:
         self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Parameters int32 (rows', w, 10K) and features uint8 (rows', w, C) of a strip: see `FrameModel`."""
-        params, after = self._runtime.strip(phase, x, before, bias, top, bottom)
-        return from_means(params), after
+        params, after, _ = self.frame_strip_and_codes(phase, x, before, bias, top, bottom)
+        return params, after
+
+    @property
+    def head_shape(self) -> tuple[int, int, int]:
+        """(phases, outputs 10K, inputs C) of the last layers."""
+        _, inputs, outputs = self._head
+        return 3, outputs, inputs
+
+    def frame_strip_and_codes(
+        self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Parameters, features and the last layer's input of a strip: see `FrameModel`."""
+        params, after, codes = self._runtime.strip_and_codes(phase, x, before, bias, top, bottom)
+        return from_means(params), after, codes
 
 
 def from_means(params: np.ndarray) -> np.ndarray:
