@@ -48,14 +48,14 @@ ORDERS = range(4)
 NAMES = ("x, yards", "y, yards", "speed, yards/s", "orientation, degrees", "direction, degrees")
 
 
-def plays(path: Path, count: int) -> Iterator[Tracks]:
-    """Those of the file that are for validation, so many of their columns."""
+def plays(path: Path, count: int, kind: str = "val") -> Iterator[Tracks]:
+    """Those of the file that are for validation, or of another ``kind``, so many of their columns."""
     columns = tuple(Column(name, Decimal("0.01")) for name in NAMES[:count])
     with np.load(path) as z:
         shape, offset, agents, split = (z[key] for key in ("shape", "offset", "agents", "split"))
         parts = [z[key].reshape(len(z["xy"]), -1).astype(np.int64) for key in ("xy", "speed", "odir")]
     every = np.concatenate(parts, 1)[:, :count]
-    for i in np.flatnonzero(split == "val"):
+    for i in np.flatnonzero(split == kind):
         values = every[offset[i] : offset[i + 1]].reshape(*shape[i], count)
         names = tuple(str(agents[i]).split("|"))
         yield Tracks(values, columns, values == -32768, names if len(names) == shape[i][1] else (), (), Fraction(10))
