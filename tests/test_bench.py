@@ -34,7 +34,7 @@ for package in ("torchmetrics", "bjontegaard", "scipy"):
 
 from conftest import White, needs_weights  # noqa: E402
 
-from diffcodec.bench import (  # noqa: E402  # noqa: E402
+from diffcodec.bench import (  # noqa: E402
     codec_of,
     codecs,
     coders,
