@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ... import api
 from ...runtime.errors import BitstreamError, DiffcodecError, InputError, Truncated
@@ -15,6 +15,7 @@ from .drawn import Look
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ...media.clip import Clip
     from ...media.medium import Signal
 
 #: modes whose early passes are all of the picture, but coarse
@@ -83,7 +84,7 @@ def small(data: bytes, side: int, how: How) -> tuple[Image.Image, bytes]:
     look = Look.of(api.metadata_of(sound, max_pixels=how.max_pixels))
     if found["medium"] == "clip":
         clip = next(api.decode_groups(sound, frames=slice(0, 1), **_parted(found, sound), **how.decoding))
-        return _shrunk(drawn.frame_of(clip, 0), side), look.icc
+        return _shrunk(drawn.frame_of(cast("Clip", clip), 0), side), look.icc
     if found["medium"] != "picture":
         raise InputError(f"the stream holds {found['medium']}, of which there is no picture")
     ends = [one["end"] for one in found["passes"]]
@@ -102,7 +103,7 @@ def small(data: bytes, side: int, how: How) -> tuple[Image.Image, bytes]:
 def frames(found: Mapping[str, Any], sound: bytes, most: int, how: How) -> Iterator[Image.Image]:
     """Of a clip, at full size, the first ``most``, as they are decoded. Raises DiffcodecError."""
     for clip in api.decode_groups(sound, frames=slice(0, most), **_parted(found, sound), **how.decoding):
-        yield from (drawn.frame_of(clip, number) for number in range(clip.shape[0]))
+        yield from (drawn.frame_of(cast("Clip", clip), number) for number in range(clip.shape[0]))
 
 
 def _parted(found: Mapping[str, Any], sound: bytes) -> dict[str, Any]:

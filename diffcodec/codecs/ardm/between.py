@@ -116,8 +116,10 @@ class _Seen:
         pictures, halved = [clip.pictures(one)[part] for one in self.frames], clip.parts[part].halved
         moved = self.field.moved(pictures, halved)
         expected = self.field.expected(moved, halved)
-        others = pictures if len(pictures) == 1 else [*moved[::-1], *pictures]
-        return [[expected, other][: clip.model.past] for other in others]
+        pairs: list[list[np.ndarray | None]] = [
+            [expected, other] for other in (pictures if len(pictures) == 1 else [*moved[::-1], *pictures])
+        ]
+        return [pair[: clip.model.past] for pair in pairs]
 
     def middle(self, number: int) -> bool:
         return min(self.frames) < number < max(self.frames)
@@ -138,7 +140,8 @@ class _Expected:
             self.context, self.guess = contexts(phase_base(missed, phase)), walk.past[1 + phase]
         h, w, C = strip.target.shape
         rows = slice(strip.top, strip.top + h)
-        return tuple(np.ascontiguousarray(one[rows, :w]).reshape(-1, C) for one in (self.context, self.guess))
+        context, guess = (np.ascontiguousarray(one[rows, :w]).reshape(-1, C) for one in (self.context, self.guess))
+        return context, guess
 
 
 # ---- sender
@@ -253,8 +256,11 @@ def _judged(clip: _Frames, part: Part, picture: np.ndarray, pasts: list[list[np.
 
     for past in pasts:
         size: list[float] = []
-        lattice = clip.lattice(part, picture, past, codes_of(picture, past)[0])
-        lattice.run(coarse, prepare, lambda strip, bits, size=size: size.append(bits))
+
+        def code(strip: Strip, found: float, size: list[float] = size) -> None:
+            size.append(found)
+
+        clip.lattice(part, picture, past, codes_of(picture, past)[0]).run(coarse, prepare, code)
         sizes.append(sum(size))
     return sizes.index(min(sizes))
 
@@ -296,15 +302,17 @@ class _Sent:
         if not pending:
             return
         params, sums, pixels, *expected = (np.concatenate(one) for one in zip(*pending, strict=True))
+        told = int(self.told)
         if self.unit[0] < CORRECTED:
             shift = self.judged_shift(params, sums, pixels)
             self.out.append(uniform([shift], SHIFT_BITS))
             params = corrected(params, shift)
         if expected:
-            self.out.append(self.tables[self.unit[0]].intervals(params, sums, pixels, *expected, self.told))
+            context, guess = expected
+            self.out.append(self.tables[self.unit[0]].intervals(params, sums, pixels, context, guess, self.told))
         else:
             starts, freqs = intervals(params, sums, pixels)
-            self.out.append((starts[:, int(self.told) :].ravel(), freqs[:, int(self.told) :].ravel()))
+            self.out.append((starts[:, told:].ravel(), freqs[:, told:].ravel()))
 
     def judged_shift(self, params: np.ndarray, sums: np.ndarray, pixels: np.ndarray) -> int:
         some = slice(None, None, max(1, len(params) // _JUDGED))
@@ -347,7 +355,8 @@ class Receiver:
         stack = AnsStack.from_bytes(payload)
         seen, frame = self._seen(stack, number), clip.frames[number]
         for index, part in enumerate(clip.parts):
-            picture, past = part.of(frame), [None] * clip.model.past
+            picture = part.of(frame)
+            past: list[np.ndarray | None] = [None] * clip.model.past
             if seen is not None:
                 pasts = seen.pasts(clip, index)
                 past = pasts[int(stack.pop_bits(np.array([OTHER_BITS]))[0]) if len(pasts) > 1 else 0]

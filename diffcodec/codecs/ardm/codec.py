@@ -159,8 +159,9 @@ def _encode_frames(photo: np.ndarray, model: FrameModel, method: int, way: _Way)
         raise ModelMismatch(f"model '{model.name}' is for clips, and this is none: leave model out")
     with threads_of_call.alone(photo.size <= SMALL_PIXELS * way.frames):
         kind = SAMPLINGS[way.sampling]
-        coded = _OF_FRAMES[method].encode
-        return coded(photo, way.frames, model, kind, way.progress, way.strip_positions, way.threads)
+        given = photo, way.frames, model, kind, way.progress, way.strip_positions, way.threads
+        coded: tuple[bytes, list[bytes]] = _OF_FRAMES[method].encode(*given)
+    return coded
 
 
 def _parts(n_extra: int) -> list[slice]:

@@ -178,8 +178,8 @@ def parted(now: np.ndarray, others: list[np.ndarray], filter: int) -> tuple[Fiel
     now = np.ascontiguousarray(now)
     moved = [of_blocks(now, other, filter) for other in others]
     every = [quarters(other, filter) for other in others]
-    field = Field.blank(*now.shape, len(others), filter)
-    best = np.zeros(0, np.int64)
+    field = Field.blank(now.shape[0], now.shape[1], len(others), filter)
+    best: np.ndarray = np.zeros(0, np.int64)
     for k, block in enumerate(BLOCKS):
         firsts, seconds = moved[0][k][0], moved[-1][k][0]
         shape, side = firsts.shape[:2], block // UNIT

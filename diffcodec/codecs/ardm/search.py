@@ -114,7 +114,8 @@ def _in_small(plane: np.ndarray) -> np.ndarray:
     H, W = plane.shape
     padded = np.pad(plane, ((0, -H % _SMALL), (0, -W % _SMALL)), mode="edge").astype(np.int32)
     sums = padded.reshape(-(-H // _SMALL), _SMALL, -(-W // _SMALL), _SMALL).sum((1, 3))
-    return ((sums + _SMALL**2 // 2) // _SMALL**2).astype(np.uint8)
+    averages: np.ndarray = ((sums + _SMALL**2 // 2) // _SMALL**2).astype(np.uint8)
+    return averages
 
 
 def of_blocks(now: np.ndarray, before: np.ndarray, filter: int = FOUR_TAPS) -> list[tuple[np.ndarray, int]]:
@@ -122,7 +123,7 @@ def of_blocks(now: np.ndarray, before: np.ndarray, filter: int = FOUR_TAPS) -> l
     now = np.ascontiguousarray(now)
     H, W = now.shape
     small, coarse = _in_small(now), quarters(_in_small(before))
-    starts = np.zeros((*grid(*small.shape, _SMALL_BLOCK), 2), np.int16)
+    starts = np.zeros((*grid(small.shape[0], small.shape[1], _SMALL_BLOCK), 2), np.int16)
     _search(small, coarse, _SMALL_BLOCK, starts.copy(), np.array([_SMALL_REACH, 1, 0]), 4, starts)
     q = quarters(before, filter)
     out = []

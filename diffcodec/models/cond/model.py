@@ -35,7 +35,7 @@ class ConditionalVDM(Denoiser):
         self.logsnr_min, self.logsnr_max = config.logsnr_min, config.logsnr_max
         self.device, self.poses = torch.device(device_of(weights.device)), weights.poses
         self.half = bfloat16_serves(self.device.type)
-        self.net = ready(ConditionalUNet, config, weights.tensors, self.device, self.half)
+        self.net = ready(lambda _: ConditionalUNet(config), config, weights.tensors, self.device, self.half)
 
     @property
     def arithmetic(self) -> str:
