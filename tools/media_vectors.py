@@ -118,7 +118,13 @@ class Forward(Filmed):
     """By method 6, which `encode` does not take any more."""
 
 
+class Lossy(Clip):
+    """By `clip-vdm`, to a rate."""
+
+
 def streamed(signal: Clip | Tracks, **options: Any) -> bytes:
+    if isinstance(signal, Lossy):
+        return diffcodec.encode(signal, "diffc", "clip-vdm", bpp=1.5, effort=1, device="cpu")
     if not isinstance(signal, Forward):
         return diffcodec.encode(signal, **options)
     model, form = registry.load("clip-ardm", device="cpu"), signal.forms()[0]
@@ -146,6 +152,7 @@ def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "clip_frames", filmed("RGB", 18, 22, Forward)
     yield "clip_frames_yuv420_odd", filmed("YUV420", 17, 23, Forward)
     yield "clip_frames_yuv444", filmed("YUV444", 16, 20, Forward)
+    yield "clip_with_loss", Lossy(clip("RGB", 2, 16, 16).planes)
     yield "clip_between", filmed("RGB", 18, 22)
     yield "clip_between_yuv420_odd", filmed("YUV420", 17, 23)
     yield "clip_between_yuv444", filmed("YUV444", 16, 20)
@@ -166,6 +173,8 @@ def described(data: bytes) -> dict[str, Any]:
     found = diffcodec.inspect(data)
     samples = diffcodec.decode(data)
     fields = {key: found[key] for key in ("rate", "colour", "names", "teams", "columns") if key in found}
+    if not found["lossless"]:
+        return decodable.described(data)
     little = np.ma.getdata(samples).astype(samples.dtype.newbyteorder("<"))
     gaps = np.flatnonzero(np.ma.getmaskarray(samples)).tolist()
     return {

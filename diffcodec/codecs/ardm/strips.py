@@ -27,7 +27,7 @@ StripOf = Callable[[int, np.ndarray, "np.ndarray | None", np.ndarray, int, int],
 def plainly(
     strip: Callable[[int, np.ndarray, np.ndarray | None, np.ndarray, int, int], tuple[np.ndarray, np.ndarray | None]],
 ) -> StripOf:
-    """What a `PhaseModel` or a `FrameModel` answers, without codes."""
+    """As `PhaseModel.strip`, or as `FrameModel.frame_strip`, with no codes."""
 
     def asked(phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int) -> Answer:
         return *strip(phase, x, before, bias, top, bottom), None
