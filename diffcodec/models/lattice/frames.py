@@ -76,7 +76,7 @@ class LatticeFrames:
     def frame_strip_and_codes(
         self, phase: int, x: np.ndarray, before: np.ndarray | None, bias: np.ndarray, top: int, bottom: int
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Parameters, features and the last layer's input of a strip: see `FrameModel`."""
+        """Parameters int32 (rows', w, 10K), features, and codes float32 (rows', w, C): see `FrameModel`."""
         params, after, codes = self._runtime.strip_and_codes(phase, x, before, bias, top, bottom)
         return from_means(params), after, codes
 
