@@ -336,7 +336,11 @@ def test_the_table_is_the_specified_one() -> None:
     assert {int(number): name for number, name in told} | {78: "tracks"} == {
         number: name for row in rows() for number, name in row.modes.items()
     }
-    assert {row.name: row.followed for row in rows() if row.followed} == {"clip": (1, 7), "picture": (1, 4)}
+    assert {row.name: row.followed for row in rows() if row.followed} == {
+        "clip": (1, 7),
+        "tracks": (1, 7),
+        "picture": (1, 4),
+    }
     for row in rows():
         assert (row.plural, row.unit) and all(format in files.FORMATS for format in row.formats)
 

@@ -61,9 +61,6 @@ CALLS: dict[str, Call] = {
     "decode_sequence": lambda picture, folder, told: diffcodec.decode_sequence(frames(picture), progress=told),
     "decode_concealed": lambda picture, folder, told: diffcodec.decode_concealed(stream(picture)[:-1], progress=told),
     "decode_groups": lambda picture, folder, told: list(diffcodec.decode_groups(clip(picture), progress=told)),
-    "decode of some frames": lambda picture, folder, told: diffcodec.decode(
-        tracks(picture), frames=slice(0, 1), progress=told
-    ),
     "encode_files": encode_files,
     "decode_files": decode_files,
 }

@@ -281,7 +281,7 @@ def icons(tmp_path: Path) -> Path:
 
 def test_a_network_that_is_told_texts_trains(icons, tmp_path):
     trained = ("-m", "tools.training.train_text", icons, tmp_path / "run", "--batch", 2, "--buckets", 40, *SMALL)
-    call(*trained, "--steps", 2, "--width", 8)
+    call(*trained, "--steps", 2, "--width", 8, "--sketch-minutes", 0.01)
     (row,) = rows(tmp_path / "run")
     assert {"drawings right", "drawings none", "names wrong"} <= row.keys()
     call("-m", "tools.training.icons_data", icons, tmp_path / "held.npz")

@@ -159,6 +159,6 @@ def test_counts_stay_in_their_range() -> None:
     seen, expected = np.zeros((2, values.BLOCK), np.int32)
     seen[:3], expected[:3] = (2**30, 5, 0), (2**29, 2**30 + 1, 0)
     weights = np.full(values.BLOCK, 1024, np.int16)
-    values._settle(seen, expected, weights, np.array([True]), 512)
+    values.settle(seen, expected, weights, np.array([True]), 512)
     assert seen[:3].tolist() == [2**29, 2, 0] and expected[:3].tolist() == [2**28, 2**29, 0]
     assert weights[:3].tolist() == [2047, 1, 1024]

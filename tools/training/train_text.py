@@ -101,7 +101,7 @@ class Sketches:
         small = self._small(draws.every)
         rng, start = np.random.default_rng(0), time.process_time()
         while (done := (time.process_time() - start) / 60 / minutes) < 1:
-            these = rng.choice(len(small), 256, replace=False)
+            these = rng.choice(len(small), min(256, len(small)), replace=False)
             numbers = _hidden(_numbers([draws.told(draws.every[n]) for n in these], self.buckets), hidden)
             for group in opt.param_groups:
                 group["lr"] = 3e-3 * (1 + math.cos(math.pi * done)) / 2
