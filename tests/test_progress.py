@@ -46,11 +46,6 @@ def clip(picture: np.ndarray) -> bytes:
     return diffcodec.encode(np.resize(picture, (3, *picture.shape[:2], 3)), group=2)
 
 
-def tracks(picture: np.ndarray) -> bytes:
-    values = picture.reshape(*picture.shape[:2], -1)[..., :1].astype(np.int64)
-    return diffcodec.encode(diffcodec.Tracks(values, (diffcodec.Column("x"),)))
-
-
 #: public name -> what its progress is heard of
 CALLS: dict[str, Call] = {
     "encode": lambda picture, folder, told: diffcodec.encode(picture, progress=told),
