@@ -19,7 +19,7 @@ from ...runtime.errors import ModelMismatch
 from ..reconstruction import DEFAULT, LINE, Decoder, Reconstruction
 from .spread import UNIT
 
-MIRRORED = ((3,), (2,), (2, 3))  #: sides of z (1, C, h, w) that further poses turn round
+MIRRORED: tuple[tuple[int, ...], ...] = ((3,), (2,), (2, 3))  #: sides of z (1, C, h, w) that further poses turn round
 
 
 class Chain:
