@@ -31,8 +31,10 @@ from PIL import Image
 
 import diffcodec
 from benchmarks.common import about, arguments, command, kept, note, save, segments, validation_clips
-from diffcodec import Clip, files
+from diffcodec import Clip
 from diffcodec.bench import metrics
+from diffcodec.files import grouped
+from diffcodec.files.film import Film
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.3)
 OURS = "diffcodec"  #: the name of our rows begins so
@@ -46,8 +48,8 @@ def clips(sources: Sequence[Path], frames: int | None) -> Iterator[tuple[str, Cl
     held = validation_clips()
     for source in sources:
         if source.suffix != ".zip":
-            with files.clips.opened(source) as film:
-                assert film is not None, f"{source} holds no clip"
+            with grouped.opened(source) as film:
+                assert isinstance(film, Film), f"{source} holds no clip"
                 yield source.name, next(film.groups(frames or 10**9, 2**28))
             continue
         for row, every in segments(source, lambda row: row["id"] in held):
