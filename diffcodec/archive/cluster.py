@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from ..runtime import threads
 from ..runtime.errors import InputError
 from ..runtime.progress import Progress
 from ..runtime.stages import stage
@@ -122,7 +123,7 @@ def _resources() -> Mapping[str, float]:
 
 
 class _Actor:
-    """In a process of the cluster, of a thread for its network, as Ray tells it by OMP_NUM_THREADS."""
+    """In a process of the cluster, of as many threads as Ray tells it by OMP_NUM_THREADS: one of its core."""
 
     def __init__(self) -> None:
         self._under_way = 0, 0.0
@@ -140,8 +141,10 @@ class _Actor:
         def report(fraction: float) -> None:
             self._under_way = number, fraction
 
+        told = os.environ.get("OMP_NUM_THREADS", "")
         try:
-            return True, function(task, report)
+            with threads.limited(int(told) if told.isdecimal() and int(told) else None):
+                return True, function(task, report)
         except Exception as error:
             return False, error
 
