@@ -112,6 +112,49 @@ def take(width, state, at, words):
 
 
 @kernel
+def put_missed(missed, shift, w, mean, inverse, sigmoid, starts, freqs, at):  # noqa: PLR0917
+    """Intervals of what was missed: a symbol by the mixture, what lies beyond, low bits. (Symbol, place)."""
+    whole = missed >> shift
+    x = min(max(whole, np.int64(-SIDE)), np.int64(SIDE - 1))
+    start = mixture(x, w, mean, inverse, sigmoid)
+    starts[at] = start
+    freqs[at] = mixture(x + 1, w, mean, inverse, sigmoid) - start
+    at += 1
+    if x in (-SIDE, SIDE - 1):
+        beyond = (whole - x if x > 0 else x - whole) + 1
+        length = np.int64(0)
+        while beyond >> (length + 1):
+            length += 1
+        at = put(length, np.int64(_LENGTH), starts, freqs, at)
+        at = put(beyond - (np.int64(1) << length), length, starts, freqs, at)
+    return x, put(missed & ((np.int64(1) << shift) - 1), shift, starts, freqs, at)
+
+
+@kernel
+def take_missed(shift, w, mean, inverse, sigmoid, state, at, words):
+    """Mirror of :func:`put_missed`: (symbol, what was missed, state, place)."""
+    quantile = np.int64(state & np.uint64(TOTAL - 1))
+    x, above = np.int64(-SIDE), np.int64(SIDE)
+    start, end = np.int64(0), np.int64(TOTAL)
+    while above - x > 1:
+        middle = (x + above) >> 1
+        value = mixture(middle, w, mean, inverse, sigmoid)
+        if value <= quantile:
+            x, start = middle, value
+        else:
+            above, end = middle, value
+    state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
+    whole = x
+    if x in (-SIDE, SIDE - 1):
+        length, state, at = take(np.int64(_LENGTH), state, at, words)
+        beyond, state, at = take(length, state, at, words)
+        beyond += (np.int64(1) << length) - 1
+        whole = x + beyond if x > 0 else x - beyond
+    low, state, at = take(shift, state, at, words)
+    return x, (whole << shift) | low, state, at
+
+
+@kernel
 def _intervals(params, predicted, sigma, logs, moves, exp, inverse_scale, sigmoid, starts, freqs):  # noqa: PLR0917
     K, at = params.shape[2], 0
     w, mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64), np.empty(K, np.int64)
@@ -124,21 +167,7 @@ def _intervals(params, predicted, sigma, logs, moves, exp, inverse_scale, sigmoi
             _component(
                 params[n], f, predicted[n, f] & 63, sigma[n], lead, s, logs[n] - 64 * s, mean, inverse, inverse_scale
             )
-            rest = moves[n, f] - base
-            whole = rest >> s
-            x = min(max(whole, np.int64(-SIDE)), np.int64(SIDE - 1))
-            start = mixture(x, w, mean, inverse, sigmoid)
-            starts[at] = start
-            freqs[at] = mixture(x + 1, w, mean, inverse, sigmoid) - start
-            at += 1
-            if x in (-SIDE, SIDE - 1):
-                beyond = (whole - x if x > 0 else x - whole) + 1
-                length = np.int64(0)
-                while beyond >> (length + 1):
-                    length += 1
-                at = put(length, np.int64(_LENGTH), starts, freqs, at)
-                at = put(beyond - (np.int64(1) << length), length, starts, freqs, at)
-            at = put(rest & ((np.int64(1) << s) - 1), s, starts, freqs, at)
+            x, at = put_missed(moves[n, f] - base, s, w, mean, inverse, sigmoid, starts, freqs, at)
             if f == 0:
                 lead = min(max((moves[n, 0] << 6) - predicted[n, 0], -(sigma[n] >> 1)), sigma[n] >> 1)
                 _posterior(x, w, mean, inverse, sigmoid)
@@ -158,25 +187,8 @@ def _pop(params, predicted, sigma, logs, exp, inverse_scale, sigmoid, state, at,
             _component(
                 params[n], f, predicted[n, f] & 63, sigma[n], lead, s, logs[n] - 64 * s, mean, inverse, inverse_scale
             )
-            quantile = np.int64(state & np.uint64(TOTAL - 1))
-            x, above = np.int64(-SIDE), np.int64(SIDE)
-            start, end = np.int64(0), np.int64(TOTAL)
-            while above - x > 1:
-                middle = (x + above) >> 1
-                value = mixture(middle, w, mean, inverse, sigmoid)
-                if value <= quantile:
-                    x, start = middle, value
-                else:
-                    above, end = middle, value
-            state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
-            whole = x
-            if x in (-SIDE, SIDE - 1):
-                length, state, at = take(np.int64(_LENGTH), state, at, words)
-                beyond, state, at = take(length, state, at, words)
-                beyond += (np.int64(1) << length) - 1
-                whole = x + beyond if x > 0 else x - beyond
-            low, state, at = take(s, state, at, words)
-            moves[n, f] = base + ((whole << s) | low)
+            x, missed, state, at = take_missed(s, w, mean, inverse, sigmoid, state, at, words)
+            moves[n, f] = base + missed
             if f == 0:
                 lead = min(max((moves[n, 0] << 6) - predicted[n, 0], -(sigma[n] >> 1)), sigma[n] >> 1)
                 _posterior(x, w, mean, inverse, sigmoid)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.kernels import inlined, kernel
-from .grid import SIDE, cdf, mixture, put, take
+from .grid import PIECES, cdf, put, put_missed, take, take_missed
 from .logarithm import LOGARITHMS, log2
 from .logistic import INVERSE_SCALE, SIGMOID, normalise
 from .stack import PRECISION, TOTAL, AnsStack, advance
@@ -24,8 +24,6 @@ PAST = 3  #: steps that predict the next
 KINDS = 5  #: of places, at most
 COEFFICIENT = 1 << 12  #: units of 1.0 of a coefficient
 MOST = np.int64(1) << 38  #: steps are cut to this, the last number, and what is missed
-PIECES = 12  #: intervals at most of a number
-_ESCAPE = 6  # bits of the number of bits of what lies beyond
 #: of components: how many scales their own is, in 1/32 nat; their weights at first, in 1/65536, of some twenty numbers
 _SCALES = np.array([-61, -39, -16, 6, 28, 52, 87], np.int64)
 _WEIGHTS = np.array([39322, 262144, 458752, 327680, 131072, 65536, 26214], np.int64)
@@ -112,16 +110,30 @@ def _move(a, step, again, error, steps, fast, slow, history):
         slow[a] += (missed - slow[a]) >> 4
 
 
+@inlined
+def _agents(A):
+    """What is known of each before any row: steps, the last number and whether there is one, scales, history."""
+    steps, last, known = np.zeros((A, PAST), np.int64), np.zeros(A, np.int64), np.zeros(A, np.bool_)
+    return steps, last, known, np.full(A, _FIRST), np.full(A, _FIRST), np.zeros(A, np.int64)
+
+
+@inlined
+def _learned(first):
+    """Weights and chances of each kind of places before any row, and room for components."""
+    K = len(first)
+    weights = np.empty((KINDS, K), np.int64)
+    weights[:] = first
+    room = np.empty((3, K), np.int64)
+    return weights, np.full((KINDS, 16), _AGAIN), room[0], room[1], room[2]
+
+
 @kernel
 def _intervals(  # noqa: PLR0917
     values, there, told, kinds, coefficients, circle, width, table, scales, first, inverse_scale, sigmoid, starts, freqs
 ):
     T, A = values.shape
-    steps, last, known = np.zeros((A, PAST), np.int64), np.zeros(A, np.int64), np.zeros(A, np.bool_)
-    fast, slow, history = np.full(A, _FIRST), np.full(A, _FIRST), np.zeros(A, np.int64)
-    weights, chance = np.empty((KINDS, len(first)), np.int64), np.full((KINDS, 16), _AGAIN)
-    weights[:] = first
-    w, mean, inverse = np.empty(len(first), np.int64), np.empty(len(first), np.int64), np.empty(len(first), np.int64)
+    steps, last, known, fast, slow, history = _agents(A)
+    weights, chance, w, mean, inverse = _learned(first)
     at = 0
     for t in range(T):
         for a in range(A):
@@ -143,20 +155,7 @@ def _intervals(  # noqa: PLR0917
                 sigma = max((fast[a] + min(slow[a], 4 * fast[a])) >> 1, np.int64(_FLOOR))
                 s = _shift(sigma)
                 _components(p, sigma, s, table, scales, inverse_scale, weights[kind], w, mean, inverse)
-                whole = rest >> s
-                x = min(max(whole, np.int64(-SIDE)), np.int64(SIDE - 1))
-                start = mixture(x, w, mean, inverse, sigmoid)
-                starts[at] = start
-                freqs[at] = mixture(x + 1, w, mean, inverse, sigmoid) - start
-                at += 1
-                if x in (-SIDE, SIDE - 1):
-                    beyond = (whole - x if x > 0 else x - whole) + 1
-                    length = np.int64(0)
-                    while beyond >> (length + 1):
-                        length += 1
-                    at = put(length, np.int64(_ESCAPE), starts, freqs, at)
-                    at = put(beyond - (np.int64(1) << length), length, starts, freqs, at)
-                at = put(rest & ((np.int64(1) << s) - 1), s, starts, freqs, at)
+                x, at = put_missed(rest, s, w, mean, inverse, sigmoid, starts, freqs, at)
                 _learn(x, w, mean, inverse, sigmoid, weights[kind])
             _count(chance, kind, history[a], again)
             _move(a, _wrapped(values[t, a] - last[a], circle), again, _error(rest, p), steps, fast, slow, history)
@@ -170,11 +169,8 @@ def _pop(  # noqa: PLR0917
     values,
 ):
     T, A = values.shape
-    steps, last, known = np.zeros((A, PAST), np.int64), np.zeros(A, np.int64), np.zeros(A, np.bool_)
-    fast, slow, history = np.full(A, _FIRST), np.full(A, _FIRST), np.zeros(A, np.int64)
-    weights, chance = np.empty((KINDS, len(first)), np.int64), np.full((KINDS, 16), _AGAIN)
-    weights[:] = first
-    w, mean, inverse = np.empty(len(first), np.int64), np.empty(len(first), np.int64), np.empty(len(first), np.int64)
+    steps, last, known, fast, slow, history = _agents(A)
+    weights, chance, w, mean, inverse = _learned(first)
     for t in range(T):
         for a in range(A):
             if not there[t, a]:
@@ -194,25 +190,7 @@ def _pop(  # noqa: PLR0917
                 sigma = max((fast[a] + min(slow[a], 4 * fast[a])) >> 1, np.int64(_FLOOR))
                 s = _shift(sigma)
                 _components(p, sigma, s, table, scales, inverse_scale, weights[kind], w, mean, inverse)
-                quantile = np.int64(state & np.uint64(TOTAL - 1))
-                x, above = np.int64(-SIDE), np.int64(SIDE)
-                start, end = np.int64(0), np.int64(TOTAL)
-                while above - x > 1:
-                    middle = (x + above) >> 1
-                    value = mixture(middle, w, mean, inverse, sigmoid)
-                    if value <= quantile:
-                        x, start = middle, value
-                    else:
-                        above, end = middle, value
-                state, at = advance(state, at, words, np.uint64(start), np.uint64(end - start))
-                whole = x
-                if x in (-SIDE, SIDE - 1):
-                    length, state, at = take(np.int64(_ESCAPE), state, at, words)
-                    beyond, state, at = take(length, state, at, words)
-                    beyond += (np.int64(1) << length) - 1
-                    whole = x + beyond if x > 0 else x - beyond
-                low, state, at = take(s, state, at, words)
-                rest = (whole << s) | low
+                x, rest, state, at = take_missed(s, w, mean, inverse, sigmoid, state, at, words)
                 _learn(x, w, mean, inverse, sigmoid, weights[kind])
             value = last[a] if again else last[a] + (p >> 6) + rest
             if circle:
