@@ -215,11 +215,11 @@ class Onward:
     name, numerics, device = "onward", 0, "cpu"
     fingerprint = hashlib.sha256(b"onward").digest()
 
-    def mixtures(self, past: Any, known: np.ndarray) -> np.ndarray:
+    def mixtures(self, past: Any, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         out = np.zeros((len(known), 6, 1), np.int32)
         out[:, 1, 0] = past.features[known, 0]
         out[:, 3:5] = len(known)
-        return out
+        return out, np.full((len(known), 1), 64.0)
 
 
 def test_small_models_keep_the_laws() -> None:
@@ -465,9 +465,19 @@ class Fields(GaussianPictures):
 
 
 def walking(change: Callable[[Any, Any, Any], Any]) -> Any:
-    """Onward of which mixtures makes change(parameters, past, who is asked of)."""
+    """Onward of which mixtures makes change(parameters, past, who is asked of), and the same codes."""
+
+    def mixtures(self: Any, past: Any, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found, codes = Onward.mixtures(self, past, known)
+        return change(found, past, known), codes
+
+    return changed(Onward, mixtures=mixtures)
+
+
+def coding(change: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Onward of which mixtures makes other codes."""
     return changed(
-        Onward, mixtures=lambda self, past, known: change(Onward.mixtures(self, past, known), past, known)
+        Onward, mixtures=lambda self, past, known: ((found := Onward.mixtures(self, past, known))[0], change(found[1]))
     )
 
 
@@ -480,6 +490,7 @@ TRACKS: dict[str, list[Any]] = {
     ],
     "test_parameters_have_their_shape": [
         walking(lambda found, past, known: found.astype(np.int64)), walking(lambda found, past, known: found[:, :5]),
+        coding(lambda codes: codes + 0.5), coding(lambda codes: codes * 1000), coding(lambda codes: codes[:0]),
     ],
     "test_agents_have_no_order": [walking(lambda found, past, known: found + np.arange(len(known))[:, None, None])],
     "test_no_place_is_special": [walking(lambda found, past, known: found + past.last[known, :1, None] // 1000)],

@@ -11,7 +11,7 @@ from test_ardm import once_jpeg, photo_like
 
 from diffcodec.codecs.ardm import codec as ardm
 from diffcodec.codecs.ardm.cost import LEARNED, REFINED
-from diffcodec.codecs.ardm.learning import Layer, band_rows
+from diffcodec.codecs.ardm.learning import Layer, Rule, band_rows
 from diffcodec.codecs.ardm.row import ARDM
 from diffcodec.codecs.codec import Head
 from diffcodec.entropy.gradients import gradients
@@ -150,14 +150,14 @@ def test_gradients_of_any_parameters_are_bounded(seed: int, K: int, channels: in
 @given(st.integers(0, 2**32 - 1))
 def test_no_step_leaves_what_networks_give(seed: int) -> None:
     rng, K = np.random.default_rng(seed), 3
-    layer = Layer(5, K)
+    layer = Layer(5, Rule.of_lattice(K))
     for _ in range(30):
         codes = rng.integers(-50, 206, (16, 5)).astype(np.float32)
         given_, base = mixtures(rng, 16, K), rng.integers(0, 1021, (16, 3)).astype(np.int32)
         params, inputs = layer.params(given_, codes)
         assert params.dtype == np.int32 and params[:, 4:7].min() >= 0 and params[:, 4:7].max() <= 256
         pixels = rng.integers(0, 256, (16, 3)).astype(np.uint8)
-        layer.learn(inputs, params, base, pixels)
+        layer.learn(inputs, gradients(params, base, pixels))
         assert bits(intervals(params, base, pixels)[1]) > 0
 
 

@@ -17,7 +17,9 @@ import diffcodec
 from diffcodec import Column, Tracks
 from diffcodec.codecs.ardm import tracks as codec
 from diffcodec.codecs.ardm.columns import LINE, PLAIN, ROUND
+from diffcodec.codecs.ardm.track_plan import Further
 from diffcodec.codecs.codec import Head
+from diffcodec.entropy import grid, presence
 from diffcodec.entropy.context.coder import encode_planes
 from diffcodec.entropy.grid import GridMixtures, pop_whole, whole_intervals
 from diffcodec.entropy.stack import AnsStack
@@ -97,6 +99,7 @@ def same(found: np.ndarray, wanted: np.ndarray) -> None:
 @pytest.mark.parametrize("config", [TracksConfig(16, 6, 2, 2), TracksConfig(8, 0, 1, 1)])
 def test_walks_come_back(config: TracksConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "FRAMES", 16)
+    monkeypatch.setattr(codec, "STATES", 0)
     places, here = walks(50, 5)
     places[30, 1] += 10**12  # far beyond what any mixture expects
     form = walking(tracks(places, here, places[..., 0] * 3 + 1))
@@ -120,6 +123,7 @@ def test_whatever_numbers_come_back(frames: int, agents: int, seed: int, size: i
 
 def test_passes_are_decoded_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "FRAMES", 8)
+    monkeypatch.setattr(codec, "STATES", 0)
     form = walking(tracks(*walks(30, 4)))
     params, passes, extra = there_and_back(form, model())
     for number in (3, 1):
@@ -149,7 +153,7 @@ def test_integers_are_the_network() -> None:
         past.tell(now, there)
     known = np.flatnonzero(past.count >= 0)
     past.look(past.count >= 0)
-    exact = TracksModel(quantise(net), "small", bytes(32), 8, 2).mixtures(past, known)
+    exact = TracksModel(quantise(net), "small", bytes(32), 8, 2).mixtures(past, known)[0]
     features, relative = (
         torch.tensor(one)[None].float() / UNIT for one in (past.features[known], past.relative(known))
     )
@@ -245,6 +249,7 @@ def test_streams_of_walks_name_their_network() -> None:
 def test_some_frames(others: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """By their passes alone, other columns and all."""
     monkeypatch.setattr(codec, "FRAMES", 64)
+    monkeypatch.setattr(codec, "STATES", 0)
     forms = Tracks.forms
     monkeypatch.setattr(Tracks, "forms", lambda self, palettes=True: forms(self, palettes)[-1:])  # the network's
     signal, here = smooth(300, 12)
@@ -266,6 +271,103 @@ def test_some_frames(others: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyP
     assert asked == [2]
     with pytest.raises(InputError, match="of a clip or of tracks"):
         diffcodec.decode(diffcodec.encode(np.zeros((4, 4, 3), np.uint8)), frames=slice(0, 1))
+
+
+def paced(frames: int, agents: int) -> tuple[np.ndarray, np.ndarray]:
+    """(places, who is there) of agents that are seen in every third frame, each from its own on, and lost for some."""
+    places, _ = walks(frames, agents)
+    here = (np.arange(frames)[:, None] + np.arange(agents)) % 3 == 0
+    here[: frames // 3, 1] = here[frames // 2 : frames // 2 + 15, 2] = False
+    return places, here
+
+
+@pytest.mark.parametrize("further", [Further(32, 0), Further(0, 48), Further(5, 200, True), Further(255, 255, True)])
+def test_what_is_remembered_and_learned_comes_back(further: Further) -> None:
+    places, here = paced(90, 5)
+    form = walking(tracks(places, here, places[..., 0] * 3 + 1))
+    params, passes = codec.encode(form.extra, form.columns, form.places, model(), further=further)
+    assert codec.Plan.from_bytes(params).further == further
+    receiver = receiver_of(form, params, model())
+    receiver.take_all(passes)
+    extra = receiver.show()[1]
+    assert extra is not None
+    same(extra, form.extra)
+
+
+def test_gaps_of_other_columns_are_told_beside_those_of_places() -> None:
+    places, here = paced(60, 4)
+    signal = tracks(places, here, places[..., 0])
+    missing = signal.gaps.copy()
+    missing[::2, :, 2] = True
+    form = walking(replace(signal, missing=missing))
+    params, passes = codec.encode(form.extra, form.columns, form.places, model(), further=Further(walked=True))
+    receiver = receiver_of(form, params, model())
+    receiver.take_all(passes)
+    extra = receiver.show()[1]
+    assert extra is not None
+    same(extra, form.extra)
+
+
+def test_who_comes_back_is_known() -> None:
+    """Places and gaps of agents that are seen in every third frame take less than half."""
+    form, sizes = walking(tracks(*paced(300, 6))), []
+    for further in (Further(), None):
+        params, passes = codec.encode(form.extra, form.columns, form.places, model(), further=further)
+        sizes.append(sum(map(len, passes)))
+    found = codec.Plan.from_bytes(params).further
+    assert found.longest and found.walked and sizes[1] < 0.5 * sizes[0]
+
+
+def test_a_network_learns_what_it_does_not_know() -> None:
+    form, sizes = walking(smooth(600, 8)[0]), []
+    for rate in (0, 48):
+        passes = codec.encode(form.extra, form.columns, form.places, model(), further=Further(32, rate))[1]
+        sizes.append(sum(map(len, passes)))
+    assert sizes[1] < 0.97 * sizes[0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 40), st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.3, 0.9, 1.0]))
+def test_who_is_there_comes_back(frames: int, agents: int, seed: int, share: float) -> None:
+    random = np.random.default_rng(seed)
+    here = random.random((frames, agents)) < share
+    starts, freqs = presence.intervals(here)
+    assert (freqs >= 1).all() and (starts.astype(np.int64) + freqs <= 2**24).all()
+    stack = AnsStack()
+    stack.push_intervals(starts, freqs)
+    assert (presence.pop(stack, frames, agents) == here).all()
+    stack.finish()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 16), st.integers(0, 50))
+def test_gradients_are_bounded(seed: int, K: int, size: int) -> None:
+    random = np.random.default_rng(seed)
+    params = random.integers(-(2**15), 2**15 + 1, (20, 6, K)).astype(np.int32)
+    predicted, sigma = random.integers(-(2**size), 2**size + 1, (20, 2)), random.integers(384, 385 + 2**size, 20)
+    logs = (64 * np.log2(sigma / 1024)).astype(np.int64)
+    moves = random.integers(-(2**size), 2**size + 1, (20, 2))
+    assert np.abs(GridMixtures(params, predicted, sigma, logs).gradients(moves)).max() <= grid.STEEPEST
+
+
+def test_gradients_are_those_of_the_bits() -> None:
+    """Of what intervals say, by differences."""
+    random = np.random.default_rng(0)
+    params = random.integers(-40, 41, (30, 6, 3)).astype(np.int32)
+    predicted, sigma = random.integers(-500, 501, (30, 2)), random.integers(4000, 60000, 30)
+    logs = np.floor(64 * np.log2(sigma / 1024)).astype(np.int64)
+    moves = random.integers(-20, 21, (30, 2))
+
+    def nats(rows: np.ndarray) -> np.ndarray:
+        freqs = GridMixtures(rows, predicted, sigma, logs).intervals(moves)[1].reshape(30, 2)
+        return -np.log(freqs / 2**24).sum(1)
+
+    found = GridMixtures(params, predicted, sigma, logs).gradients(moves) / 2**16
+    for row in range(6):
+        steps = np.zeros((6, 3), np.int32)
+        steps[row, 1] = 16
+        wanted = (nats(params + steps) - nats(params - steps)) / 0.5  # of 32/64
+        assert np.abs(found[:, row, 1] - wanted).max() < 0.1 * np.abs(wanted).max() + 0.02
 
 
 def test_columns_beside_places_run_on() -> None:

@@ -38,7 +38,7 @@ def bits(play: Tracks) -> np.ndarray:
         index = np.flatnonzero(known)
         if len(index):
             past.look(known)
-            params, moves = network.mixtures(past, index), now[index] - past.last[index]
+            params, moves = network.mixtures(past, index)[0], now[index] - past.last[index]
             given = (params, past.predicted[index], past.sigma[index], past.logs[index])
             for n, a in enumerate(index):
                 own = GridMixtures(*(part[n : n + 1] for part in given))

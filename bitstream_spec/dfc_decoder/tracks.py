@@ -45,8 +45,8 @@ class Network:
     def layer(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
 
-    def ask(self, features: np.ndarray, relative: np.ndarray) -> np.ndarray:
-        """(N, 6, K) of (N, 49) and (N, N, 5)."""
+    def ask(self, features: np.ndarray, relative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 6 K) and b (N, C) of (N, 49) and (N, N, 5)."""
         a, N = cut(self.layer("own", features)), len(features)
         if self.M:
             both = self.layer("seeing", a)[:, None] + self.layer("seen", a)[None] + self.layer("relative", relative)
@@ -63,7 +63,7 @@ class Network:
             a = np.concatenate([a, u], 1)
         b = cut(self.layer("joined", a))
         b = b + cut(self.layer("deeper", b))
-        return np.clip(rounded(self.layer("head", b)), -(2**15), 2**15).reshape(N, 6, self.K)
+        return np.clip(rounded(self.layer("head", b)), -(2**15), 2**15), b
 
 
 def rounded(x: np.ndarray) -> np.ndarray:
@@ -75,12 +75,19 @@ def cut(x: np.ndarray) -> np.ndarray:
 
 
 class Agent:
-    def __init__(self, place: list[int], scale: int):
+    def __init__(self, place: list[int], scale: int, row: int):
         self.place, self.fast, self.slow, self.count = place, scale, scale, 0
         self.m, self.e = [[0] * 12, [0] * 12], [[0] * 8, [0] * 8]
         self.sigma, self.p = 0, [0, 0]
+        self.row, self.pace = row, 1
 
-    def look(self, c: list[int], speed: int) -> list[int]:
+    def look(self, c: list[int], speed: int, row: int) -> list[int]:
+        g, pace = row - self.row, self.pace
+        if g != pace and self.count:
+            for one in (*self.m, *self.e):
+                one[:] = [clamp(v * g // pace, -(2**46), 2**46) for v in one]
+            self.fast, self.slow = (max(min(v, FAR) * g // pace, 1) for v in (self.fast, self.slow))
+        self.pace = g
         self.sigma = s = max(self.fast, 384)
         told = []
         for f in range(2):
@@ -121,11 +128,11 @@ def whole(stack: Stack, width: int) -> int:
     return value
 
 
-def move(stack: Stack, rows: list[list[int]], agent: Agent) -> list[int]:
-    """Displacements of x and y."""
+def move(stack: Stack, rows: list[list[int]], agent: Agent) -> tuple[list[int], list[int]]:
+    """Displacements of x and y; the gradient by each parameter (section 7)."""
     K, s = len(rows[0]), agent.sigma
     w = normalise([EXP[min(max(rows[0]) - v, 1024)] for v in rows[0]])
-    z, lead, d = 0, 0, [0, 0]
+    z, lead, d, front, told, leads = 0, 0, [0, 0], w, [], [0]
     while s >> 16 + z:
         z += 1
     for f in range(2):
@@ -151,14 +158,79 @@ def move(stack: Stack, rows: list[list[int]], agent: Agent) -> list[int]:
             g = v + beyond if v > 0 else v - beyond
         d[f] = (p >> 6) + (g << z | whole(stack, z))
         lead = clamp(64 * d[0] - agent.p[0], -(s >> 1), s >> 1)
+        leads.append(lead)
+        for k in range(K):
+            low, high = T(k, v), T(k, v + 1)
+            u = [clamp((64 * at - 32 - mean[k]) * inverse[k] >> 12, -(2**22), 2**22) for at in (v, v + 1)]
+            e = u[1] * (high * (2**22 - high) >> 22) - u[0] * (low * (2**22 - low) >> 22)
+            told.append(((2**22 - low - high) * inverse[k] >> 22, clamp(e // (high - low + 1), -(2**22), 2**22)))
         w = normalise([w[k] * (T(k, v + 1) - T(k, v) + 1) for k in range(K)])
-    return d
+    by_mean = [clamp(w[n % K] * (told[n][0] * (s >> z) >> 10) >> 24, -(2**22), 2**22) for n in range(2 * K)]
+    by_scale = [w[n % K] * told[n][1] >> 18 for n in range(2 * K)]
+    by_lead = [clamp(w[k] * (told[K + k][0] * (leads[1] >> z) >> 6) >> 24, -(2**22), 2**22) for k in range(K)]
+    return d, [*(a - b for a, b in zip(front, w, strict=True)), *by_mean, *by_scale, *by_lead]
+
+
+class Learning:
+    """Section 7, of a pass."""
+
+    def __init__(self, rate: int, C: int, K: int):
+        self.rate, self.kept = rate, list[tuple[np.ndarray, list[int]]]()
+        self.V, self.m, self.s = np.zeros((3, C + 1, 6 * K))
+        self.p = self.q = 1.0
+
+    def params(self, params: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        t = np.concatenate([b, np.full((len(b), 1), 64)], 1).astype(np.float64)
+        moved = params + np.floor((t @ np.rint(self.V) + 2**13) / 2**14)
+        return np.clip(moved, -(2**15), 2**15).astype(np.int64), t
+
+    def learn(self) -> None:
+        if len(self.kept) < 48:
+            return
+        t, g = (np.array(column, np.float64) for column in zip(*self.kept, strict=True))
+        self.kept, G = [], t.T @ g
+        self.p, self.q = 0.9 * self.p, 0.98 * self.q
+        self.m, self.s = 0.9 * self.m + (1 - 0.9) * G, 0.98 * self.s + (1 - 0.98) * (G * G)
+        step = (self.m / (1 - self.p)) / (np.sqrt(self.s / (1 - self.q)) + 4096)
+        self.V = np.clip(self.V - self.rate * step, -65536, 65536)
+
+
+def present(stack: Stack, t: int, A: int) -> np.ndarray:
+    """Who is there (t, A): section 7."""
+    here, P = np.zeros((t, A), bool), {}
+    away, pace, runs, q = [0] * A, [0] * A, [0] * A, 0
+    for row in here:
+        o, s, q = 0, [0, 0, 0], q + 1
+        for a in range(A):
+            like = (away[a] + 1 > pace[a]) + (away[a] + 1 >= pace[a])
+            if pace[a]:
+                length = min(7, (away[a] >> 1).bit_length())
+                context = 16 + ((8 * like + length) * 3 + s[like]) * 4 + min(3, (runs[a] >> 1).bit_length())
+            else:
+                context = 4 * min(o, 3) + min(min(9, q.bit_length()) // 3, 3)
+            p, n = P.get(context, (2**21, 0))
+            row[a] = there = stack.pop(lambda i, p=p: (0, p << 2, TOTAL)[i], 2) == 0
+            moved = p + ((2**22 * there - p) * (131072 // (2 * n + 3)) >> 16)
+            P[context] = clamp(moved, 1, 2**22 - 1), min(n + 1, 255)
+            if pace[a]:
+                s[like] = 1 if there else 2
+            else:
+                o, q = (0, 0) if there else (o + 1, q)
+            if there:
+                runs[a] = runs[a] + 1 if pace[a] and like == 1 else 0
+                pace[a], away[a] = away[a] + 1 if pace[a] else 1, 0
+            else:
+                away[a] += 1
+    return here
 
 
 def positions(
-    fields: Fields, there: np.ndarray, network: Network, c: list[int], columns: int
+    fields: Fields, part: np.ndarray, network: Network, c: list[int], columns: int, plan: dict[str, Any]
 ) -> tuple[list[dict[int, list[int]]], bytes, Stack]:
-    """Of each row the places of who is there; the widths of so many running columns; what is left of the stack."""
+    """Of each row the places of who is there; the widths of so many running columns; what is left of the stack.
+
+    part: (t, A, F, n), whose gaps are there, or are filled.
+    """
     steps = fields.bytes(2)
     if max(steps) >= 200:
         refuse("CorruptStream", "the scales of a pass")
@@ -170,7 +242,15 @@ def positions(
     if max(widths, default=0) > 62:
         refuse("CorruptStream", "the width of a column")
     stack, agents, out = Stack(fields.rest()), dict[int, Agent](), []
-    for row in there:
+    if plan["walked"]:
+        away = ~present(stack, *part.shape[:2])
+        for f in range(part.shape[2]):
+            part[:, :, f, 0] = away ^ (part[:, :, f, 0] if f not in plan["places"] else 0)
+    there, learning = part[:, :, plan["places"][0], 0] == 0, None
+    if there.sum(1).max(initial=0) > 256:
+        refuse("CorruptStream", "more than 256 agents in a row")
+    for number, row in enumerate(there):
+        agents = {a: one for a, one in agents.items() if number - one.row <= plan["longest"] + 1}
         now = [int(a) for a in np.flatnonzero(row)]
         known, come = [a for a in now if a in agents], [a for a in now if a not in agents]
         found = {a: [0, 0] for a in come}
@@ -178,12 +258,21 @@ def positions(
             for a in come:
                 found[a][f] = least + whole(stack, width)
         if known:
-            features = np.array([agents[a].look(c, speed) for a in known], np.int64)
+            features = np.array([agents[a].look(c, speed, number) for a in known], np.int64)
             relative = np.array([[sees(agents[i], agents[j], speed) for j in known] for i in known], np.int64)
-            for a, rows in zip(known, network.ask(features, relative).tolist(), strict=True):
-                d = move(stack, rows, agents[a])
+            every, b = network.ask(features, relative)
+            inputs = b
+            if plan["rate"]:
+                learning = learning or Learning(plan["rate"], b.shape[1], network.K)
+                every, inputs = learning.params(every, b)
+            for a, rows, t in zip(known, every.reshape(len(b), 6, -1).tolist(), inputs, strict=True):
+                d, gradient = move(stack, rows, agents[a])
                 found[a] = [agents[a].place[f] + d[f] for f in range(2)]
-        scales = speeds = number = 0
+                if learning:
+                    learning.kept.append((t, gradient))
+            if learning:
+                learning.learn()
+        scales = speeds = count = 0
         for a in now:
             if a in come:
                 continue
@@ -193,13 +282,13 @@ def positions(
                 missed = min(8 * missed, 8 * agent.fast + 4096)
                 agent.fast += missed - agent.fast >> 3
                 agent.slow += missed - agent.slow >> 5
-                scales, number = scales + agent.fast, number + 1
+                scales, count = scales + agent.fast, count + 1
                 speeds += min(512 * (abs(agent.m[0][0]) + abs(agent.m[1][0])), 8 * speed + 4096)
-            agent.count = min(agent.count + 1, 12)
-        agents = {a: agents[a] if a in agents else Agent(found[a], scale) for a in now}
-        if number:
-            scale += scales // number - scale >> 3
-            speed += speeds // number - speed >> 4
+            agent.count, agent.row = min(agent.count + 1, 12), number
+        agents |= {a: Agent(found[a], scale, number) for a in come}
+        if count:
+            scale += scales // count - scale >> 3
+            speed += speeds // count - speed >> 4
         out.append(found)
     return out, widths, stack
 
@@ -209,9 +298,13 @@ def decode(params: bytes, passes: list[bytes], H: int, W: int, count: int, model
     fields = Fields(params)
     F, x, y, frames = (fields.varint() for _ in range(4))
     number = fields.bytes(1)[0]
-    if x == y or max(x, y) >= F or W % F or not 1 <= frames <= 2**20 or number > 7 or count < 2:
+    if x == y or max(x, y) >= F or W % F or not 1 <= frames <= 2**20 or number > 15 or count < 2:
         refuse("CorruptStream", "the parameters of the tracks")
-    number, follows = number % 4, number > 3
+    longest, rate, walked = further = tuple(fields.bytes(3)) if number & 8 else (0, 0, 0)
+    if walked > 1 or (number & 8 and not any(further)):
+        refuse("CorruptStream", "what else is done with the tracks")
+    plan = {"longest": longest, "rate": rate, "walked": walked, "places": (x, y)}
+    number, follows = number % 4, bool(number & 4)
     own = np.frombuffer(fields.bytes(24), "<i2").tolist() if number == 3 else []
     others = [f for f in range(F) if f not in (x, y)]
     told = {f: column for f in others if follows and (column := read_column(fields))}
@@ -226,15 +319,13 @@ def decode(params: bytes, passes: list[bytes], H: int, W: int, count: int, model
     for first, payload in zip(firsts, passes, strict=True):
         part, fields = out[first : first + frames], Fields(payload)
         t = len(part)
+        gaps = others if walked else list(range(F))
         if data := fields.bytes(fields.varint()):
-            part[..., 0] = np.array(context.decode(data, t, W, 1), np.uint8).reshape(t, A, F)
+            part[:, :, gaps, 0] = np.array(context.decode(data, t, A * len(gaps), 1), np.uint8).reshape(t, A, -1)
         if plain:
             planes = context.decode(fields.bytes(fields.varint()), t, A * len(plain), count - 1)
             part[:, :, plain, 1:] = np.array(planes, np.uint8).reshape(t, A, len(plain), count - 1)
-        there = part[:, :, x, 0] == 0
-        if there.sum(1).max() > 256:
-            refuse("CorruptStream", "more than 256 agents in a row")
-        rows, widths, stack = positions(fields, there, network, c, len(told))
+        rows, widths, stack = positions(fields, part, network, c, len(told), plan)
         for row, found in zip(part, rows, strict=True):
             for a, place in found.items():
                 for f, value in zip((x, y), place, strict=True):

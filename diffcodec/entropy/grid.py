@@ -22,10 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runtime.kernels import inlined, kernel
+from .gradients import ONE, slope_of
 from .logistic import EDGE, EXP, INVERSE_SCALE, SIGMOID, normalise, prior
 from .stack import PRECISION, TOTAL, AnsStack, advance
 
 SIDE = 4096  #: symbols on either side of the predicted one, the last of which are escapes
+STEEPEST = 1 << 22  #: gradients are cut to this, 64 nats
 PIECES = 12  #: intervals at most of a number
 _WIDTH, _LENGTH = 16, 6  # bits of a piece, and of the number of bits of what lies beyond
 
@@ -195,6 +197,41 @@ def _pop(params, predicted, sigma, logs, exp, inverse_scale, sigmoid, state, at,
     return state, at
 
 
+@kernel
+def _gradients(params, predicted, sigma, logs, moves, exp, inverse_scale, sigmoid, out):  # noqa: PLR0917
+    K = params.shape[2]
+    w, before = np.empty(K, np.int64), np.empty(K, np.int64)
+    mean, inverse = np.empty(K, np.int64), np.empty(K, np.int64)
+    shift, slope = np.empty((2, K), np.int64), np.empty((2, K), np.int64)
+    for n in range(len(moves)):
+        prior(params[n], w, exp)
+        before[:] = w
+        s = _shift(sigma[n])
+        lead = np.int64(0)
+        for f in range(2):
+            base = predicted[n, f] >> 6
+            _component(
+                params[n], f, predicted[n, f] & 63, sigma[n], lead, s, logs[n] - 64 * s, mean, inverse, inverse_scale
+            )
+            x = min(max((moves[n, f] - base) >> s, np.int64(-SIDE)), np.int64(SIDE - 1))
+            for k in range(K):
+                low, high = cdf(x, mean[k], inverse[k], sigmoid), cdf(x + 1, mean[k], inverse[k], sigmoid)
+                shift[f, k] = ((ONE - low - high) * inverse[k]) >> 22
+                slope[f, k] = slope_of(low, high, x, mean[k], inverse[k])
+                w[k] *= high - low + 1
+            normalise(w)
+            if f == 0:
+                lead = min(max((moves[n, 0] << 6) - predicted[n, 0], -(sigma[n] >> 1)), sigma[n] >> 1)
+        for k in range(K):
+            out[n, 0, k] = before[k] - w[k]
+            for f in range(2):
+                by_mean = (w[k] * ((shift[f, k] * (sigma[n] >> s)) >> 10)) >> 24
+                out[n, 1 + f, k] = min(max(by_mean, np.int64(-STEEPEST)), np.int64(STEEPEST))
+                out[n, 3 + f, k] = (w[k] * slope[f, k]) >> 18
+            by_lead = (w[k] * ((shift[1, k] * (lead >> s)) >> 6)) >> 24
+            out[n, 5, k] = min(max(by_lead, np.int64(-STEEPEST)), np.int64(STEEPEST))
+
+
 @dataclass(frozen=True)
 class GridMixtures:
     """Distributions of displacements: params int32 (N, 6, K), predicted int64 (N, 2), sigma int64 (N,), as above.
@@ -220,6 +257,17 @@ class GridMixtures:
         given = (self.params, self.predicted, self.sigma, self.logs, EXP, INVERSE_SCALE, SIGMOID)
         stack.pop_by(_pop, given, moves)
         return moves
+
+
+    def gradients(self, moves: np.ndarray) -> np.ndarray:
+        """int64 (N, 6, K): by each parameter, of -log P of displacements int64 (N, 2), about 2^16 of a nat.
+
+        By logits and log-scales in nats, means in sigmas, couplings as the factors that they are; none above STEEPEST.
+        """
+        out = np.empty(self.params.shape, np.int64)
+        given = (self.params, self.predicted, self.sigma, self.logs, moves, EXP, INVERSE_SCALE, SIGMOID)
+        _gradients(*given, out)
+        return out
 
 
 # ---- numbers of which nothing is known

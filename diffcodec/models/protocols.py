@@ -145,10 +145,11 @@ class PhaseModel(Model, Protocol):
 class TrackModel(Model, Protocol):
     """An ARDM of agents that move in a plane, causal over time: what is known of all -> where each goes next."""
 
-    def mixtures(self, past: Past, known: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Parameters int32 (N, 6, K), K at most 16, any values, as of `entropy.grid.GridMixtures`.
+    def mixtures(self, past: Past, known: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """(parameters int32 (N, 6, K), K at most 16, any values, as of `entropy.grid.GridMixtures`; codes (N, C)).
 
-        Of the agents ``known`` (N,), rising, of whom ``past`` was asked to look. The same numbers on any machine.
+        Of the agents ``known`` (N,), rising, of whom ``past`` was asked to look. codes: what the last layer was given
+        of these, whole numbers below 2^15 in size, by which it may learn. The same numbers on any machine.
         """
         ...
 

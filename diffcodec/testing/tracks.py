@@ -44,13 +44,18 @@ class TrackLaws(AutoregressiveLaws):
         return past, places[-1]
 
     def answers(self, model: TrackModel) -> list[np.ndarray]:
-        """Parameters int32 (N, 6, K) of everybody, and of two of them."""
+        """Parameters int32 (N, 6, K) and codes (N, C) of everybody, and of two of them."""
         past, _ = self.past()
-        return [model.mixtures(past, np.arange(n)) for n in (self.agents, 2)]
+        return [part for n in (self.agents, 2) for part in model.mixtures(past, np.arange(n))]
 
     def test_parameters_have_their_shape(self) -> None:
-        """int32 (N, 6, K) of N agents, K of 1 to 16."""
-        for found, count in zip(self.answers(self.model()), (self.agents, 2), strict=True):
+        """int32 (N, 6, K) of N agents, K of 1 to 16; codes float64 (N, C), whole numbers below 2^15 in size."""
+        answers = self.answers(self.model())
+        for found, codes, count in zip(answers[::2], answers[1::2], (self.agents, 2), strict=True):
+            shaped = codes.dtype == np.float64 and codes.ndim == 2 and len(codes) == count
+            demand(shaped, f"expected codes float64 ({count}, C), found {codes.dtype} {codes.shape}")
+            whole = (codes == np.rint(codes)).all() and np.abs(codes).max(initial=0) < 2**15
+            demand(bool(whole), "codes are not whole numbers below 2^15 in size")
             fits = found.ndim == 3 and found.shape[:2] == (count, 6) and 1 <= found.shape[2] <= 16
             demand(
                 fits and found.dtype == np.int32, f"expected int32 ({count}, 6, K), found {found.dtype} {found.shape}"
@@ -61,24 +66,24 @@ class TrackLaws(AutoregressiveLaws):
         model, order = self.model(), np.random.default_rng(1).permutation(self.agents)
         wanted = model.mixtures(self.past()[0], np.arange(self.agents))
         found = model.mixtures(self.past(order)[0], np.arange(self.agents))
-        self.same([found], [wanted[order]], "in another order")
+        self.same(found, [part[order] for part in wanted], "in another order")
 
     def test_no_place_is_special(self) -> None:
         """Somewhere else in the plane everybody is told the same."""
         model, everybody = self.model(), np.arange(self.agents)
         found, wanted = (model.mixtures(self.past(away=away)[0], everybody) for away in (0, -123_456_789))
-        self.same([found], [wanted], "at another place")
+        self.same(found, wanted, "at another place")
 
     def test_one_agent_is_enough(self) -> None:
         """Who is alone is told something too."""
-        found = self.model().mixtures(self.past()[0], np.array([1]))
+        found, _ = self.model().mixtures(self.past()[0], np.array([1]))
         demand(found.shape[:2] == (1, 6), f"expected (1, 6, K) of one agent, found {found.shape}")
 
     def test_displacements_come_back(self) -> None:
         """Intervals of what agents did, far away too, which pop gives back."""
         past, places = self.past()
         model, everybody = self.model(), np.arange(self.agents)
-        mixtures = GridMixtures(model.mixtures(past, everybody), past.predicted, past.sigma, past.logs)
+        mixtures = GridMixtures(model.mixtures(past, everybody)[0], past.predicted, past.sigma, past.logs)
         for wild in (0, 2**20, -(2**50)):
             moves = places - past.last
             moves[-1] += wild

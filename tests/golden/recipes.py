@@ -186,6 +186,15 @@ def movers(frames: int, agents: int, seed: int) -> Tracks:
     return Tracks(values, columns, missing, rate=Fraction(10))
 
 
+def passers(frames: int, agents: int, seed: int) -> Tracks:
+    """Agents who are seen in every third frame, each from its own on, and of whom one is lost for some time."""
+    walk = movers(frames, agents, seed)
+    missing = walk.gaps.copy()
+    missing[(np.arange(frames)[:, None] + np.arange(agents)) % 3 > 0] = True
+    missing[frames // 2 : frames // 2 + 12, 1] = True
+    return Tracks(walk.values, walk.columns, missing, rate=Fraction(10))
+
+
 def turners(frames: int, agents: int, seed: int) -> Tracks:
     """Agents in a plane, how fast they are, and where they look, in tenths of a degree, of whom one is told no more."""
     walk = movers(frames, agents, seed).values
@@ -264,6 +273,25 @@ def by_frames(method: int) -> Callable[[Clip], bytes]:
         told = {"method": method, "frames": form.frames, "sampling": form.sampling}
         params, passes = ardm.encode(form.photo, form.extra, model, **told)
         return stream_of(clip, form, CODECS["ardm"], Encoded(params, passes, model), digest=clip.digest())
+
+    return encode
+
+
+def by_walking(*further: int) -> Callable[[Tracks], bytes]:
+    """Tracks by their network, smaller or not, with so much that is done beside: `Further` of ARDM's method 7."""
+
+    def encode(signal: Tracks) -> bytes:
+        from diffcodec.codecs.ardm import tracks as ardm
+        from diffcodec.codecs.ardm.track_plan import Further
+        from diffcodec.codecs.codec import Encoded
+        from diffcodec.codecs.table import CODECS
+        from diffcodec.models import registry
+        from diffcodec.stream.written import stream_of
+
+        model, form = registry.load(registry.OF_TRACKS, device="cpu"), signal.forms()[-1]
+        told = Further(*further[:2], bool(further[2:]))
+        params, passes = ardm.encode(form.extra, form.columns, form.places, model, None, form.circles, told)
+        return stream_of(signal, form, CODECS["ardm"], Encoded(params, passes, model), digest=signal.digest())
 
     return encode
 
@@ -492,8 +520,10 @@ def _recipes() -> dict[str, Recipe]:
         "clip-frames-yuv444.dfc": Recipe(EXACT, lambda: film("YUV444"), by_frames(6)),
         "clip-between.dfc": stream(EXACT, lambda: film("RGB")),
         "clip-between-yuv420.dfc": stream(EXACT, lambda: film("YUV420")),
-        "tracks-walked.dfc": stream(EXACT, lambda: movers(90, 4, 309)),
-        "tracks-turned.dfc": stream(FITTED, lambda: turners(120, 6, 312)),
+        "tracks-walked.dfc": Recipe(EXACT, lambda: movers(90, 4, 309), by_walking()),
+        "tracks-turned.dfc": Recipe(FITTED, lambda: turners(120, 6, 312), by_walking()),
+        "tracks-passing.dfc": stream(EXACT, lambda: passers(150, 8, 316)),
+        "tracks-learned.dfc": Recipe(EXACT, lambda: movers(120, 4, 317), by_walking(9, 48, 1)),
         "tracks-groups.dfc": stream(EXACT, lambda: tracks(20, 5, 314), group=7),
         "tracks.dfc": stream(EXACT, lambda: tracks(20, 5, 304)),
         "tracks-empty.dfc": stream(EXACT, lambda: tracks(0, 2, 306)),

@@ -1,4 +1,4 @@
-"""The lattice network's last layer learns from what was coded, sender and receiver alike (bitstream_spec/SPEC.md §5).
+"""A network's last layer learns from what was coded, sender and receiver alike (SPEC.md §5.1.1, TRACKS.md §7).
 
 A network sees all photographs, a picture is one. After every band of pixels that both know, the gradient of their code
 length by the last layer's weights makes a step of Adam (arXiv 1412.6980). Gradients are sums of integers below 2^53,
@@ -8,6 +8,7 @@ exact as doubles in whatever order; steps are IEEE operations one by one, so tha
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,15 +16,36 @@ from ...entropy.gradients import gradients
 from .strips import Strip
 
 BAND = 128  #: pixels after which a step is made, at least, where a row has no more
-RATE = 0.025  #: of a step, in the units below
 KEPT, KEPT_SQUARES = 0.9, 0.98  #: of the averages of gradients and of their squares
-MOST = 128.0  #: a change at most, in the units below
-#: of a change by unit of an input code in the parameters' units, in 2^-12: of logits, means, log-scales, couplings
+#: of a lattice network's change by unit of an input code in the parameters' units, in 2^-12: of logits, means,
+#: log-scales, couplings
 UNITS = (512, 768, 128, 384)
-BIAS = 32  #: the input code that the bias of a change stands for
-_SHIFT = 12
 _LEAST = (-(1 << 14), -(1 << 15), 0, -(1 << 13))  # of parameters, and the most: what networks give
 _GREATEST = (1 << 14, 1 << 15, 256, 1 << 13)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a last layer learns.
+
+    units float64 (outputs,): of a change, by unit of an input, in 2^-``shift`` of a parameter. least, greatest float64
+    (outputs,): limits of parameters. bias: the input that the bias of a change stands for. rate: of a step, most: of a
+    change, both in ``units``. floor: what is added to the root of a mean square, in gradients' units.
+    """
+
+    units: np.ndarray
+    least: np.ndarray
+    greatest: np.ndarray
+    bias: int
+    shift: int
+    rate: float
+    most: float
+    floor: float
+
+    @classmethod
+    def of_lattice(cls, K: int) -> Rule:
+        """Of 10K parameters of a pixel."""
+        return cls(_by_kind(UNITS, K), _by_kind(_LEAST, K), _by_kind(_GREATEST, K), 32, 12, 0.025, 128.0, 1.0)
 
 
 def band_rows(width: int) -> int:
@@ -37,37 +59,37 @@ def _by_kind(values: tuple[int, ...], K: int) -> np.ndarray:
 
 
 class Layer:
-    """What one phase's last layer has learned: a change of the parameters that is linear in its input."""
+    """What a last layer has learned: a change of the parameters that is linear in its input."""
 
-    def __init__(self, inputs: int, K: int):
-        self.K, shape = K, (inputs + 1, 10 * K)
+    def __init__(self, inputs: int, rule: Rule):
+        self.rule, shape = rule, (inputs + 1, len(rule.units))
         self._change, self._mean, self._square = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self._weight = np.zeros(shape)  # whole numbers
-        self._units = _by_kind(UNITS, K)
-        self._least, self._greatest = _by_kind(_LEAST, K), _by_kind(_GREATEST, K)
         self._left, self._left_squares = 1.0, 1.0
 
     def params(self, params: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(int32 (n, 10, K), inputs) of pixels that the network gives ``params`` int32 (n, 10, K).
+        """(int32 (n, rows, K), inputs) of what the network gives ``params`` int32 (n, rows, K).
 
-        codes: float32 (n, C), whole numbers, what the last layer is given of these.
+        codes: (n, C), whole numbers, what the last layer is given of these.
         """
-        n = len(codes)
+        n, rule = len(codes), self.rule
         inputs = np.empty((n, codes.shape[1] + 1))
-        inputs[:, :-1], inputs[:, -1] = codes, BIAS
-        moved = np.floor((inputs @ self._weight + (1 << _SHIFT - 1)) / (1 << _SHIFT)) + params.reshape(n, -1)
-        return np.clip(moved, self._least, self._greatest).astype(np.int32).reshape(n, 10, self.K), inputs
+        inputs[:, :-1], inputs[:, -1] = codes, rule.bias
+        half = 1 << rule.shift - 1
+        moved = np.floor((inputs @ self._weight + half) / (1 << rule.shift)) + params.reshape(n, -1)
+        return np.clip(moved, rule.least, rule.greatest).astype(np.int32).reshape(params.shape), inputs
 
-    def learn(self, inputs: np.ndarray, params: np.ndarray, base: np.ndarray, pixels: np.ndarray) -> None:
-        """A step, from a band of pixels and what :meth:`params` gave of it."""
-        found = inputs.T @ gradients(params, base, pixels).reshape(len(inputs), -1).astype(np.float64)
+    def learn(self, inputs: np.ndarray, gradients: np.ndarray) -> None:
+        """A step, from what :meth:`params` gave of a band and the gradients int64 (n, rows, K) by its parameters."""
+        rule, found = self.rule, inputs.T @ gradients.reshape(len(inputs), -1).astype(np.float64)
         self._left *= KEPT
         self._left_squares *= KEPT_SQUARES
         self._mean = KEPT * self._mean + (1 - KEPT) * found
         self._square = KEPT_SQUARES * self._square + (1 - KEPT_SQUARES) * (found * found)
         mean, square = self._mean / (1 - self._left), self._square / (1 - self._left_squares)
-        self._change = np.clip(self._change - RATE * (mean / (np.sqrt(square) + 1)), -MOST, MOST)
-        self._weight = np.rint(self._change * self._units)
+        step = rule.rate * (mean / (np.sqrt(square) + rule.floor))
+        self._change = np.clip(self._change - step, -rule.most, rule.most)
+        self._weight = np.rint(self._change * rule.units)
 
 
 class Learned:
@@ -76,7 +98,7 @@ class Learned:
     def __init__(self, head: tuple[int, int, int]):
         """``head``: (phases, outputs 10K, inputs C) of the last layers."""
         phases, outputs, inputs = head
-        self._layers = [Layer(inputs, outputs // 10) for _ in range(phases)]
+        self._layers = [Layer(inputs, Rule.of_lattice(outputs // 10)) for _ in range(phases)]
 
     def told(
         self, strip: Strip, rows: int, params: np.ndarray, codes: np.ndarray
@@ -90,4 +112,4 @@ class Learned:
             if places.stop > places.start:
                 found, inputs = layer.params(params[places], codes[places])
                 yield band, found
-                layer.learn(inputs, found, band.sums, band.pixels())
+                layer.learn(inputs, gradients(found, band.sums, band.pixels()))

@@ -3,23 +3,25 @@
 Of an agent in a frame the network sees the frames before, its own and the others', and gives the joint distribution of
 both coordinates; agents of a frame do not see each other, so their order is free. A pass holds so many frames and is
 decoded by itself. What an agent's other columns hold is predicted from their past and from how it moves, or goes to
-the context coder (`columns`). bitstream_spec/TRACKS.md.
+the context coder (`columns`). Who was away is known again when it comes back, and the network's last layer
+learns from what was coded (`agents`), where either serves. bitstream_spec/TRACKS.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...entropy import grid, running
+from ...entropy import grid, presence, running
 from ...entropy.context import coder as context
 from ...entropy.stack import AnsStack
 from ...models.protocols import TrackModel
 from ...models.tracks import prediction
-from ...models.tracks.past import LAGS, SCALE, Past
+from ...models.tracks.past import SCALE
 from ...runtime.errors import CorruptStream, Truncated
 from ...runtime.fields import Fields
 from ...runtime.progress import Progress, side_by_side
@@ -27,76 +29,22 @@ from ...runtime.varint import write_varint
 from ..codec import Head
 from ..codec import Receiver as AnyReceiver
 from ..reconstruction import DEFAULT, Reconstruction
+from .agents import Network, asked
 from .columns import MOST_WIDTH as MOST_COLUMN
-from .columns import PLAIN, Column, Motion, fitted
-from .cost import MOST_AGENTS, TRACKS
+from .columns import Column, Motion, fitted
+from .cost import MOST_AGENTS
+from .track_plan import MOST_FRAMES, Further, Plan
 
-FRAMES = 1024  #: of a pass
-MOST_FRAMES = 2**20  #: of one
+FRAMES = 1024  #: of a pass, or more where few agents are in them
+STATES = 1 << 14  #: of agents in a pass, which more frames hold together where few agents are in one
 MOST_WIDTH = 60  #: bits of a coordinate, less the least
 _SCALES = 200  # steps of scales
-_TOLD = 4  # a bit of the prediction's number: how other columns are coded follows
+LONGEST = 32  #: frames for which an agent may be away and is known when it comes back
+RATE = 48  #: of learning, 1/16384
 _FIRST = (4 * SCALE, 16 * SCALE)  # scale and speed, until they are known
 
 Bytes = NDArray[np.uint8]
 Values = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How numbers are coded: columns of an agent, which two are its place, frames of a pass, the linear prediction.
-
-    coefficients: int64 (LAGS,); number: theirs in `prediction.KNOWN`, its length for others, which stand in the stream.
-    told: how the columns are coded that are no place, in their order; all plain where none is told.
-    """
-
-    columns: int
-    places: tuple[int, int]
-    frames: int
-    number: int
-    coefficients: Values
-    told: tuple[Column, ...] = ()
-
-    @property
-    def others(self) -> list[int]:
-        """The columns that are no place."""
-        return [n for n in range(self.columns) if n not in self.places]
-
-    @property
-    def plain(self) -> list[int]:
-        """Those of the others that the context coder codes."""
-        return [n for n, one in zip(self.others, self.told, strict=True) if one.kind == PLAIN]
-
-    @property
-    def running(self) -> list[tuple[int, Column]]:
-        """Those of the others that are predicted."""
-        return [(n, one) for n, one in zip(self.others, self.told, strict=True) if one.kind != PLAIN]
-
-    def to_bytes(self) -> bytes:
-        """The codec's parameters."""
-        numbers = (self.columns, *self.places, self.frames)
-        own = self.coefficients.astype("<i2").tobytes() if self.number == len(prediction.KNOWN) else b""
-        told = b"".join(one.to_bytes() for one in self.told) if self.running else b""
-        first = bytes([self.number | bool(told) * _TOLD])
-        return bytes([TRACKS]) + b"".join(map(write_varint, numbers)) + first + own + told
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Plan:
-        """Mirror of :meth:`to_bytes`. Raises CorruptStream."""
-        fields = Fields(data[1:], "the parameters of the tracks end")
-        columns, x, y, frames = (fields.varint() for _ in range(4))
-        first = fields.byte()
-        number = first & ~_TOLD
-        own = number == len(prediction.KNOWN)
-        coefficients = np.frombuffer(fields.take(2 * LAGS if own else 0), "<i2").astype(np.int64)
-        fits = x < columns and y < columns and x != y and 1 <= frames <= MOST_FRAMES
-        if not fits or number > len(prediction.KNOWN):
-            raise CorruptStream("the parameters of the tracks fit none; the file is damaged")
-        others = columns - 2 if first & _TOLD else 0
-        told = tuple(Column.read(fields) for _ in range(others)) or (Column(),) * (columns - 2)
-        if not fields.ended:
-            raise CorruptStream("the parameters of the tracks do not end where they should; the file is damaged")
-        return cls(columns, (x, y), frames, number, coefficients if own else prediction.KNOWN[number], told)
 
 
 def encode(
@@ -106,22 +54,27 @@ def encode(
     model: TrackModel,
     progress: Progress | None = None,
     circles: tuple[int, ...] = (),
+    further: Further | None = None,
 ) -> tuple[bytes, list[bytes]]:
     """Parameters and passes of uint8 (T, A columns, 1 + n): plane 0 tells gaps, the others a number, big-endian.
 
     Where a place has a gap both its columns have. Numbers of places are below 2^MOST_WIDTH. circles: of each column,
-    how many numbers go round, below which all are; 0 where they do not.
+    how many numbers go round, below which all are; 0 where they do not. further: what else is done; None for what
+    serves.
     """
     gaps, numbers = _parted(planes, columns)
     here = gaps[..., places[0]] == 0
     positions = np.ascontiguousarray(_joined(numbers[:, :, list(places)]))
     number, coefficients = prediction.chosen(positions, here)
-    plan = Plan(columns, places, FRAMES, number, coefficients)
+    plan = Plan(columns, places, _frames(here), number, coefficients)
     plan = replace(plan, told=_told(numbers, gaps, positions, here, plan, circles or (0,) * columns))
+    begin = slice(0, plan.frames)
+    plans = [replace(plan, further=one) for one in ([further] if further else _furthers(gaps[begin], plan))]
+    plan, places_of_first = _smallest(positions[begin], here[begin], model, plans)
     passes = []
-    for first in range(0, len(planes), FRAMES):
-        part = slice(first, first + FRAMES)
-        front = _block(gaps[part].reshape(len(gaps[part]), -1, 1) if not here[part].all() or gaps[part].any() else None)
+    for first in range(0, len(planes), plan.frames):
+        part = slice(first, first + plan.frames)
+        front = _gaps_block(gaps[part], plan)
         if plan.plain:
             rest = numbers[part][:, :, plan.plain]
             front += _block(rest.reshape(len(rest), -1, rest.shape[-1]))
@@ -129,10 +82,47 @@ def encode(
         beside = [
             _Beside(_joined(numbers[part][:, :, n]), gaps[part][..., n] == 0, one) for n, one in plan.running
         ]
-        passes.append(front + _encode_frames(positions[part], here[part], model, plan, motion, beside))
+        agents = _places(positions[part], here[part], model, [plan])[0] if first else places_of_first
+        passes.append(front + _encode_frames(agents, motion, beside))
         if progress:
-            progress(min(first + FRAMES, len(planes)) / len(planes))
+            progress(min(first + plan.frames, len(planes)) / len(planes))
     return plan.to_bytes(), passes
+
+
+def _frames(here: NDArray[np.bool_]) -> int:
+    """Of a pass, so that it holds enough of agents to know them by."""
+    if len(here) <= FRAMES:
+        return FRAMES
+    return int(np.clip(STATES * len(here) // max(1, int(here.sum())), FRAMES, MOST_FRAMES))
+
+
+def _gaps_block(gaps: Bytes, plan: Plan) -> bytes:
+    """What the context coder tells of gaps uint8 (t, A, F): all, or where other columns' differ from the place's."""
+    if not plan.further.walked:
+        return _block(gaps.reshape(len(gaps), -1, 1) if gaps.any() else None)
+    others = gaps[:, :, plan.others] ^ gaps[:, :, plan.places[:1]]
+    return _block(others.reshape(len(gaps), -1, 1) if others.any() else None)
+
+
+def _furthers(gaps: Bytes, plan: Plan) -> list[Further]:
+    """What else may serve, by a pass of gaps uint8 (t, A, F)."""
+    here, walked = gaps[..., plan.places[0]] == 0, Further(walked=True)
+    bits = running.bits(presence.intervals(here)[1]) + 8 * len(walked.to_bytes())
+    smaller = bits / 8 + len(_gaps_block(gaps, replace(plan, further=walked))) < len(_gaps_block(gaps, plan))
+    comes_back = ((np.diff(here.astype(np.int8), axis=0, prepend=0) > 0).sum(0) > 1).any()
+    lengths = (0, LONGEST) if comes_back else (0,)
+    return [Further(longest, rate, smaller) for longest in lengths for rate in (0, RATE)]
+
+
+def _smallest(
+    positions: Values, here: NDArray[np.bool_], model: TrackModel, plans: list[Plan]
+) -> tuple[Plan, _Places]:
+    """(the plan by which a pass of these frames takes least, this pass)."""
+    tried = list[_Places]()
+    for _, alike in groupby(plans, lambda one: one.further.longest):
+        tried += _places(positions, here, model, list(alike))
+    best = min(range(len(plans)), key=lambda n: tried[n].bits + 8 * len(plans[n].further.to_bytes()))
+    return plans[best], tried[best]
 
 
 @dataclass(frozen=True)
@@ -153,7 +143,7 @@ def _told(
     numbers: Bytes, gaps: Bytes, positions: Values, here: NDArray[np.bool_], plan: Plan, circles: tuple[int, ...]
 ) -> tuple[Column, ...]:
     """How each column that is no place comes out smaller, by its first frames."""
-    found, most = [], slice(0, FRAMES)
+    found, most = [], slice(0, plan.frames)
     motion = Motion.of(positions, here) if plan.others else None
     for n in plan.others:
         own, there = numbers[:, :, n], gaps[..., n] == 0
@@ -163,7 +153,7 @@ def _told(
             continue
         column = fitted(values, there, motion, circles[n])
         width = int(values.max()).bit_length()
-        _, freqs = column.running(motion.first(FRAMES), there[most], width).intervals(values[most])
+        _, freqs = column.running(motion.first(plan.frames), there[most], width).intervals(values[most])
         plainly = len(context.encode_planes(np.ascontiguousarray(own[most]), 1))
         if running.bits(freqs) / 8 + len(column.to_bytes()) < plainly:
             found[-1] = column
@@ -175,28 +165,47 @@ def _motion(positions: Values, here: NDArray[np.bool_], plan: Plan) -> Motion | 
     return Motion.of(positions, here) if plan.running else None
 
 
-def _encode_frames(
-    positions: Values,
-    here: NDArray[np.bool_],
-    model: TrackModel,
-    plan: Plan,
-    motion: Motion | None,
-    beside: Sequence[_Beside],
-) -> bytes:
-    front, (scale, speed), least, widths = _front(positions, here, plan)
-    past = Past(here.shape[1], plan.coefficients, scale, speed)
-    parts = []
+@dataclass
+class _Places:
+    """Where agents are in the frames of a pass: what is told in front, and intervals in the order of popping."""
+
+    front: bytes
+    parts: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]
+
+    @property
+    def bits(self) -> float:
+        """Ideal length of the intervals."""
+        return sum(running.bits(freqs) for _, freqs in self.parts)
+
+
+def _places(positions: Values, here: NDArray[np.bool_], model: TrackModel, plans: Sequence[Plan]) -> list[_Places]:
+    """By plans that learn at other rates and are alike otherwise, which are asked together."""
+    front, (scale, speed), least, widths = _front(positions, here, plans[0])
+    past, networks = plans[0].past(here.shape[1], scale, speed), [Network(plan.further.rate) for plan in plans]
+    every = [_Places(front, [presence.intervals(here)] if plan.further.walked else []) for plan in plans]
     for now, there in zip(positions, here, strict=True):
         known = past.known(there)
         come = now[there & ~known]
-        parts += [grid.whole_intervals(come[:, f] - least[f], widths[f]) for f in range(2) if len(come)]
+        for f in range(2) if len(come) else ():
+            parts = grid.whole_intervals(come[:, f] - least[f], widths[f])
+            for one in every:
+                one.parts.append(parts)
         if known.any():
             index = np.flatnonzero(known)
-            parts.append(_mixtures(past, known, index, model).intervals(now[index] - past.last[index]))
+            moves, answer = now[index] - past.last[index], asked(past, known, index, model)
+            for one, network in zip(every, networks, strict=True):
+                found, inputs = network.mixtures(past, index, answer)
+                one.parts.append(found.intervals(moves))
+                network.learn(found, inputs, moves)
         past.tell(now, there)
+    return every
+
+
+def _encode_frames(agents: _Places, motion: Motion | None, beside: Sequence[_Beside]) -> bytes:
+    front, parts = agents.front, agents.parts
     if motion is not None:
         front += bytes(one.width for one in beside)
-        parts += [one.column.running(motion, one.there, one.width).intervals(one.numbers) for one in beside]
+        parts = parts + [one.column.running(motion, one.there, one.width).intervals(one.numbers) for one in beside]
     stack = AnsStack()
     if parts:
         starts, freqs = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -206,13 +215,16 @@ def _encode_frames(
 
 def _decode_frames(
     fields: Fields,
-    here: NDArray[np.bool_],
-    there_of: Sequence[NDArray[np.bool_]],
+    gaps: Bytes,
     model: TrackModel,
     plan: Plan,
     progress: Progress | None,
 ) -> tuple[Values, list[Values]]:
-    """Mirror of :func:`_encode_frames`: places, and the columns that are predicted. Raises CorruptStream."""
+    """Mirror of :func:`_encode_frames`: places, and the columns that are predicted. Raises CorruptStream.
+
+    gaps: uint8 (t, A, F), of places to be filled where they are coded frame by frame; of other columns, what a gap of
+    the place does not tell.
+    """
     scale, speed = (_scale(fields.byte()) for _ in range(2))
     least, widths = zip(*((fields.varint(64), fields.byte()) for _ in range(2)), strict=True)
     if max(widths) > MOST_WIDTH or max(least) >> MOST_WIDTH:
@@ -221,7 +233,14 @@ def _decode_frames(
     if max(own, default=0) > MOST_COLUMN:
         raise CorruptStream("numbers of tracks are beyond their range; the file is damaged")
     stack = AnsStack.from_bytes(fields.rest())
-    past = Past(here.shape[1], plan.coefficients, scale, speed)
+    if plan.further.walked:
+        away = ~presence.pop(stack, *gaps.shape[:2])[..., None]
+        gaps[:, :, list(plan.places)] = away
+        gaps[:, :, plan.others] ^= away
+    here = gaps[..., plan.places[0]] == 0
+    if int(here.sum(1).max(initial=0)) > MOST_AGENTS:
+        raise CorruptStream(f"more than {MOST_AGENTS} agents at once; the file is damaged")
+    past, network = plan.past(here.shape[1], scale, speed), Network(plan.further.rate)
     positions = np.zeros((*here.shape, 2), np.int64)
     for t, (now, there) in enumerate(zip(positions, here, strict=True)):
         known = past.known(there)
@@ -230,30 +249,26 @@ def _decode_frames(
             now[come, f] = least[f] + grid.pop_whole(stack, int(come.sum()), widths[f])
         if known.any():
             index = np.flatnonzero(known)
-            now[index] = past.last[index] + _mixtures(past, known, index, model).pop(stack)
+            mixtures, inputs = network.mixtures(past, index, asked(past, known, index, model))
+            moves = mixtures.pop(stack)
+            now[index] = past.last[index] + moves
+            network.learn(mixtures, inputs, moves)
         past.tell(now, there)
         if progress and not t & 63:
             progress(t / len(here))
     motion, found = _motion(positions, here, plan), list[Values]()
-    for (_, column), there, width in zip(plan.running, there_of, own, strict=True):
+    for (n, column), width in zip(plan.running, own, strict=True):
         assert motion is not None
-        found.append(column.running(motion, there, width).pop(stack))
+        found.append(column.running(motion, gaps[..., n] == 0, width).pop(stack))
     stack.finish()
     return positions, found
-
-
-def _mixtures(past: Past, known: NDArray[np.bool_], index: Values, model: TrackModel) -> grid.GridMixtures:
-    """Distributions of the displacements of the agents that are ``known``, at ``index``."""
-    past.look(known)
-    params = model.mixtures(past, index)
-    return grid.GridMixtures(params, past.predicted[index], past.sigma[index], past.logs[index])
 
 
 def _front(
     positions: Values, here: NDArray[np.bool_], plan: Plan
 ) -> tuple[bytes, tuple[int, int], list[int], list[int]]:
     """(bytes, scale and speed of who comes first, least coordinates, bits of one less these) of a pass."""
-    past = Past(here.shape[1], plan.coefficients, *_FIRST)
+    past = plan.past(here.shape[1], *_FIRST)
     for now, there in zip(positions, here, strict=True):
         past.look(past.known(there))
         past.tell(now, there)
@@ -323,17 +338,15 @@ class Receiver(AnyReceiver):
         height, agents = min(plan.frames, self.height - first), self.width // plan.columns
         out = np.zeros((height, agents, plan.columns, self.count), np.uint8)
         fields = Fields(payload, "a pass of the tracks ends")
+        told = plan.others if plan.further.walked else list(range(plan.columns))
         if block := fields.counted():
-            out[..., 0] = context.decode_planes(block, height, self.width, 1).reshape(out.shape[:3])
+            planes = context.decode_planes(block, height, agents * len(told), 1)
+            out[:, :, told, 0] = planes.reshape(height, agents, len(told))
         if plan.plain:
             shape = (height, agents * len(plan.plain), self.count - 1)
             planes = context.decode_planes(fields.counted(), *shape)
             out[:, :, plan.plain, 1:] = planes.reshape(height, agents, len(plan.plain), -1)
-        here = out[:, :, plan.places[0], 0] == 0
-        if int(here.sum(1).max(initial=0)) > MOST_AGENTS:
-            raise CorruptStream(f"more than {MOST_AGENTS} agents at once; the file is damaged")
-        there_of = [out[:, :, n, 0] == 0 for n, _ in plan.running]
-        positions, found = _decode_frames(fields, here, there_of, self.model, plan, progress)
+        positions, found = _decode_frames(fields, out[..., 0], self.model, plan, progress)
         for k, byte in enumerate(_bytes_of(positions, self.count - 1)):
             out[:, :, list(plan.places), 1 + k] = byte
         for (n, _), numbers in zip(plan.running, found, strict=True):

@@ -39,15 +39,18 @@ class TracksModel:
         self._others, self._heads = others, heads
         self._weights = {key: value.double().numpy() for key, value in tensors.items()}
 
-    def mixtures(self, past: Past, known: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Parameters int32 (N, 6, K), as of `entropy.grid.GridMixtures`, of the agents ``known`` (N,), told by look."""
+    def mixtures(self, past: Past, known: NDArray[np.int64]) -> tuple[NDArray[np.int32], Floats]:
+        """(parameters int32 (N, 6, K), what the last layer was given of these, whole numbers float64 (N, C)).
+
+        As of `entropy.grid.GridMixtures`, of the agents ``known`` (N,), told by look.
+        """
         h = _cut(self._layer("own", past.features[known].astype(np.float64)))
         if self._others:
             h = np.concatenate([h, self._attended(h, past, known)], 1)
         h = _cut(self._layer("joined", h))
         h = h + _cut(self._layer("deeper", h))
         found = np.clip(_rounded(self._layer("head", h)), -_OUTPUT, _OUTPUT)
-        return found.astype(np.int32).reshape(len(known), 6, -1)
+        return found.astype(np.int32).reshape(len(known), 6, -1), h
 
     def _layer(self, name: str, x: Floats) -> Floats:
         out: Floats = x @ self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]

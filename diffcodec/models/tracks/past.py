@@ -36,12 +36,28 @@ def compressed(x, scale, table):
     return -c if x < 0 else c
 
 
+@inlined
+def _paced(values, interval, pace):
+    """``values`` of displacements over ``pace`` frames, as over ``interval`` frames."""
+    for f in range(2):
+        for k in range(values.shape[1]):
+            values[f, k] = min(max(values[f, k] * interval // pace, np.int64(-(MOST << 6))), np.int64(MOST << 6))
+
+
 @kernel
-def look(moves, errors, fast, slow, count, common, here, coefficients, table, features, predicted, sigma):  # noqa: PLR0917
+def look(  # noqa: PLR0917
+    moves, errors, fast, slow, count, away, pace, common, here, coefficients, table, features, predicted, sigma
+):
     """What is told of each agent that is ``here``: ``features``, ``predicted`` displacements, ``sigma``."""
     for a in range(len(here)):
         if not here[a]:
             continue
+        if away[a] + 1 != pace[a] and count[a] > 0:  # who came last has the scale of all, at whatever pace
+            _paced(moves[a], away[a] + 1, pace[a])
+            _paced(errors[a], away[a] + 1, pace[a])
+            fast[a] = max(min(fast[a], np.int64(MOST)) * (away[a] + 1) // pace[a], np.int64(1))
+            slow[a] = max(min(slow[a], np.int64(MOST)) * (away[a] + 1) // pace[a], np.int64(1))
+        pace[a] = away[a] + 1
         s = max(fast[a], np.int64(FLOOR))
         sigma[a] = s
         at = 0
@@ -83,13 +99,16 @@ def relate(last, moves, speed, table, relative):
 
 
 @kernel
-def tell(values, here, last, moves, errors, fast, slow, count, predicted, common):  # noqa: C901, PLR0917
+def tell(values, here, longest, last, moves, errors, fast, slow, count, away, pace, predicted, common):  # noqa: C901, PLR0917
     """``values`` of the agents that are ``here`` are known; common: scale and speed of all."""
     scales, speeds, number = np.int64(0), np.int64(0), np.int64(0)
     for a in range(len(here)):
         if not here[a]:
-            count[a] = -1
+            away[a] += 1
+            if away[a] > longest:
+                count[a] = -1
             continue
+        away[a] = 0
         if count[a] < 0:  # it came
             for f in range(2):
                 last[a, f] = values[a, f]
@@ -98,7 +117,7 @@ def tell(values, here, last, moves, errors, fast, slow, count, predicted, common
                 for k in range(ERRORS):
                     errors[a, f, k] = 0
             fast[a] = slow[a] = common[0]
-            count[a] = 0
+            count[a], pace[a] = 0, 1
             continue
         missed, speed = np.int64(0), np.int64(0)
         for f in range(2):
@@ -143,17 +162,22 @@ class Past:
 
     last int64 (A, 2): positions. moves int64 (A, 2, LAGS), errors int64 (A, 2, ERRORS): the last first, in cells and
     1/64 of one. fast, slow int64 (A,): how far predictions missed, 1/1024 cell. count int64 (A,): displacements that
-    are known, -1 of who is not there. common int64 (2,): scale and speed of all.
+    are known, -1 of who is not known. away, pace int64 (A,): for how many frames each was not there, and over how many
+    frames its displacements are. common int64 (2,): scale and speed of all.
     """
 
-    def __init__(self, agents: int, coefficients: np.ndarray, scale: int, speed: int):
-        """coefficients: int64 (LAGS,). scale, speed: of who comes first, 1/1024 cell."""
-        self.coefficients = coefficients
+    def __init__(self, agents: int, coefficients: np.ndarray, scale: int, speed: int, longest: int = 0):
+        """coefficients: int64 (LAGS,). scale, speed: of who comes first, 1/1024 cell.
+
+        longest: frames for which an agent may be away and is still known when it comes back.
+        """
+        self.coefficients, self.longest = coefficients, longest
         self.last = np.zeros((agents, 2), np.int64)
         self.moves = np.zeros((agents, 2, LAGS), np.int64)
         self.errors = np.zeros((agents, 2, ERRORS), np.int64)
         self.fast, self.slow = np.full((2, agents), scale, np.int64)
         self.count = np.full(agents, -1, np.int64)
+        self.away, self.pace = np.zeros(agents, np.int64), np.ones(agents, np.int64)
         self.common = np.array([scale, speed], np.int64)
         self.features = np.zeros((agents, FEATURES), np.int32)
         self.predicted = np.zeros((agents, 2), np.int64)
@@ -173,8 +197,8 @@ class Past:
     def look(self, known: np.ndarray) -> None:
         """Features, predicted displacements and scales of those ``known`` bool (A,)."""
         look(
-            self.moves, self.errors, self.fast, self.slow, self.count, self.common, known, self.coefficients,
-            LOGARITHMS, self.features, self.predicted, self.sigma,
+            self.moves, self.errors, self.fast, self.slow, self.count, self.away, self.pace, self.common, known,
+            self.coefficients, LOGARITHMS, self.features, self.predicted, self.sigma,
         )  # fmt: skip
 
     @property
@@ -193,6 +217,6 @@ class Past:
     def tell(self, values: np.ndarray, here: np.ndarray) -> None:
         """``values`` int64 (A, 2) of those ``here`` bool (A,) are known from here on."""
         tell(
-            values, here, self.last, self.moves, self.errors, self.fast, self.slow, self.count, self.predicted,
-            self.common,
+            values, here, self.longest, self.last, self.moves, self.errors, self.fast, self.slow, self.count,
+            self.away, self.pace, self.predicted, self.common,
         )  # fmt: skip

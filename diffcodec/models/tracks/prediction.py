@@ -28,8 +28,18 @@ KNOWN = tuple(
 def windows(positions: NDArray[np.int64], here: NDArray[np.bool_]) -> NDArray[np.float64]:
     """float64 (N, LAGS + 1): runs of displacements of agents that are ``here``, the oldest first; ROWS or few more.
 
-    positions: (T, A, 2); here: (T, A).
+    positions: (T, A, 2); here: (T, A). Where hardly anybody is there in so many frames on end, each agent's frames are
+    taken as if they followed each other.
     """
+    found = _windows(positions, here)
+    if len(found) < 4 * LAGS:
+        order = np.argsort(~here, axis=0, kind="stable")  # of each agent the frames in which it is there come first
+        found = _windows(np.take_along_axis(positions, order[..., None], 0), np.take_along_axis(here, order, 0))
+    return found
+
+
+def _windows(positions: NDArray[np.int64], here: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """As they follow each other."""
     moves = np.diff(positions, axis=0)
     there = here[1:] & here[:-1]
     if len(moves) <= LAGS:
