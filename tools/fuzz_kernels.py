@@ -15,7 +15,7 @@ import numpy as np
 from diffcodec import DiffcodecError
 from diffcodec.channel import polar, trellis
 from diffcodec.channel.noise import Key
-from diffcodec.entropy import gaussian, logistic, tables, window, zipf
+from diffcodec.entropy import gaussian, grid, logistic, presence, tables, window, zipf
 from diffcodec.entropy import statistics as values
 from diffcodec.entropy.context import coder as context
 from diffcodec.entropy.gradients import gradients
@@ -62,6 +62,25 @@ def mixtures(rng: Rng) -> None:
     pixels = rng.integers(0, 256, (n, C), np.uint8)
     logistic.intervals(params, base, pixels)
     gradients(params, base, pixels)
+
+
+def grids(rng: Rng) -> None:
+    n, K, size = int(rng.integers(1, 5)), int(rng.integers(1, 17)), int(rng.choice([3, 20, 50]))
+    params = extreme(rng, (n, 6, K), 16).astype(np.int32)
+    predicted, moves = (extreme(rng, (n, 2), size).astype(np.int64) for _ in range(2))
+    sigma = np.maximum(np.abs(extreme(rng, (n,), size).astype(np.int64)), 384)
+    logs = np.floor(64 * np.log2(sigma / 1024)).astype(np.int64)
+    found = grid.GridMixtures(params, predicted, sigma, logs)
+    found.pop(stack_of(rng))
+    found.intervals(moves)
+    assert np.abs(found.gradients(moves)).max() <= grid.STEEPEST
+
+
+def gaps(rng: Rng) -> None:
+    frames, agents = int(rng.integers(0, 40)), int(rng.integers(1, 6))
+    here = presence.pop(stack_of(rng), frames, agents)
+    starts, freqs = presence.intervals(here)
+    assert freqs.min(initial=1) >= 1 and int((starts.astype(np.int64) + freqs).max(initial=0)) <= 2**24
 
 
 def statistics(rng: Rng) -> None:
@@ -164,6 +183,8 @@ def run(inputs: int, first: int) -> dict[str, Any]:
     every: dict[str, tuple[int, Callable[[Rng], None]]] = {
         "context": (30, context_coder),
         "logistic": (15, mixtures),
+        "grid": (6, grids),
+        "presence": (4, gaps),
         "values": (8, statistics),
         "gaussian": (10, gaussians),
         "window": (14, windows),

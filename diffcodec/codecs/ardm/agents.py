@@ -23,7 +23,7 @@ Asked = tuple[NDArray[np.int32], NDArray[np.float64]]
 
 
 def asked(past: Past, known: NDArray[np.bool_], index: Values, model: TrackModel) -> Asked:
-    """What the network says of the agents that are ``known``, at ``index``."""
+    """What the network says of the agents ``known`` bool (A,), at ``index`` int64 (N,)."""
     past.look(known)
     return model.mixtures(past, index)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...runtime.errors import InputError, ModelMismatch, ModelNotFound
+from ...runtime.errors import CorruptStream, InputError, ModelMismatch, ModelNotFound
 from ...runtime.progress import Progress, end, part
 from ..codec import About, Encoded, Head, Planes, Prefix, Receiver, Room, Walks, Wish
 from ..cost import Allowance, Cost
@@ -136,7 +136,7 @@ class ARDM:
             needs_model=method in (LATTICE, ORDERED, REFINED, LEARNED, TEMPORAL, TRACKS, BETWEEN),
             statistics=method == REFINED,
             tables=tuple(name for k, name in enumerate(TABLES) if tables >> k & 1),
-            learns=method == LEARNED,
+            learns=method in (LEARNED, BETWEEN) or (method == TRACKS and _learns(params)),
             environment=params[ORDER_BYTES:].decode("utf-8", "replace") if method == ORDERED else "",
             since=(1, 7) if method in (NUMBERS, TEMPORAL, TRACKS, LEARNED, BETWEEN) else (1, 0),
         )
@@ -144,3 +144,13 @@ class ARDM:
     def cost(self, prefix: Prefix, reconstruction: Reconstruction = DEFAULT) -> tuple[Cost, Allowance]:
         """As `cost.cost`: previews are interpolated, whatever the reconstruction. Raises CorruptStream."""
         return cost(prefix)
+
+
+def _learns(params: bytes) -> bool:
+    """Whether the network of tracks does, by parameters that fit."""
+    from .track_plan import Plan
+
+    try:
+        return Plan.from_bytes(params).further.rate > 0
+    except CorruptStream:
+        return False
