@@ -163,3 +163,21 @@ def test_no_step_leaves_what_networks_give(seed: int) -> None:
 
 def test_bands_have_some_rows_of_narrow_pictures() -> None:
     assert [band_rows(width) for width in (0, 1, 50, 128, 129, 4000)] == [128, 128, 2, 1, 1, 1]
+
+
+@needs_weights
+@pytest.mark.parametrize("kind", ["photograph", "drawing", "enlarged", "noise", "ramp"])
+def test_giving_the_network_up_early_costs_no_byte(kind: str, model: PhaseModel) -> None:
+    """What is coded is the smaller of both, as if both had been coded to their end."""
+    random, (y, x) = np.random.default_rng(0), np.mgrid[:150, :170]
+    picture = {
+        "photograph": lambda: once_jpeg(150, 170),
+        "drawing": lambda: np.where(((y // 9 + x // 13) % 5 == 0)[..., None], [250, 20, 30], [255, 255, 255]),
+        "enlarged": lambda: once_jpeg(38, 43).repeat(4, 0).repeat(4, 1)[:150, :170],
+        "noise": lambda: random.integers(0, 256, (150, 170, 3)),
+        "ramp": lambda: np.stack([y, x, y + x], 2) % 256,
+    }[kind]()
+    photo = np.ascontiguousarray(picture.astype(np.uint8))
+    both = [ardm.encode(photo, photo[..., :0], model, method=method) for method in (ardm.CONTEXT, ardm.LATTICE)]
+    adaptive, network = (sum(map(len, passes)) for _, passes in both)
+    assert ardm.encode(photo, photo[..., :0], model) == both[adaptive >= ardm.PROGRESSIVE_WORTH * network]

@@ -82,11 +82,12 @@ def main() -> None:
             "encode_s": t1 - t0,
             "decode_s": t2 - t1,
         }
-        # the network's own figures, whichever method the file took: as it is, with the tables of its choice but without
-        # learning, and as files are
+        # the network's own figures, whichever method the file took: as it is, learning but without tables, with the
+        # tables of its choice but without learning, and as files are
         params = ardm.encode(pixels, pixels[..., :0], registry.load(args.model), method=ardm.LATTICE)[0]
         row["tables"] = params[1] if params[0] in (ardm.REFINED, ardm.LEARNED) else 0
         row["plain_bpd"] = by_network(pixels, args.model, 0, False)
+        row["learning_bpd"] = by_network(pixels, args.model, 0, None)
         row["unlearned_bpd"] = by_network(pixels, args.model, None, False)
         MeteredStack.reset()
         lattice.AnsStack = MeteredStack  # type: ignore[misc]

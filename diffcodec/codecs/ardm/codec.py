@@ -6,7 +6,7 @@ A picture is ``photo`` (1 or 3 planes of 8 bits, coded by the network where that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -127,7 +127,7 @@ def _encode_photo(photo: np.ndarray, model: Model | None, method: int | None, wa
     doubt = method is None and photo.shape[0] * photo.shape[1] > SAMPLED_PIXELS
     most = 1 if doubt else 2  # of a photograph's two best modes one is about as good as the other
 
-    def by_network() -> tuple[bytes, list[bytes]] | None:
+    def by_network(otherwise: Callable[[], bytes | None]) -> tuple[bytes, list[bytes]] | None:
         if method == CONTEXT:
             return None
         if isinstance(model, MaskedModel):
@@ -135,7 +135,8 @@ def _encode_photo(photo: np.ndarray, model: Model | None, method: int | None, wa
         with threads_of_call.alone(small):
             network = _over_the_lattice(model)
             given = way.progress, way.strip_positions, way.threads, way.tables, way.learned
-            return lattice.encode(photo, network, *given)
+            most = None if method == LATTICE else lambda: len(otherwise() or b"")
+            return lattice.encode(photo, network, *given, most)
 
     def adaptively() -> bytes | None:  # its kernels run beside the network's
         report = way.progress if method == CONTEXT else None  # else the network does
@@ -144,9 +145,10 @@ def _encode_photo(photo: np.ndarray, model: Model | None, method: int | None, wa
     if threads_of_call.limit() is None and not small:
         with ThreadPoolExecutor(1) as pool:
             other = pool.submit(adaptively)
-            coded, whole = by_network(), other.result()
+            coded, whole = by_network(other.result), other.result()
     else:
-        coded, whole = by_network(), adaptively()
+        whole = adaptively()
+        coded = by_network(lambda: whole)
     if coded is None or (whole is not None and len(whole) < PROGRESSIVE_WORTH * sum(map(len, coded[1]))):
         assert whole is not None
         return bytes([CONTEXT]), [whole]
@@ -204,8 +206,9 @@ def _choose(photo: np.ndarray, model: PhaseModel) -> int | None:
 
     def sizes_of(corner: tuple[int, int]) -> list[int]:
         tile = np.ascontiguousarray(photo[corner[0] : corner[0] + n, corner[1] : corner[1] + n])
-        by_network = sum(map(len, lattice.encode(tile, model, threads=1)[1]))
-        return [by_network, len(context.encode_planes(tile))]
+        coded = lattice.encode(tile, model, threads=1)
+        assert coded is not None  # as nothing else is told
+        return [sum(map(len, coded[1])), len(context.encode_planes(tile))]
 
     sizes = np.sum(threads_of_call.each(sizes_of, corners[::2], THREADS), axis=0)
     # of whole pictures the quotient was up to 4 % larger, never 3 % smaller

@@ -25,6 +25,9 @@ from .learning import Learned, band_rows
 from .strips import STRIP_POSITIONS, Answer, Phases, Strip, plainly, worth
 
 REFINED_PIXELS = 64 * 64  #: of smaller pictures tables save less than they take
+#: shares of what another coder takes in all, beyond which the levels above 1, and above 0, leave the others no hope:
+#: of photographs they take 0.1 and 0.3 of what the network takes, of graphics that are not for it more
+HOPELESS = {1: 0.35, 0: 0.6}
 LEARNED_PIXELS = 2**14  #: in pictures up to that there is too little to learn from
 JUDGED_PIXELS = 2**15  #: from which on all but the last level tell which tables to take
 TRIED = (0, LEVELS, DIFFERENCES, COLOURS, LEVELS | COLOURS)  #: tables of statistics that the encoder chooses among
@@ -116,10 +119,12 @@ def encode(
     threads: int = THREADS,
     tables: int | None = None,
     learned: bool | None = None,
-) -> tuple[bytes, list[bytes]]:
+    otherwise: Callable[[], int] | None = None,
+) -> tuple[bytes, list[bytes]] | None:
     """Parameters and passes of ``photo`` uint8 (H, W, 1 or 3); ``tables`` forces those of statistics of values.
 
-    learned: whether the network learns from what was coded; None for whether that serves.
+    learned: whether the network learns from what was coded; None for whether that serves. otherwise: gives the bytes
+    that another coder takes, for which the network is given up, with nothing, as soon as it has no hope to take fewer.
     """
     H, W, C = photo.shape
     if learned is None:
@@ -131,6 +136,10 @@ def encode(
     fitting = tried if C == 3 else tuple(t for t in tried if t in (0, LEVELS))
     ways = [_Coded(t, photo) for t in (fitting if tables is None else (tables,))]
     for units in plan:
+        if otherwise is not None and units and units[0] in ((1, 0), (0, 0)):
+            spent = min(sum(map(len, way.passes)) for way in ways)
+            if spent > HOPELESS[units[0][0]] * otherwise():
+                return None
         if H * W >= JUDGED_PIXELS and units[0] in ((1, 0), (0, 0)):  # three ways go into level 1, one into level 0
             ways = sorted(ways, key=_Coded.price)[: 2 * units[0][0] + 1]
         plain = any(not way.tables for way in ways)
