@@ -25,8 +25,8 @@ from diffcodec.stream.cascade import augmentation_of
 from tools.training.train_vdm import diffuse
 
 #: shares of the draws, by task; "nothing" keeps the model of all pictures
-TASKS = {"jpeg": 0.34, "webp": 0.04, "box2": 0.06, "box4": 0.14, "box8": 0.06, "luma": 0.14, "chroma": 0.02,
-         "mask": 0.12, "nothing": 0.08}  # fmt: skip
+TASKS = {"jpeg": 0.27, "grey": 0.07, "webp": 0.04, "box2": 0.06, "box4": 0.14, "box8": 0.06, "luma": 0.14,
+         "chroma": 0.02, "mask": 0.12, "nothing": 0.08}  # fmt: skip
 ROUGH = 0.4  #: share of pictures in small that have an augmentation
 Rng = np.random.Generator
 Task = Callable[[Bytes, Rng], tuple[Bytes, Condition]]
@@ -63,9 +63,11 @@ def _read(data: bytes) -> FileGiven:
 # ---- tasks: (picture uint8 (S, S, 3), rng) -> (the picture, what is given of it)
 
 
+def _grey(picture: Bytes, rng: Rng) -> tuple[Bytes, Condition]:
+    return _jpeg(Luma().apply(picture), rng)
+
+
 def _jpeg(picture: Bytes, rng: Rng) -> tuple[Bytes, Condition]:
-    if rng.random() < 0.2:
-        picture = Luma().apply(picture)
     quality = int(np.clip(np.exp(rng.uniform(math.log(5), math.log(96))), 5, 95))
     return picture, jpeg(picture, quality, int(rng.choice([2, 2, 2, 0, 1])))
 
@@ -147,7 +149,7 @@ class Boxes:
 def tasks(coder: DiffusionModel | None, rough: float = ROUGH) -> dict[str, Task]:
     """By the names of TASKS, but for "nothing"."""
     box = Boxes(coder, rough)
-    return {"jpeg": _jpeg, "webp": _webp, "box2": box(2), "box4": box(4), "box8": box(8), "luma": _luma,
+    return {"jpeg": _jpeg, "grey": _grey, "webp": _webp, "box2": box(2), "box4": box(4), "box8": box(8), "luma": _luma,
             "chroma": _chroma, "mask": _mask}  # fmt: skip
 
 

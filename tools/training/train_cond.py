@@ -184,11 +184,14 @@ def main() -> None:
     ap.add_argument("--blocks", type=int, nargs="+", default=[2, 2, 2, 2])
     ap.add_argument("--crop", type=int, default=128)
     ap.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS), help="these alone: a specialist")
+    ap.add_argument("--times", nargs="+", default=[], metavar="TASK=K", help="draw these so many times as often")
     ap.add_argument("--fades", type=float, default=30, help="how soon what was given counts less beside z")
     ap.add_argument("--rough", type=float, default=cond_data.ROUGH, help="share of boxes with an augmentation")
     ap.add_argument("--l1", action="store_true", help="absolute in place of squared error (Palette §4.1)")
     args = ap.parse_args()
     torch.manual_seed(args.seed)
+    times = {name: float(k) for name, k in (one.split("=") for one in args.times)}
+    shares = {name: TASKS[name] * times.get(name, 1) for name in args.task}
     config = CondConfig(tuple(args.channels), tuple(args.blocks), fades=args.fades)
     net = ConditionalUNet(config)
     run = Training(args, net, config.as_dict())
@@ -198,7 +201,7 @@ def main() -> None:
     print(f"{sum(p.numel() for p in net.parameters())} parameters, step {run.step}", flush=True)
 
     def make(seed: int) -> Callable[[], tuple[Tensor, ...]]:
-        draws = Draws(tiles, args.crop, seed, {k: TASKS[k] for k in args.task}, args.rough)
+        draws = Draws(tiles, args.crop, seed, shares, args.rough)
         rng = np.random.default_rng(seed)
 
         def draw() -> tuple[Tensor, ...]:
