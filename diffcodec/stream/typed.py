@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .calibrating import Calibrated
     from .given import Gift
 
     Margins = float | Sequence[int]
@@ -33,6 +34,7 @@ class _Wishes(TypedDict, total=False):
     calls: int | None
     effort: int | None
     chained: int
+    calibration: Calibrated
     seed: int
     tune: bool
 

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...entropy.context import coder as context
+from ...models.calibration import Calibration
 from ...models.environment import environment
 from ...models.protocols import DiffusionModel
 from ...runtime.errors import CorruptStream, InputError, ModelMismatch, Truncated
@@ -45,12 +46,13 @@ def encode(
     *,
     progress: Progress | None = None,
     effort: Effort = EFFORTS[EFFORT],
+    calibration: Calibration | None = None,
 ) -> tuple[bytes, list[bytes], Chain]:
     """Parameters and payloads of ``photo`` uint8 (H, W, 1 or 3), and ``extra`` uint8 (H, W, E) without loss.
 
     And the chain at their end. With a room for the exact picture it follows the last pass. Of pixels that the room says
-    nobody sees, colours take no bits and do not count in a PSNR. ``effort``: steps and states. Raises InputError if the
-    wish cannot be met.
+    nobody sees, colours take no bits and do not count in a PSNR. ``effort``: steps and states; ``calibration``: of the
+    model, where passes lie. Raises InputError if the wish cannot be met, ModelMismatch for another's calibration.
     """
     if photo.shape[2] not in (1, 3):
         raise InputError(f"diffc codes 1 or 3 photo planes, found {photo.shape[2]}")
@@ -58,7 +60,7 @@ def encode(
         raise InputError(f"'{model.name}' sees no pixels: ask for bpp or max_bytes, or code without loss (codec ardm)")
     if extra.shape[2] > EXTRA_PLANES:
         raise InputError(f"diffc codes up to {EXTRA_PLANES} planes beside the colours, found {extra.shape[2]}")
-    sender = Sender(photo, model, room, seed, effort)
+    sender = Sender(photo, model, room, seed, effort, calibration)
     if extra.shape[2]:
         sender.put_extra(context.encode_planes(extra))
     sender.run(progress)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...channel import polar, trellis
+from ...models.calibration import Calibration
 from ...models.protocols import DiffusionModel
 from ...runtime.errors import InputError
 from ...runtime.progress import Progress
@@ -17,6 +18,7 @@ from ..codec import Room
 from . import passes
 from .chain import Chain, as_images
 from .effort import Effort
+from .schedule import Pace, schedule_of
 from .spread import UNIT, Shares, Wide, less
 
 EXACT_FROM = 10.0  #: log-SNR at which coding x given z_0 is cheaper than going on
@@ -42,6 +44,7 @@ class Sender:
         room: Room,
         seed: int,
         effort: Effort,
+        calibration: Calibration | None = None,
     ):
         self.chain = Chain(model, photo.shape[:2], seed)
         colours = less(model.pixels, photo.shape[2], self.chain.shape[0])
@@ -56,6 +59,20 @@ class Sender:
         self.closed = 0  # bytes of the closed ones in the stream
         self.gains = [1.0, 1.0]  # delivered over expected, of late, coarse and fine
         self.delivered, self.spent = 0.0, 0  # KL in bits, and the bits of all passes
+        self.pace = None if calibration is None else self._pace(calibration, photo.shape[2])
+
+    def _pace(self, calibration: Calibration, photo: int) -> Pace:
+        """Of the model's calibration: its steps to where the room ends."""
+        model, room = self.chain.model, self.room
+        end = round(model.logsnr_max / UNIT)
+        schedule = schedule_of(calibration.of(model), self.chain.shape, model.pixels, photo, self.chain.units, end)
+        if room.psnr is not None:
+            last = schedule.resolved(4 / 10 ** (room.psnr / 10))
+        elif room.size is not None:
+            last = schedule.reached(8 * room.size * self.chain.n / max(1, self.count))
+        else:
+            last = schedule.level(EXACT_FROM)
+        return Pace(schedule, last, self.effort)
 
     def put_extra(self, payload: bytes) -> None:
         """The first payload: planes beside the colours. Raises InputError where it leaves no room."""
@@ -135,18 +152,17 @@ class Sender:
         return 10 * math.log10(4 * self.count / max(float(error.square().sum()), 1e-12))
 
     def _stride(self, squared: float) -> int:
-        """Units of log-SNR of the next pass: long where a unit of log-SNR holds few bits.
+        """Units of log-SNR of the next pass, for |x - x_hat|^2: `stride`'s, or a calibration's, which knows better."""
+        units = self.chain.units
+        if self.pace is not None:
+            return self.pace.stride(units, squared)
+        return stride(units, squared, self.effort.step, self._last(units, squared))
 
-        What a step loses grows with its length and with the bits told in it, so that the least is lost for so many
-        network calls where the length is as 1 / sqrt(bits per unit): of those at the end of the room, ``effort.step``.
-        """
-        density = max(1e-9, math.exp(self.chain.logsnr) * squared / (2 * math.log(2)))
-        last = density
-        if self.room.psnr is None:  # of what is not known at all, 1 / (2 ln 2) bits a dimension
-            most = self.chain.n / (4 * math.log(2))
-            last = most if self.room.size is None else min(most, PACE * 8 * self.room.size)
-        step = max(self.effort.step * max(1.0, math.sqrt(last / density)), math.sqrt(PASS_COST / density))
-        return round(min(LONGEST, step) / UNIT)
+    def _last(self, units: int, squared: float) -> float:
+        """Bits per unit of log-SNR at the end of the room; of what is not known at all, 1 / (2 ln 2) a dimension."""
+        if self.room.psnr is not None:
+            return density(units, squared)
+        return last_density(self.chain.n, None if self.room.size is None else 8 * self.room.size)
 
     def _pass(self, wanted: Tensor, units: int) -> bool:
         """Code one pass of ``units`` or fewer to ``wanted``; False when it was the last that there is room for."""
@@ -243,6 +259,28 @@ class Sender:
         if self.room.size is not None:
             return min(1.0, math.sqrt((self.closed + len(self.open)) / self.room.size))
         return min(1.0, (self.chain.units - start) / (top - start))
+
+
+def density(units: int, squared: float) -> float:
+    """Bits per unit of log-SNR, for |x - x_hat|^2."""
+    return max(1e-9, math.exp(units * UNIT) * squared / (2 * math.log(2)))
+
+
+def last_density(n: int, bits: float | None) -> float:
+    """Bits per unit of log-SNR where so many of ``n`` dimensions end, or the exact picture does."""
+    most = n / (4 * math.log(2))
+    return most if bits is None else min(most, PACE * bits)
+
+
+def stride(units: int, squared: float, step: float, last: float) -> int:
+    """Units of log-SNR of a pass from ``units`` on, for |x - x_hat|^2 there: long where a unit holds few bits.
+
+    What a step loses grows with its length and with the bits told in it, so that the least is lost for so many
+    network calls where the length is as 1 / sqrt(bits per unit): ``step`` where a unit of log-SNR holds ``last`` bits.
+    """
+    now = density(units, squared)
+    long = max(step * max(1.0, math.sqrt(last / now)), math.sqrt(PASS_COST / now))
+    return round(min(LONGEST, long) / UNIT)
 
 
 def _looked_at(x: Tensor, photo: np.ndarray, seen: np.ndarray | None) -> Tensor | None:

@@ -63,6 +63,7 @@ class DiffC:
             room,
             wish.seed,
             effort=EFFORTS[wish.effort or EFFORT],
+            calibration=wish.calibration,
             progress=progress,
         )
         shown = partial(codec.shown, chain, coded.photo.shape, MEAN)
