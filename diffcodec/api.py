@@ -381,10 +381,14 @@ def decode_concealed(
 
 
 @guarded
-def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = None) -> Inspection:
+def inspect(
+    data: Source, *, partial: bool = False, max_pixels: int | None = None, model: Any = None
+) -> Inspection:
     """What a stream says about itself, checksums verified; needs no weights and decodes nothing.
 
     partial: accept a stream that was cut, and tell what it holds (its header must be whole).
+    model: the word for the stream's own, whose calibration tells more, where there is one (`calibrate`): ceiling_psnr,
+           in dB, of what a latent model's autoencoder leaves of such pictures at any rate. It is not loaded.
 
     Keys: complete, format, codec, lossless, numerics, model, fingerprint, medium (picture, tokens, clip, tracks),
     width, height, frames (how many there are), palette_colours, mode, dtype, channels, seed, bytes, bpp (bits per
@@ -400,11 +404,12 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
     Of a clip also rate (frames a second, "30000/1001", or None) and colour (its tags); of tracks rate, agents (how many
     there are), their names and teams, and columns, a list of {name, step, offset}.
 
-    Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream.
+    Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream, and
+    InputError, ModelMismatch for a calibration that is none, or another model's.
     """
     from .stream.told import told
 
-    return told(data, Limits.of(max_pixels), partial)
+    return told(data, Limits.of(max_pixels), partial, model)
 
 
 def given_files(data: Source, *, max_pixels: int | None = None) -> list[bytes]:

@@ -38,6 +38,7 @@ def waves(height: int = 40, width: int = 48, seed: int = 0) -> np.ndarray:
 
 
 MODEL = GaussianPictures.smooth()
+OWN = MODEL.name, MODEL.fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +72,9 @@ def test_a_stream_decodes_without_the_calibration_it_was_made_with(
     assert passes_of(plain) != passes_of(data)
     path.unlink()
     shown = diffcodec.decode(data, model=MODEL, reconstruction="mean")
-    calibrations.place(MODEL, MODEL).parent.mkdir(parents=True)
-    calibrations.place(MODEL, MODEL).write_text(replace(measured, loss=0.9).text())  # which no reader looks at
+    beside = calibrations.place(MODEL, *OWN)
+    beside.parent.mkdir(parents=True)
+    beside.write_text(replace(measured, loss=0.9).text())  # which no reader looks at
     assert np.array_equal(shown, diffcodec.decode(data, model=MODEL, reconstruction="mean"))
     if wish:
         error = np.square(shown.astype(float) - photo).mean()
@@ -138,24 +140,24 @@ def test_an_own_file_is_not_replaced_by_chance(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", ["weights/mine", "weights/mine.safetensors", "path:weights/mine"])
 def test_beside_weights(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert calibrations.place(words, MODEL) == Path("weights/mine.calibration.json")
-    assert calibrations.place(Path("weights/mine.v2"), MODEL) == Path("weights/mine.v2.calibration.json")
+    assert calibrations.place(words, *OWN) == Path("weights/mine.calibration.json")
+    assert calibrations.place(Path("weights/mine.v2"), *OWN) == Path("weights/mine.v2.calibration.json")
 
 
 def test_in_the_folder_of_a_pipeline_and_else_in_the_users(place: Path, tmp_path: Path) -> None:
     (tmp_path / "ddpm").mkdir()
     for words in (f"diffusers:{tmp_path}/ddpm", f"diffusers:{tmp_path}/ddpm?dtype=bfloat16"):
-        assert calibrations.place(words, MODEL) == tmp_path / "ddpm" / "ddpm.calibration.json"
+        assert calibrations.place(words, *OWN) == tmp_path / "ddpm" / "ddpm.calibration.json"
     users = place / f"{MODEL.name}-{MODEL.fingerprint.hex()[:16]}.calibration.json"
     label = f"diffusers:{tmp_path}/ddpm?label=3"  # another model to streams
     for other in (label, "diffusers:owner/name@0123", "photo-vdm", Path("photo-vdm"), "package.module:Name", MODEL):
-        assert calibrations.place(other, MODEL) == users
+        assert calibrations.place(other, *OWN) == users
 
 
 def test_a_registered_name_means_what_it_stands_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(registry, "_registered", {})
     registry.register("mine", tmp_path / "weights.safetensors")
-    assert calibrations.place("mine", MODEL) == tmp_path / "weights.calibration.json"
+    assert calibrations.place("mine", *OWN) == tmp_path / "weights.calibration.json"
 
 
 # ---- what cannot be
@@ -233,8 +235,8 @@ def test_another_models_is_refused(measured: Calibration, place: Path) -> None:
     other = GaussianPictures.smooth(side=4)
     with pytest.raises(ModelMismatch, match="the calibration is of"):
         diffcodec.encode(waves(), "diffc", other, bpp=2.0, calibration=measured)
-    calibrations.place(other, other).parent.mkdir(parents=True)
-    calibrations.place(other, other).write_text(measured.text())
+    calibrations.place(other, other.name, other.fingerprint).parent.mkdir(parents=True)
+    calibrations.place(other, other.name, other.fingerprint).write_text(measured.text())
     with pytest.raises(ModelMismatch, match="calibrate anew"):
         diffcodec.encode(waves(), "diffc", other, bpp=2.0)
 

@@ -60,6 +60,8 @@ def _show(told: api.CalibrationTold) -> None:
     print(f"{'log-SNR':>14}  {'mean square':>11}  bits per pixel")
     for one in told["profile"]:
         print(f"{one['start']:6.1f} to {one['end']:5.1f}  {one['mean_square']:11.3g}  {one['bpp']:.5f}")
+    if told["ceiling"] is not None:
+        print(f"\nthe autoencoder alone leaves {told['ceiling']:.2f} dB of these pictures, at any rate")
     print(f"\npasses of a picture of {told['width']}×{told['height']} pixels, and without the calibration")
     print(f"{'bpp':>5} {'calls':>6} {'bits':>7}   {'calls':>6} {'bits':>7}   at log-SNR")
     for plan in told["plans"]:

@@ -35,7 +35,8 @@ class Calibration:
 
     model, fingerprint: whose. pictures: on how many it was measured. loss: share of all bits that steps may cost more
     than short ones do. levels: log-SNRs, rising. whole: the mean square of x - x_hat there, of a dimension of x.
-    coarse: of its averages over blocks of 8×8 points, in orthonormal directions. Raises InputError for anything else.
+    coarse: of its averages over blocks of 8×8 points, in orthonormal directions. ceiling: PSNR in dB of what a latent
+    model's autoencoder alone makes of the pictures. Raises InputError for anything else.
     """
 
     model: str
@@ -45,12 +46,13 @@ class Calibration:
     levels: tuple[float, ...]
     whole: tuple[float, ...]
     coarse: tuple[float, ...]
+    ceiling: float | None = None
 
     def __post_init__(self) -> None:
         count = len(self.levels)
         if not 2 <= count <= MOST_LEVELS or {len(self.whole), len(self.coarse)} != {count}:
             raise InputError(f"a calibration needs two levels or more and an error for each, found {count}")
-        numbers = (*self.levels, *self.whole, *self.coarse, self.loss)
+        numbers = (*self.levels, *self.whole, *self.coarse, self.loss, self.ceiling or 0.0)
         if not all(math.isfinite(one) for one in numbers):
             raise InputError("a calibration holds a number that is none (NaN or infinite): calibrate anew")
         if any(b <= a for a, b in itertools.pairwise(self.levels)) or max(map(abs, self.levels)) > 100:
@@ -72,7 +74,7 @@ class Calibration:
     def text(self) -> str:
         """The file."""
         told = {"format": FORMAT, "model": self.model, "fingerprint": self.fingerprint.hex()}
-        numbers = {"pictures": self.pictures, "loss": self.loss, "levels": self.levels}
+        numbers = {"pictures": self.pictures, "loss": self.loss, "ceiling": self.ceiling, "levels": self.levels}
         return json.dumps(told | numbers | {"whole": self.whole, "coarse": self.coarse}, indent=1) + "\n"
 
 
@@ -91,6 +93,7 @@ def parsed(text: bytes) -> Calibration:
             _as(int, told, "pictures"),
             float(_as((int, float), told, "loss")),
             *(_numbers(told, name) for name in ("levels", "whole", "coarse")),
+            ceiling=None if told.get("ceiling") is None else float(_as((int, float), told, "ceiling")),
         )
     except (ValueError, OverflowError):
         raise InputError("the calibration's fingerprint or a number of it cannot be read: calibrate anew") from None
@@ -128,8 +131,8 @@ def read(path: str | Path) -> Calibration:
 # ---- where it lies
 
 
-def place(wanted: object, model: Model) -> Path:
-    """Where the calibration of a model lies, which ``wanted`` means to `registry.load`.
+def place(wanted: object, name: str, fingerprint: bytes) -> Path:
+    """Where the calibration of a model lies, which ``wanted`` means to `registry.load`, of a name and a fingerprint.
 
     Beside weights of one's own, within the folder of a pipeline, and for all others in a folder of the user's.
     """
@@ -140,7 +143,7 @@ def place(wanted: object, model: Model) -> Path:
     told = os.environ.get(FOLDER)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(told) if told else cache / "diffcodec" / "calibrations"
-    return folder / f"{model.name.replace(':', '-')}-{model.fingerprint.hex()[:16]}{SUFFIX}"
+    return folder / f"{name.replace(':', '-')}-{fingerprint.hex()[:16]}{SUFFIX}"
 
 
 def _weights(text: str) -> Path:
@@ -164,5 +167,20 @@ def found(wanted: object, model: Model) -> Calibration | None:
 
     Raises InputError for one that cannot be read, ModelMismatch for another model's.
     """
-    path = place(wanted, model)
+    path = place(wanted, model.name, model.fingerprint)
     return read(path).of(model) if path.is_file() else None
+
+
+def ceiling(wanted: object, name: str, fingerprint: bytes) -> float | None:
+    """Of the model that a stream records, by the first bytes of its fingerprint: as `Calibration`, where it is known.
+
+    wanted: the caller's word for it; no weights are read. Raises InputError, ModelMismatch for another model's.
+    """
+    path = place(wanted, name, fingerprint)
+    if not path.is_file():
+        return None
+    found = read(path)
+    if not found.fingerprint.startswith(fingerprint):
+        told = f"'{found.model}', the stream is of '{name}' with fingerprint {fingerprint.hex()}"
+        raise ModelMismatch(f"the calibration {path} is of {told}: name that model, or calibrate it anew")
+    return found.ceiling

@@ -48,12 +48,17 @@ class PlanTold(TypedDict):
 
 
 class CalibrationTold(TypedDict):
-    """What a calibration says. width, height: of the pictures that the passes are told of."""
+    """What a calibration says.
+
+    ceiling: PSNR of what a latent model's autoencoder alone makes of the pictures, in dB. width, height: of the
+    pictures that the passes are told of.
+    """
 
     model: str
     fingerprint: str
     pictures: int
     loss: float
+    ceiling: float | None
     file: str | None
     width: int
     height: int
@@ -75,10 +80,11 @@ def calibrate(
     from ..codecs.diffc import profile
 
     provider = registry.load(model, device=device, codec="diffc")
-    kept = None if out is False else calibrations.place(model, provider) if out is None else Path(out)
+    own = calibrations.place(model, provider.name, provider.fingerprint)
+    kept = own if out is None else Path(out) if out else None
+    if out is None:
+        own.parent.mkdir(parents=True, exist_ok=True)
     if kept is not None:
-        if out is None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
         atomic.check(str(kept), overwrite or out is None)
     photos = [_photo(image) for image in images]
     found = profile.measured(provider, photos, loss, progress)
@@ -94,6 +100,7 @@ def calibrate(
         "fingerprint": found.fingerprint.hex(),
         "pictures": found.pictures,
         "loss": found.loss,
+        "ceiling": found.ceiling,
         "file": None if kept is None else str(kept),
         "width": width,
         "height": height,

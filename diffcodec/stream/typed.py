@@ -120,7 +120,11 @@ class _OfMedia(TypedDict, total=False):
     columns: list[dict[str, str]]
 
 
-class Inspection(_OfMedia):
+class _OfModels(TypedDict, total=False):
+    ceiling_psnr: float | None
+
+
+class Inspection(_OfMedia, _OfModels):
     """What `diffcodec.inspect` tells of a stream; of clips and tracks more."""
 
     complete: bool

@@ -28,7 +28,7 @@ from ..codec import Receiver as AnyReceiver
 from ..cost import EXTRA_PLANES
 from ..reconstruction import DEFAULT, Reconstruction
 from . import passes, remainder
-from .chain import Chain
+from .chain import Chain, shown
 from .cost import EXACT, LOSSY, METHODS, steps
 from .effort import EFFORT, EFFORTS, Effort
 from .rate import Sender
@@ -56,8 +56,8 @@ def encode(
     """
     if photo.shape[2] not in (1, 3):
         raise InputError(f"diffc codes 1 or 3 photo planes, found {photo.shape[2]}")
-    if not model.pixels and (room.exact or room.psnr is not None):
-        raise InputError(f"'{model.name}' sees no pixels: ask for bpp or max_bytes, or code without loss (codec ardm)")
+    if not model.pixels and room.exact:
+        raise InputError(f"'{model.name}' sees no pixels: ask for a rate, or code without loss (codec ardm)")
     if extra.shape[2] > EXTRA_PLANES:
         raise InputError(f"diffc codes up to {EXTRA_PLANES} planes beside the colours, found {extra.shape[2]}")
     sender = Sender(photo, model, room, seed, effort, calibration)
@@ -69,15 +69,6 @@ def encode(
         return bytes([LOSSY, effort.L]), sender.payloads, sender.chain
     sender.payloads.append(_REMAINDER + remainder.encode(photo, _expected(sender.chain, photo.shape)))
     return bytes([EXACT, effort.L]) + environment(sender.chain.z.device.type).encode(), sender.payloads, sender.chain
-
-
-def shown(chain: Chain, shape: tuple[int, ...], reconstruction: Reconstruction) -> np.ndarray:
-    """Photo planes uint8 of a picture of ``shape`` (H, W, 1 or 3)."""
-    images = chain.model.from_latent(chain.reconstruct(reconstruction))
-    photo = images[0].permute(1, 2, 0).cpu().numpy()[: shape[0], : shape[1]]
-    if shape[2] == 1:
-        photo = np.rint(photo.mean(2, keepdims=True)).astype(np.uint8)
-    return np.ascontiguousarray(photo)
 
 
 def _expected(chain: Chain, shape: tuple[int, ...]) -> np.ndarray:

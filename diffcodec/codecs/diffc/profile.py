@@ -20,9 +20,9 @@ from ...models.calibration import BLOCK, LOSS, Calibration
 from ...models.protocols import DiffusionModel
 from ...runtime.errors import InputError
 from ...runtime.progress import Progress, end
-from .chain import as_images
+from .chain import as_images, as_planes
 from .effort import EFFORT, EFFORTS
-from .rate import last_density, stride
+from .rate import last_density, psnr, stride
 from .schedule import Pace, Schedule, schedule_of
 from .spread import LN2, UNIT
 
@@ -43,9 +43,10 @@ def measured(
         raise InputError("expected a picture or more to calibrate on, found none")
     count = max(2, 1 + math.ceil((model.logsnr_max - model.logsnr_min) / SPACING))
     levels = np.linspace(model.logsnr_min, model.logsnr_max, count)
-    found = np.zeros((2, count))
-    for number, photo in enumerate(photos):
-        x = model.to_latent(as_images(_middle(photo)))
+    found, kept = np.zeros((2, count)), 0.0
+    for number, photo in enumerate(map(_middle, photos)):
+        x = model.to_latent(as_images(photo))
+        kept += 0.0 if model.pixels else psnr(as_planes(model.from_latent(x), photo.shape), photo) / len(photos)
         noise = torch.from_numpy(normals(Key(number, 0, Purpose.START), x.numel())).reshape(x.shape).to(x.device)
         for k, level in enumerate(levels.tolist()):
             z = diffuse(x, x.new_tensor(level), noise)
@@ -57,8 +58,9 @@ def measured(
     if not np.isfinite(found).all():
         raise InputError(f"'{model.name}' answers with what is no number: it cannot be calibrated")
     whole, coarse = np.maximum(found / len(photos), LEAST).tolist()
+    errors, ceiling = (tuple(whole), tuple(coarse)), None if model.pixels else kept
     return Calibration(
-        model.name, model.fingerprint, len(photos), loss, tuple(levels.tolist()), tuple(whole), tuple(coarse)
+        model.name, model.fingerprint, len(photos), loss, tuple(levels.tolist()), *errors, ceiling=ceiling
     )
 
 
