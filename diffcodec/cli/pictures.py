@@ -130,8 +130,8 @@ def encode(
     console.hush(quiet)
     told = None if prompt is None else api.Prompt(prompt, negative or "", guidance)
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
-    wishes = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune, "group": group}
-    wishes |= {"chained": chained, "calibration": False if calibration == "none" else calibration}
+    wishes: dict[str, Any] = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune}
+    wishes |= {"group": group, "chained": chained, "calibration": False if calibration == "none" else calibration}
     coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)

@@ -92,8 +92,10 @@ def parsed(text: bytes) -> Calibration:
             bytes.fromhex(_as(str, told, "fingerprint")),
             _as(int, told, "pictures"),
             float(_as((int, float), told, "loss")),
-            *(_numbers(told, name) for name in ("levels", "whole", "coarse")),
-            ceiling=None if told.get("ceiling") is None else float(_as((int, float), told, "ceiling")),
+            _numbers(told, "levels"),
+            _numbers(told, "whole"),
+            _numbers(told, "coarse"),
+            None if told.get("ceiling") is None else float(_as((int, float), told, "ceiling")),
         )
     except (ValueError, OverflowError):
         raise InputError("the calibration's fingerprint or a number of it cannot be read: calibrate anew") from None

@@ -58,9 +58,9 @@ def measured(
     if not np.isfinite(found).all():
         raise InputError(f"'{model.name}' answers with what is no number: it cannot be calibrated")
     whole, coarse = np.maximum(found / len(photos), LEAST).tolist()
-    errors, ceiling = (tuple(whole), tuple(coarse)), None if model.pixels else kept
+    rising, ceiling = tuple(levels.tolist()), None if model.pixels else kept
     return Calibration(
-        model.name, model.fingerprint, len(photos), loss, tuple(levels.tolist()), *errors, ceiling=ceiling
+        model.name, model.fingerprint, len(photos), loss, rising, tuple(whole), tuple(coarse), ceiling
     )
 
 

@@ -53,7 +53,7 @@ class Schedule:
     def told(self, path: list[int]) -> NDArray[np.float64]:
         """Bits up to each level, float64 (levels,), by a chain, between its passes as if they were told evenly."""
         sizes = [self.costs[a, b - a - 1] for a, b in itertools.pairwise(path)]
-        return np.interp(self.levels, self.levels[path], np.cumsum([0.0, *sizes]))
+        return np.asarray(np.interp(self.levels, self.levels[path], np.cumsum([0.0, *sizes])))
 
     def priced(self, end: int, loss: float) -> int:
         """Number of the highest price whose chain to level ``end`` costs 1 + ``loss`` times the least at most."""

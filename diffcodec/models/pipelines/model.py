@@ -128,17 +128,13 @@ class TextPipelineModel(PipelineModel):
 
     takes = frozenset({"text"})
 
-    def given(self, condition: Condition) -> GivenText:
+    def given(self, condition: Condition) -> PipelineModel:
         """The model of pictures of that text. Raises InputError for what it does not take, ModelMismatch.
 
         What was written for another encoder, told by its fingerprint, is ModelMismatch.
         """
-        check(self, condition)
-        assert isinstance(condition, Text)
-        if any(condition.fingerprint) and not self.fingerprint.startswith(condition.fingerprint):
-            raise ModelMismatch(f"the text was read by '{condition.encoder}', which '{self.name}' does not have")
         with torch.no_grad(), outside_inference():
-            return GivenText(self.opened, condition, self.known)
+            return GivenText(self.opened, read_by(self, condition), self.known)
 
 
 class GivenText(PipelineModel):
@@ -170,11 +166,10 @@ class EnlargingPipelineModel(TextPipelineModel):
 
     def given(self, condition: Condition) -> PipelineModel:
         """As `TextPipelineModel.given`: of a text the model that takes a small picture still, of that one for texts."""
-        if not isinstance(condition, Observed):
-            text = super().given(condition).text
-            with torch.no_grad(), outside_inference():
-                return TextToEnlarge(self.opened, text, self.known)
-        return TextPipelineModel(self.opened, observed(self, condition, self.known))
+        if isinstance(condition, Observed):
+            return TextPipelineModel(self.opened, observed(self, condition, self.known))
+        with torch.no_grad(), outside_inference():
+            return TextToEnlarge(self.opened, read_by(self, condition), self.known)
 
 
 class TextToEnlarge(GivenText):
@@ -187,6 +182,15 @@ class TextToEnlarge(GivenText):
         known = observed(self, condition, self.empty)
         with torch.no_grad(), outside_inference():
             return GivenText(self.opened, self.text, known)
+
+
+def read_by(model: TextPipelineModel, condition: Condition) -> Text:
+    """The text. Raises InputError for what the model does not take, ModelMismatch for another encoder's."""
+    check(model, condition)
+    assert isinstance(condition, Text)
+    if any(condition.fingerprint) and not model.fingerprint.startswith(condition.fingerprint):
+        raise ModelMismatch(f"the text was read by '{condition.encoder}', which '{model.name}' does not have")
+    return condition
 
 
 def observed(model: EnlargingPipelineModel | TextToEnlarge, condition: Condition, known: Known) -> Known:
