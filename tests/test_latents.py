@@ -16,7 +16,8 @@ from diffcodec.codecs.diffc import codec as diffc
 from diffcodec.models import registry
 from diffcodec.models.denoiser import Denoiser
 from diffcodec.models.gaussian_pictures import GaussianPictures
-from diffcodec.runtime.errors import InputError, ModelMismatch
+from diffcodec.models.operators import Box
+from diffcodec.runtime.errors import InputError, ModelMismatch, ModelNotFound
 from diffcodec.testing import DiffusionLaws
 
 
@@ -108,6 +109,26 @@ def test_a_psnr_is_met_in_pixels(channels: int) -> None:
     with pytest.raises(InputError, match=f"'halves' keeps {ceiling:.2f} dB") as failed:
         diffcodec.encode(photo, "diffc", model, psnr=ceiling + 0.1)
     assert "\n" not in str(failed.value)
+
+
+def test_pixels_follow_behind_a_latent_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the latent model has is given to one of pixels, which goes on beyond the other's ceiling, and to all."""
+    monkeypatch.setattr(registry, "_registered", {"halves": Halves()})
+    field, photo = GaussianPictures.smooth(4), picture(40, 48)
+    base = diffcodec.base_of(photo, 1, bpp=2.0, model="halves")
+    assert isinstance(base, diffcodec.Base) and base.operator == Box(1) and base.augmentation is not None
+    shown = diffcodec.decode(base.stream, reconstruction="mean")
+    with pytest.raises(InputError, match="keeps"):
+        diffcodec.encode(photo, "diffc", Halves(), psnr=psnr(shown, photo) + 12)
+    data = diffcodec.encode(photo, "diffc", field, psnr=psnr(shown, photo) + 12, given=base)
+    assert psnr(diffcodec.decode(data, model=field, reconstruction="mean"), photo) > psnr(shown, photo) + 11.5
+    (told,) = diffcodec.inspect(data)["given"]
+    assert (told["operator"], told["numbers"], told["model"]) == ("box", [1], "halves")
+    exact = diffcodec.encode(photo, "diffc", field, given=base)
+    assert np.array_equal(diffcodec.decode(exact, model=field), photo)
+    monkeypatch.setattr(registry, "_registered", {})
+    with pytest.raises(ModelNotFound, match="halves"):
+        diffcodec.decode(data, model=field)
 
 
 def test_what_alpha_hides_does_not_count_in_pixels() -> None:
