@@ -142,9 +142,8 @@ def place(wanted: object, name: str, fingerprint: bytes) -> Path:
     beside = _BESIDE[scheme](rest) if scheme in _BESIDE else None
     if beside is not None:
         return beside
-    told = os.environ.get(FOLDER)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(told) if told else cache / "diffcodec" / "calibrations"
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(os.environ.get(FOLDER) or os.path.join(cache, "diffcodec", "calibrations"))
     return folder / f"{name.replace(':', '-')}-{fingerprint.hex()[:16]}{SUFFIX}"
 
 
