@@ -32,7 +32,7 @@ class Schedule:
 
     def __init__(self, calibration: Calibration, spread: Wide, start: int, end: int):
         """``start``, ``end``: units of log-SNR that the model has; ``spread``: of the shape of z."""
-        self.n, self.start = spread.n, start
+        self.n = spread.n
         self.levels = np.append(np.arange(start, end, NODE), end)
         logsnr = self.levels * UNIT
         whole, coarse = (
@@ -61,7 +61,7 @@ class Schedule:
         return int(np.flatnonzero(allowed)[-1])
 
     def reached(self, bits: float) -> int:
-        """The level up to which so many bits are told in short steps, at most."""
+        """The level up to which so many bits are told, by the best chain of any number of calls."""
         return int(np.searchsorted(self.least, bits, "right").clip(2, len(self.levels)) - 1)
 
     def level(self, logsnr: float) -> int:
