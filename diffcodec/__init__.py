@@ -10,6 +10,7 @@ from .runtime.version import __version__
 if TYPE_CHECKING:
     from .api import (
         Base,
+        Calibration,
         Clip,
         Colour,
         Column,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         Tokens,
         Tracks,
         base_of,
+        calibrate,
         decode,
         decode_async,
         decode_concealed,
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 _HOMES = {
     ".api": [
         "Base",
+        "Calibration",
         "Clip",
         "Colour",
         "Column",
@@ -77,6 +80,7 @@ _HOMES = {
         "Tokens",
         "Tracks",
         "base_of",
+        "calibrate",
         "decode",
         "decode_async",
         "decode_concealed",
@@ -119,6 +123,7 @@ __all__ = [
     "ArchiveDataset",
     "Base",
     "BitstreamError",
+    "Calibration",
     "ChecksumMismatch",
     "Clip",
     "Colour",
@@ -147,6 +152,7 @@ __all__ = [
     "UnsupportedVersion",
     "__version__",
     "base_of",
+    "calibrate",
     "decode",
     "decode_archive",
     "decode_async",

@@ -13,7 +13,8 @@ from .runtime.limits import Limits
 from .runtime.progress import end
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
     from .media.sizes import Size
     from .media.tokens import Tokens as Tokens
     from .media.tracks import Tracks as Tracks
+    from .models.calibration import LOSS as LOSS
+    from .models.calibration import Calibration as Calibration
     from .models.registry import CONDITIONAL as CONDITIONAL
     from .models.registry import Card as Card
     from .runtime.progress import Progress
+    from .stream.calibrating import Calibrated as Calibrated
+    from .stream.calibrating import CalibrationTold as CalibrationTold
     from .stream.cascade import SHARE as SHARE
     from .stream.cascade import base_of as base_of
     from .stream.concealing import Concealed as Concealed
@@ -62,7 +67,9 @@ else:
             ".media.tracks": ["Tracks"],
             ".media.rows.clip": ["Colour"],
             ".media.rows.tracks": ["Column"],
+            ".models.calibration": ["LOSS", "Calibration"],
             ".models.registry": ["CONDITIONAL", "Card"],
+            ".stream.calibrating": ["Calibrated", "CalibrationTold"],
             ".stream.cascade": ["SHARE", "base_of"],
             ".stream.concealing": ["Concealed"],
             ".stream.given": ["Base", "File", "Outside", "Prompt"],
@@ -94,6 +101,7 @@ def encode(
     given: Gift | Sequence[Gift] | None = None,
     group: int | None = None,
     chained: int = 1,
+    calibration: Calibrated = None,
     progress: Progress | None = None,
 ) -> bytes:
     """Code a picture, a clip, tracks or a row of tokens as a `.dfc` stream, with its metadata and further frames.
@@ -128,6 +136,8 @@ def encode(
                clip, all of tracks.
     chained:   groups of a clip with loss that hang together: each but the first is given the last frames of the one
                before, which makes it smaller, and cannot be decoded without that. By a model that takes frames.
+    calibration: diffc: of the model (`calibrate`), or the file that holds it: where passes lie, which the stream says
+               itself. None is the one that lies beside the model, if there is one; False is none.
     progress:  called with the fraction done, 0 to 1.
 
     Raises InputError, ModelNotFound, ModelMismatch.
@@ -138,6 +148,7 @@ def encode(
 
     wishes = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes, "prompt": prompt, "calls": calls, "effort": effort}
     told: dict[str, Any] = wishes | {"group": group, "chained": chained, "tune": tune, "seed": seed}
+    told |= {"calibration": calibration}
     sender = encoding.Sender.of(codec, model, device, given=given, **told)
     signal = encoding.stripped(signal_of(image), strip)
     with limited(threads):
@@ -370,10 +381,14 @@ def decode_concealed(
 
 
 @guarded
-def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = None) -> Inspection:
+def inspect(
+    data: Source, *, partial: bool = False, max_pixels: int | None = None, model: Any = None
+) -> Inspection:
     """What a stream says about itself, checksums verified; needs no weights and decodes nothing.
 
     partial: accept a stream that was cut, and tell what it holds (its header must be whole).
+    model: the word for the stream's own, whose calibration tells more, where there is one (`calibrate`): ceiling_psnr,
+           in dB, of what a latent model's autoencoder leaves of such pictures at any rate. It is not loaded.
 
     Keys: complete, format, codec, lossless, numerics, model, fingerprint, medium (picture, tokens, clip, tracks),
     width, height, frames (how many there are), palette_colours, mode, dtype, channels, seed, bytes, bpp (bits per
@@ -389,11 +404,12 @@ def inspect(data: Source, *, partial: bool = False, max_pixels: int | None = Non
     Of a clip also rate (frames a second, "30000/1001", or None) and colour (its tags); of tracks rate, agents (how many
     there are), their names and teams, and columns, a list of {name, step, offset}.
 
-    Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream.
+    Raises NotADiffcodecFile, UnsupportedVersion, Truncated, ChecksumMismatch, LimitExceeded, CorruptStream, and
+    InputError, ModelMismatch for a calibration that is none, or another model's.
     """
     from .stream.told import told
 
-    return told(data, Limits.of(max_pixels), partial)
+    return told(data, Limits.of(max_pixels), partial, model)
 
 
 def given_files(data: Source, *, max_pixels: int | None = None) -> list[bytes]:
@@ -411,6 +427,40 @@ def metadata_of(data: Source, *, max_pixels: int | None = None) -> Metadata:
     from .stream.told import metadata_of as metadata_read
 
     return metadata_read(data, Limits.of(max_pixels))
+
+
+def calibrate(
+    model: Any,
+    images: Iterable[Any],
+    *,
+    loss: float = 0.05,
+    device: str = "auto",
+    out: str | Path | Literal[False] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> CalibrationTold:
+    """Measure what a diffusion model errs by in pictures of its kind, and keep where passes of `diffc` are to lie.
+
+    model, device: as for `encode`. images: one or more, as `encode` takes them, none that is to be judged by; of large
+    ones the middle is looked at. A network call for each picture and half a unit of log-SNR.
+    loss:  by how much more bits passes may cost than the least of any number of network calls: at effort 5, at other
+           efforts as much more or less as their steps are longer or shorter.
+    out:   where it is kept: None beside the model (NAME.calibration.json beside weights and in the folder of a
+           pipeline; of other models in a folder of the user's), where `encode` finds it; a path; False nowhere.
+    overwrite: the file at such a path, if there is one. What lies beside the model is replaced.
+
+    Returns {model, fingerprint, pictures, loss, file, width, height, profile, plans}: profile, a list of {start, end,
+    mean_square, bpp}, tells what is told between two log-SNRs; plans, a list of {bpp, end, calls, over_percent,
+    plain_calls, plain_over_percent, positions}, where passes lie of a picture of that size at some rates, and what
+    they take without the calibration.
+
+    Raises InputError, ModelNotFound, ModelMismatch.
+    """
+    from .stream import calibrating
+
+    return calibrating.calibrate(
+        model, images, loss=loss, device=device, out=out, overwrite=overwrite, progress=progress
+    )
 
 
 def list_models() -> list[Card]:

@@ -769,3 +769,16 @@ def test_the_page_works_in_a_browser(folder: Path, tmp_path: Path) -> None:
         assert set(first) == {"jpeg", "webp"}
         browser.close()
     assert not problems and not [url for url in asked if not url.startswith(("file:", "data:"))]
+
+
+def test_a_model_of_a_module_is_measured() -> None:
+    """NAME:package.module:what, of what makes a model: real bytes, and what its stream decodes to."""
+    words = "diffcodec.models.gaussian_pictures:GaussianPictures.smooth"
+    y, x = np.mgrid[0:64, 0:64]
+    photo = np.stack([128 + 90 * np.sin(x / k) * np.cos(y / (k + 3)) for k in (9, 11, 13)], 2).astype(np.uint8)
+    codec = codecs.find(f"diffc-mean:{words}")
+    assert codec is not None and codec.name == f"diffc-mean:{words}"
+    (point,) = codec.points(photo, [2.0])
+    data = diffcodec.encode(photo, "diffc", words, bpp=2.0)
+    assert point.size == len(data) and point.target == 2.0
+    assert np.array_equal(point.image, diffcodec.decode(data, model=words, reconstruction="mean"))

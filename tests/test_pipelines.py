@@ -28,7 +28,7 @@ from diffcodec.codecs.diffc.rate import Sender
 from diffcodec.models import registry
 from diffcodec.models.condition import Observed, Text
 from diffcodec.models.guidance import thresholded
-from diffcodec.models.operators import Box
+from diffcodec.models.operators import Box, Luma
 from diffcodec.models.pipelines import source
 from diffcodec.models.pipelines.model import PipelineModel
 from diffcodec.models.pipelines.table import PIPELINES
@@ -544,6 +544,68 @@ def test_guidance_goes_from_without_to_with(case: str, tiny: Tiny) -> None:
     assert torch.allclose(led, empty + 3 * (told - empty), atol=2e-4)
     away = model.given(Text("a red cat", negative="the blue dog", scale=3.0)).further  # type: ignore[attr-defined]
     assert not torch.allclose(away.asking(away.network, None).predict(z, t), led, atol=1e-6)
+
+
+# ---- a second stage
+
+
+@pytest.mark.parametrize("level", [5, 250])
+def test_a_second_stage_sees_what_its_pipeline_shows_it(
+    level: int, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The small picture at size, as strong as beside the noise of a level, and the level; noise itself is not added."""
+    model: Any = model_of(tiny("deepfloyd-if-2"))
+    pipe, seen = model.opened.pipe, []
+    forward = diffusers.UNet2DConditionModel.forward
+
+    def watched(self: Any, sample: Tensor, timestep: Any, *args: Any, class_labels: Any, **more: Any) -> Any:
+        seen.append((sample[:, 3:].clone(), class_labels.float()))
+        return forward(self, sample, timestep, *args, class_labels=class_labels, **more)
+
+    monkeypatch.setattr(diffusers.UNet2DConditionModel, "forward", watched)
+    noising = pipe.image_noising_scheduler
+    adds = type(noising).add_noise
+    monkeypatch.setattr(noising, "add_noise", lambda x, noise, timesteps: adds(noising, x, 0 * noise, timesteps))
+    small = picture(4, 6)
+    pipe(
+        prompt="a red cat", height=16, width=24, image=Image.fromarray(small), noise_level=level,
+        num_inference_steps=1, guidance_scale=1.0, output_type="np", clean_caption=False,
+    )  # fmt: skip
+    a2 = float(noising.alphas_cumprod[level])
+    observed = Observed(small, Box(4), round(1024 * math.log(a2 / (1 - a2))))
+    text = Text("a red cat")
+    for both in (model.given(observed).given(text), model.given(text).given(observed)):
+        both.predict(torch.zeros(1, 3, 16, 24), torch.tensor(0.0))
+        (theirs, at), (ours, own) = seen[0], seen[-1]
+        assert torch.allclose(ours, theirs, atol=2e-3) and torch.allclose(own, at, atol=0.05)
+
+
+def test_a_second_stage_codes_what_a_base_left(tiny: Tiny) -> None:
+    """A cascade: given a nested stream, agreeing with one that has no loss; whatever the size, in colour and grey."""
+    wanted = f"diffusers:{tiny('deepfloyd-if-2')}"
+    for photo in (picture(18, 27), picture(16, 20)[..., 0]):
+        for rate in (None, 3.0):
+            base = diffcodec.base_of(photo, 4, bpp=rate)
+            data = diffcodec.encode(photo, "diffc", wanted, given=[base, diffcodec.Prompt("waves")], bpp=12.0, effort=1)
+            (told, prompt) = diffcodec.inspect(data)["given"]
+            assert (told["kind"], told["operator"], told["numbers"]) == ("stream", "box", [4])
+            assert (told["augmentation"] is None) is (rate is None) and prompt["prompt"] == "waves"
+            shown = diffcodec.decode(data, model=wanted, reconstruction="mean")
+            assert shown.shape == photo.shape
+            if rate is None:
+                planes = (one.reshape(*photo.shape[:2], -1) for one in (shown, photo))
+                assert np.array_equal(*(Box(4).apply(np.ascontiguousarray(one)) for one in planes))
+
+
+def test_a_second_stage_takes_no_other_look(tiny: Tiny) -> None:
+    model: Any = model_of(tiny("deepfloyd-if-2"))
+    with pytest.raises(InputError, match="takes box, text, and was given luma"):
+        model.given(Observed.of(picture(), Luma()))
+    seen = Observed.of(picture(), Box(4))
+    with pytest.raises(InputError, match="takes text"):
+        model.given(seen).given(seen)
+    with pytest.raises(InputError, match="takes box"):
+        model.given(Text("a")).given(Text("a"))
 
 
 def test_texts_that_cannot_be_given(tiny: Tiny) -> None:

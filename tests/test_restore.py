@@ -255,7 +255,7 @@ def test_stages_take_the_bytes_they_are_given_and_say_how_true_they_are(picture,
     assert depth == (1 if isinstance(factors, int) else len(factors))
 
 
-@pytest.mark.parametrize("factors", [1, 65, (4, 4), (4, 8), (6, 4), ()])
+@pytest.mark.parametrize("factors", [0, 65, (4, 4), (4, 8), (6, 4), ()])
 def test_stages_that_are_none_are_refused(picture, factors):
     with pytest.raises(InputError, match="stages"):
         diffcodec.base_of(picture, factors, bpp=1)
@@ -264,6 +264,8 @@ def test_stages_that_are_none_are_refused(picture, factors):
 def test_several_stages_need_a_rate(picture):
     with pytest.raises(InputError, match="bits per pixel"):
         diffcodec.base_of(picture, (8, 4))
+    with pytest.raises(InputError, match="bits per pixel"):
+        diffcodec.base_of(picture, 1)
 
 
 @needs_weights

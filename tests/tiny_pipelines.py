@@ -218,6 +218,16 @@ def deepfloyd() -> Any:
     )  # fmt: skip
 
 
+def deepfloyd_enlarging() -> Any:
+    network = conditional_unet(in_channels=6, out_channels=6, sample_size=16, class_embed_type="timestep")
+    scheduler = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2", variance_type="learned_range")
+    return diffusers.IFSuperResolutionPipeline(
+        tokenizer=t5_tokenizer(), text_encoder=t5(), unet=network, scheduler=scheduler,
+        image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"), safety_checker=None,
+        feature_extractor=None, watermarker=None, requires_safety_checker=False,
+    )  # fmt: skip
+
+
 def ldm() -> Any:
     vae = diffusers.VQModel(
         latent_channels=3, block_out_channels=(16, 16), down_block_types=("DownEncoderBlock2D",) * 2,
@@ -256,6 +266,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "flux-schnell": lambda: flux(guided=False),
     "sana": sana,
     "deepfloyd-if": deepfloyd,
+    "deepfloyd-if-2": deepfloyd_enlarging,
 }
 
 

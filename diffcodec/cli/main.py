@@ -39,6 +39,7 @@ COMMANDS = {
     "desktop": ("desktop", "desktop"),
     "bench": ("tools", "bench"),
     "models": ("tools", "models"),
+    "calibrate": ("calibrating", "calibrate"),
     "demo": ("tools", "demo"),
 }
 

@@ -90,6 +90,9 @@ def encode(
     effort: Annotated[
         int | None, typer.Option(min=1, max=9, help="diffc: 1 is the fastest, 9 gives the smallest file (5).")
     ] = None,
+    calibration: Annotated[
+        str | None, typer.Option(metavar="FILE", help="diffc: of calibrate (the one beside the model), or none.")
+    ] = None,
     calls: Annotated[int | None, typer.Option(min=1, help="Network calls of an order-agnostic model (50).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed recorded in the stream.")] = 0,
     tune: Annotated[
@@ -127,8 +130,8 @@ def encode(
     console.hush(quiet)
     told = None if prompt is None else api.Prompt(prompt, negative or "", guidance)
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
-    wishes = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune, "group": group}
-    wishes |= {"chained": chained}
+    wishes: dict[str, Any] = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune}
+    wishes |= {"group": group, "chained": chained, "calibration": False if calibration == "none" else calibration}
     coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)

@@ -28,12 +28,15 @@ ARCHIVE = b"\x8bDFA"  #: first bytes of one
 def info(
     source: Annotated[str, typer.Argument(metavar="IN.dfc", help="A .dfc file, or - for standard input.")],
     *,
+    model: Annotated[
+        str | None, typer.Option(help="The stream's, whose calibration tells what its autoencoder leaves at any rate.")
+    ] = None,
     max_pixels: MaxPixels = None,
     as_json: Json = False,
 ) -> None:
     """Show what a stream or an archive holds; needs no weights."""
     data = read(source)
-    found, problem = told(data, max_pixels)
+    found, problem = told(data, max_pixels, model)
     if as_json:
         print(json.dumps(found))
     else:
@@ -42,7 +45,7 @@ def info(
         raise problem
 
 
-def told(data: bytes, max_pixels: int | None) -> tuple[dict[str, Any], DiffcodecError | None]:
+def told(data: bytes, max_pixels: int | None, model: str | None = None) -> tuple[dict[str, Any], DiffcodecError | None]:
     """What there is, and what is wrong where it is cut or damaged but for its header. Raises BitstreamError."""
     if data.startswith(ARCHIVE):
         from ..archive import memory as archive
@@ -51,7 +54,7 @@ def told(data: bytes, max_pixels: int | None) -> tuple[dict[str, Any], Diffcodec
         cut = f"the archive is cut or damaged; whole groups: {len(found['groups'])}"
         return found, None if found["complete"] else Truncated(cut)
     try:
-        return dict(api.inspect(data, max_pixels=max_pixels)), None
+        return dict(api.inspect(data, max_pixels=max_pixels, model=model)), None
     except (Truncated, ChecksumMismatch) as error:
         try:
             return dict(api.inspect(data, partial=True, max_pixels=max_pixels)), error

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..models.calibration import Calibration
     from ..models.protocols import Model
     from .cost import Allowance, Cost
 
@@ -93,7 +94,8 @@ class Wish:
     """What a caller asks of a codec beyond the picture; None and False are what it chooses itself.
 
     bpp: bits per pixel. psnr: dB. max_bytes: of the whole stream. prompt: text. calls: of the network. tune: fit the
-    network to the picture. effort: 1, the fastest, to 9, the smallest. seed: 0 to 2^64 - 1.
+    network to the picture. effort: 1, the fastest, to 9, the smallest. calibration: of the model, where passes of a
+    diffusion lie. seed: 0 to 2^64 - 1.
     """
 
     bpp: float | None = None
@@ -103,6 +105,7 @@ class Wish:
     calls: int | None = None
     tune: bool = False
     effort: int | None = None
+    calibration: Calibration | None = None
     seed: int = 0
 
     def asked(self, *names: str) -> list[str]:

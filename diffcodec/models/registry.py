@@ -156,10 +156,12 @@ def _is_bundled(name: str) -> bool:
     return name in {path.stem for path in FOLDER.glob("*.safetensors")}
 
 
-def _placed(model: str) -> tuple[str, str]:
+def _placed(model: str | Path) -> tuple[str, str]:
     """(scheme, what stands behind it) of a caller's own words: told, or by what they look like."""
-    if _is_bundled(model):
-        return "bundled", model
+    if _is_bundled(str(model)):
+        return "bundled", str(model)
+    if isinstance(model, Path):
+        return "path", str(model)
     scheme, colon, rest = model.partition(":")
     if colon and scheme in SOURCES:
         return scheme, rest
@@ -171,9 +173,7 @@ def _found(model: object, wanted: Wanted) -> object:
     """The provider that ``model`` means. Raises ModelNotFound, ModelMismatch."""
     if isinstance(model, str) and model in _registered:
         model = _registered[model]
-    if isinstance(model, Path):
-        model = str(model) if _is_bundled(str(model)) else f"path:{model}"
-    if not isinstance(model, str):
+    if not isinstance(model, (str, Path)):
         return model
     if isinstance(model, Recorded) and not _is_bundled(model):
         raise ModelNotFound(
@@ -187,6 +187,13 @@ def _found(model: object, wanted: Wanted) -> object:
         raise
     except Exception as error:  # whatever goes wrong in another's program, there is no model
         raise ModelMismatch(f"'{model}' makes no model: {architectures.first_line(error)}") from error
+
+
+def whence(model: object) -> tuple[str, str]:
+    """(scheme of SOURCES, what stands behind it) that ``model`` means to :func:`load`; ("", "") of a provider."""
+    if isinstance(model, str) and model in _registered:
+        model = _registered[model]
+    return _placed(model) if isinstance(model, (str, Path)) else ("", "")
 
 
 # ---- the door

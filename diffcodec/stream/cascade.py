@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Form = Literal["dfc", "jpeg", "webp"]  #: of the smallest stage
 
 SHARE = 0.4  #: of a stage's bytes, what the stages inside it take
-SMALLEST, LARGEST = 2, 64  #: how much smaller a stage may be than the picture
+SMALLEST, LARGEST = 1, 64  #: how much smaller a stage may be than the picture
 
 
 @overload
@@ -81,7 +81,8 @@ def base_of(
     """What `encode` may be given of a picture: its averages over boxes as a stream, or streams one in another.
 
     image:   as for `encode`, of which the colours are looked at alone.
-    factors: how many times smaller a stage is, from the smallest on: 4, or (16, 4), each a multiple of the next.
+    factors: how many times smaller a stage is, from the smallest on: 4, or (16, 4), each a multiple of the next; 1 is
+             the picture as another model has it with loss, a latent one, whose remainder follows in pixels.
     bpp:     bits per pixel of the whole picture that the base takes, with all that it holds; None for one stage without
              loss. A base with loss says by its augmentation how far it is to be believed.
     model:   codes the smallest stage; None is the default of its codec. conditional: codes those around it.
@@ -95,8 +96,8 @@ def base_of(
     if not whole.shape[2]:
         raise InputError(f"a picture of mode {signal.mode} has no colours to make a base of")
     stages = _stages(factors)
-    if bpp is None and len(stages) > 1:
-        raise InputError("several stages need bits per pixel: only one alone is coded without loss")
+    if bpp is None and (len(stages) > 1 or stages[0] == 1):
+        raise InputError("several stages, or one as large as the picture, need bits per pixel: else nothing is left")
     most = None if bpp is None else bpp * signal.units / 8
     base: Base | File | None = None
     for number, factor in enumerate(stages):

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bitstream import given, read
@@ -19,12 +20,15 @@ from ..codecs.table import chosen
 from ..media.medium import Coded, Signal
 from ..media.metadata import EMPTY, Metadata
 from ..media.table import medium_of
+from ..models import calibration as calibrations
 from ..models import registry
+from ..models.protocols import DiffusionModel
 from ..runtime.errors import BitstreamError, DecodeMismatch, InputError
 from ..runtime.limits import DEFAULT_LIMITS
 from ..runtime.progress import Progress
 from ..runtime.progress import part as part_of
 from . import parsed
+from .calibrating import Calibrated
 from .decode import Wanted, conditions_for
 from .given import Before, Gift, Outside, Prompt, conditioned, listed, payload_of, warn_of_untrue
 from .written import stream_of
@@ -41,7 +45,10 @@ _DOUBT = 1.15  # a form that takes so many times the bytes there is not tried on
 
 @dataclass(frozen=True)
 class Sender:
-    """What all frames have in common. model: a name, a path, a provider or None, which is loaded where it is needed."""
+    """What all frames have in common. model: a name, a path, a provider or None, which is loaded where it is needed.
+
+    looks: whether the calibration that lies beside a model of diffusion is used.
+    """
 
     codec: Codec
     model: Any
@@ -50,6 +57,7 @@ class Sender:
     gifts: tuple[Gift | Before, ...] = ()
     group: int | None = None
     chained: int = 1
+    looks: bool = True
 
     @classmethod
     def of(
@@ -61,18 +69,22 @@ class Sender:
         given: Gift | Sequence[Gift] | None = None,
         group: int | None = None,
         chained: int = 1,
+        calibration: Calibrated = None,
         **wishes: Any,
     ) -> Sender:
         """The sender by a codec's name, None for what the wishes ask for; ``wishes``: fields of `codecs.codec.Wish`.
 
         group: frames of a clip, or of tracks, that stand alone, `Medium.group` if None.
         chained: groups of a clip with loss of which each but the first is given the last frames of the one before.
+        calibration: of the model, or the file that holds it; None is the one that lies beside it, False none.
 
         Raises InputError for wishes that the codec does not meet, whatever the picture.
         """
-        wish = Wish(**wishes)
+        if isinstance(calibration, (str, Path)):
+            calibration = calibrations.read(calibration)
+        wish = Wish(**wishes, calibration=calibration or None)
         gifts = listed(given) + (() if wish.prompt is None else (Prompt(wish.prompt),))
-        sender = cls(chosen(codec, wish), model, device, wish, gifts, group, chained)
+        sender = cls(chosen(codec, wish), model, device, wish, gifts, group, chained, calibration is None)
         sender.codec.refuse(wish)
         if not 0 <= wish.seed < 2**64:
             raise InputError(f"expected a seed from 0 to 2^64 - 1, found {wish.seed}")
@@ -94,6 +106,13 @@ class Sender:
         """
         model = registry.default(self.codec.name, medium) if self.model is None else self.model
         return registry.load(model, device=self.device, codec=self.codec.name)
+
+    def wished(self, model: Model, medium: str) -> Wish:
+        """What is asked of the codec, with the calibration beside a model. Raises InputError, ModelMismatch."""
+        if not self.looks or not isinstance(model, DiffusionModel):
+            return self.wish
+        named = registry.default(self.codec.name, medium) if self.model is None else self.model
+        return replace(self.wish, calibration=calibrations.found(named, model))
 
     def conditional(self, signal: Signal) -> Model:
         """The model that codes ``signal``, given what it is given. Raises as :meth:`provider`."""
@@ -302,6 +321,7 @@ def _smallest(
         raise InputError(f"{codec.name} codes no {signal.mode} {plural} without loss: use codec ardm")
     needed = sender.model is not None or sender.gifts or any(form.photo.shape[2] for form in forms)
     model = sender.conditional(signal) if needed else None
+    wish = wish if model is None else sender.wished(model, medium_of(signal.number).name)
     signal = signal.packed()
     digest = signal.digest()
 
@@ -359,6 +379,7 @@ def _to_rate(
     rated = signal.lossy()
     signal, form, units = rated.signal, rated.coded, rated.signal.units
     model = sender.conditional(signal)
+    wish = sender.wished(model, medium_of(signal.number).name)
     size = wish.max_bytes if wish.bpp is None else round(wish.bpp * units / 8)
     nothing = Encoded(bytes(codec.params_bytes), [], model)
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from .typed import Inspection
 
 
-def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
+def told(source: Source, limits: Limits, partial: bool = False, model: Any = None) -> Inspection:
     """The fields of `diffcodec.inspect`, of a stream, or with ``partial`` of what there is of one.
 
-    Raises InputError for what is no source of bytes, and as `parsed.read`.
+    model: the caller's word for the stream's. Raises InputError for what is no source of bytes, and as `parsed.read`.
     """
     data = read_all(source)
     stream, size = read(data, limits=limits, partial=partial), len(data)
@@ -65,6 +65,10 @@ def told(source: Source, limits: Limits, partial: bool = False) -> Inspection:
     }
     if stream.medium.continued:
         found["groups"] = groups
+    if model is not None and head.model:
+        from ..models import calibration
+
+        found["ceiling_psnr"] = calibration.ceiling(model, head.model, head.fingerprint)
     return cast("Inspection", found)  # a medium tells fields of its own
 
 

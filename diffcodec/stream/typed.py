@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .calibrating import Calibrated
     from .given import Gift
 
     Margins = float | Sequence[int]
@@ -33,6 +34,7 @@ class _Wishes(TypedDict, total=False):
     calls: int | None
     effort: int | None
     chained: int
+    calibration: Calibrated
     seed: int
     tune: bool
 
@@ -118,7 +120,11 @@ class _OfMedia(TypedDict, total=False):
     columns: list[dict[str, str]]
 
 
-class Inspection(_OfMedia):
+class _OfModels(TypedDict, total=False):
+    ceiling_psnr: float | None
+
+
+class Inspection(_OfMedia, _OfModels):
     """What `diffcodec.inspect` tells of a stream; of clips and tracks more."""
 
     complete: bool

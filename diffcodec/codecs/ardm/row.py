@@ -28,7 +28,7 @@ class ARDM:
 
     def refuse(self, wish: Wish) -> None:
         """Raises InputError for what only a lossy codec does."""
-        if lossy := wish.asked("bpp", "psnr", "prompt", "effort"):
+        if lossy := wish.asked("bpp", "psnr", "prompt", "effort", "calibration"):
             raise InputError(f"codec ardm is lossless and takes no {' or '.join(lossy)}: leave it out, or use diffc")
 
     def encode(

@@ -122,3 +122,16 @@ def as_images(photo: np.ndarray) -> Tensor:
     """uint8 (1, 3, H, W) of planes uint8 (H, W, 1 or 3)."""
     rgb = photo if photo.shape[2] == 3 else photo.repeat(3, 2)
     return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None]
+
+
+def shown(chain: Chain, shape: tuple[int, ...], reconstruction: Reconstruction) -> np.ndarray:
+    """Photo planes uint8 of a picture of ``shape`` (H, W, 1 or 3)."""
+    return as_planes(chain.model.from_latent(chain.reconstruct(reconstruction)), shape)
+
+
+def as_planes(images: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    """Planes uint8 of ``shape`` (H, W, 1 or 3) of the first of ``images`` uint8 (N, 3, H', W'): of grey their mean."""
+    photo = images[0].permute(1, 2, 0).cpu().numpy()[: shape[0], : shape[1]]
+    if shape[2] == 1:
+        photo = np.rint(photo.mean(2, keepdims=True)).astype(np.uint8)
+    return np.ascontiguousarray(photo)

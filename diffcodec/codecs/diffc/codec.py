@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...entropy.context import coder as context
+from ...models.calibration import Calibration
 from ...models.environment import environment
 from ...models.protocols import DiffusionModel
 from ...runtime.errors import CorruptStream, InputError, ModelMismatch, Truncated
@@ -27,7 +28,7 @@ from ..codec import Receiver as AnyReceiver
 from ..cost import EXTRA_PLANES
 from ..reconstruction import DEFAULT, Reconstruction
 from . import passes, remainder
-from .chain import Chain
+from .chain import Chain, shown
 from .cost import EXACT, LOSSY, METHODS, steps
 from .effort import EFFORT, EFFORTS, Effort
 from .rate import Sender
@@ -45,20 +46,21 @@ def encode(
     *,
     progress: Progress | None = None,
     effort: Effort = EFFORTS[EFFORT],
+    calibration: Calibration | None = None,
 ) -> tuple[bytes, list[bytes], Chain]:
     """Parameters and payloads of ``photo`` uint8 (H, W, 1 or 3), and ``extra`` uint8 (H, W, E) without loss.
 
     And the chain at their end. With a room for the exact picture it follows the last pass. Of pixels that the room says
-    nobody sees, colours take no bits and do not count in a PSNR. ``effort``: steps and states. Raises InputError if the
-    wish cannot be met.
+    nobody sees, colours take no bits and do not count in a PSNR. ``effort``: steps and states; ``calibration``: of the
+    model, where passes lie. Raises InputError if the wish cannot be met, ModelMismatch for another's calibration.
     """
     if photo.shape[2] not in (1, 3):
         raise InputError(f"diffc codes 1 or 3 photo planes, found {photo.shape[2]}")
-    if not model.pixels and (room.exact or room.psnr is not None):
-        raise InputError(f"'{model.name}' sees no pixels: ask for bpp or max_bytes, or code without loss (codec ardm)")
+    if not model.pixels and room.exact:
+        raise InputError(f"'{model.name}' sees no pixels: ask for a rate, or code without loss (codec ardm)")
     if extra.shape[2] > EXTRA_PLANES:
         raise InputError(f"diffc codes up to {EXTRA_PLANES} planes beside the colours, found {extra.shape[2]}")
-    sender = Sender(photo, model, room, seed, effort)
+    sender = Sender(photo, model, room, seed, effort, calibration)
     if extra.shape[2]:
         sender.put_extra(context.encode_planes(extra))
     sender.run(progress)
@@ -67,15 +69,6 @@ def encode(
         return bytes([LOSSY, effort.L]), sender.payloads, sender.chain
     sender.payloads.append(_REMAINDER + remainder.encode(photo, _expected(sender.chain, photo.shape)))
     return bytes([EXACT, effort.L]) + environment(sender.chain.z.device.type).encode(), sender.payloads, sender.chain
-
-
-def shown(chain: Chain, shape: tuple[int, ...], reconstruction: Reconstruction) -> np.ndarray:
-    """Photo planes uint8 of a picture of ``shape`` (H, W, 1 or 3)."""
-    images = chain.model.from_latent(chain.reconstruct(reconstruction))
-    photo = images[0].permute(1, 2, 0).cpu().numpy()[: shape[0], : shape[1]]
-    if shape[2] == 1:
-        photo = np.rint(photo.mean(2, keepdims=True)).astype(np.uint8)
-    return np.ascontiguousarray(photo)
 
 
 def _expected(chain: Chain, shape: tuple[int, ...]) -> np.ndarray:

@@ -10,16 +10,21 @@ import torch
 from torch import Tensor
 
 from ...channel import polar, trellis
+from ...models.calibration import Calibration
 from ...models.protocols import DiffusionModel
 from ...runtime.errors import InputError
 from ...runtime.progress import Progress
 from ..codec import Room
+from ..reconstruction import MEAN
 from . import passes
-from .chain import Chain, as_images
+from .chain import Chain, as_images, as_planes, shown
 from .effort import Effort
+from .schedule import Pace, schedule_of
 from .spread import UNIT, Shares, Wide, less
 
 EXACT_FROM = 10.0  #: log-SNR at which coding x given z_0 is cheaper than going on
+NEAREST = 64  #: units of log-SNR that a pass towards a PSNR has at least, of latents, which come to it ever slower
+LATENT_END = 2.0  #: log-SNR to which latents are told at usual rates
 PASS_COST = 120.0  #: bits; steps grow as sqrt(PASS_COST / KL per unit of log-SNR) where little is to be told
 LONGEST = 2.0  #: step in log-SNR
 RECKONED = 0.1  #: step, or a shorter one, with which the most bytes of a picture are reckoned
@@ -42,6 +47,7 @@ class Sender:
         room: Room,
         seed: int,
         effort: Effort,
+        calibration: Calibration | None = None,
     ):
         self.chain = Chain(model, photo.shape[:2], seed)
         colours = less(model.pixels, photo.shape[2], self.chain.shape[0])
@@ -49,13 +55,27 @@ class Sender:
         self.x = model.to_latent(as_images(photo))
         self.seen = _looked_at(self.x, photo, room.seen) if model.pixels else None
         self.count = self.chain.n if self.seen is None else int(self.seen.sum()) * self.x.shape[1]
-        self.grey = model.pixels and photo.shape[2] == 1
+        self.photo, self.grey = photo, photo.shape[2] == 1
         self.room, self.framed, self.effort = room, room.framed, effort
         self.payloads: list[bytes] = []
         self.open = b""  # the payload that grows
         self.closed = 0  # bytes of the closed ones in the stream
         self.gains = [1.0, 1.0]  # delivered over expected, of late, coarse and fine
         self.delivered, self.spent = 0.0, 0  # KL in bits, and the bits of all passes
+        self.pace = None if calibration is None else self._pace(calibration, photo.shape[2])
+
+    def _pace(self, calibration: Calibration, photo: int) -> Pace:
+        """Of the model's calibration: its steps to where the room ends."""
+        model, room = self.chain.model, self.room
+        end = round(model.logsnr_max / UNIT)
+        schedule = schedule_of(calibration.of(model), self.chain.shape, model.pixels, photo, self.chain.units, end)
+        if room.psnr is not None and model.pixels:
+            last = schedule.resolved(4 / 10 ** (room.psnr / 10))
+        elif room.size is not None:
+            last = schedule.reached(8 * room.size * self.chain.n / max(1, self.count))
+        else:
+            last = schedule.level(EXACT_FROM if room.exact else LATENT_END)
+        return Pace(schedule, last, self.effort)
 
     def put_extra(self, payload: bytes) -> None:
         """The first payload: planes beside the colours. Raises InputError where it leaves no room."""
@@ -74,25 +94,26 @@ class Sender:
         end = min(EXACT_FROM, chain.model.logsnr_max) if self.room.exact else chain.model.logsnr_max
         top = round(end / UNIT)
         start = chain.units
-        psnr, psnr_before = 0.0, None  # both of a room for a PSNR alone
+        reached, before = 0.0, None  # both of a room for a PSNR alone: dB, and of the pass before with its log-SNR
         while chain.units < top:
             wanted = self._wanted()
             error = (wanted - chain.x_hat()).double()
             units = min(self._stride(float(error.square().sum())), top - chain.units)
             if self.room.psnr is not None:
-                psnr = self._psnr(error)
-                if psnr >= self.room.psnr:
+                reached = self._psnr(error)
+                if reached >= self.room.psnr:
                     break
-                units = _no_further(units, chain.logsnr, psnr, psnr_before, self.room.psnr)
-                psnr_before = (chain.logsnr, psnr)
+                nearer = _no_further(units, chain.logsnr, reached, before, self.room.psnr)
+                units = nearer if chain.model.pixels else min(units, max(nearer, NEAREST))
+                before = (chain.logsnr, reached)
             if not self._pass(wanted, units):
                 break
             if progress:
                 progress(self._done(start, top))
         else:
-            if self.room.psnr is not None and psnr < self.room.psnr:
+            if self.room.psnr is not None and reached < self.room.psnr:
                 raise InputError(
-                    f"the model reaches {psnr:.1f} dB of this picture, less than {self.room.psnr:g} dB: "
+                    f"the model reaches {reached:.1f} dB of this picture, less than {self.room.psnr:g} dB: "
                     "ask for less, or code without loss (codec ardm)"
                 )
         if self.open:
@@ -117,6 +138,9 @@ class Sender:
                     f"{int(most) // 8} at log-SNR {end:g}, where the model ends: ask for less, or code without loss "
                     "(codec ardm)"
                 )
+        if not chain.model.pixels:
+            self._check_ceiling()
+            return
         most_db = 10 * math.log10(4) + 10 * end / math.log(10) + BEYOND_DB
         if room.psnr is not None and room.psnr > most_db:
             raise InputError(
@@ -124,29 +148,49 @@ class Sender:
                 f"{most_db:.0f} dB: ask for less, or code without loss (codec ardm)"
             )
 
+    def _check_ceiling(self) -> None:
+        """Raises InputError for a PSNR beyond what is left of the picture where no bit is lost of its latents."""
+        chain, wanted = self.chain, self.room.psnr
+        if wanted is None:
+            return
+        most = self._psnr_of(as_planes(chain.model.from_latent(self.x), self.photo.shape))
+        if wanted > most:
+            raise InputError(
+                f"{wanted:g} dB were asked for, and the autoencoder of '{chain.model.name}' keeps {most:.2f} dB of "
+                "this picture at any rate: ask for less, or use another model"
+            )
+
     def _wanted(self) -> Tensor:
         """x; what the receiver expects anyway where nobody will look, so that nothing is to be told there."""
         return self.x if self.seen is None else torch.where(self.seen, self.x, self.chain.x_hat())
 
     def _psnr(self, error: Tensor) -> float:
-        """dB of the picture shown now, for x - x_hat float64 (1, C, h, w)."""
+        """dB of the picture shown now, for x - x_hat float64 (1, C, h, w), of latents by what is made of them."""
+        if not self.chain.model.pixels:
+            return self._psnr_of(shown(self.chain, self.photo.shape, MEAN))
         if self.grey:  # its picture is the mean of the planes
             error = error.mean(1, keepdim=True).expand_as(error)
         return 10 * math.log10(4 * self.count / max(float(error.square().sum()), 1e-12))
 
-    def _stride(self, squared: float) -> int:
-        """Units of log-SNR of the next pass: long where a unit of log-SNR holds few bits.
+    def _psnr_of(self, picture: np.ndarray) -> float:
+        """dB of a picture like the photo, uint8 (H, W, 1 or 3), where anybody looks."""
+        seen = self.room.seen
+        if seen is None or not seen.any():
+            return psnr(picture, self.photo)
+        return psnr(picture[seen], self.photo[seen])
 
-        What a step loses grows with its length and with the bits told in it, so that the least is lost for so many
-        network calls where the length is as 1 / sqrt(bits per unit): of those at the end of the room, ``effort.step``.
-        """
-        density = max(1e-9, math.exp(self.chain.logsnr) * squared / (2 * math.log(2)))
-        last = density
-        if self.room.psnr is None:  # of what is not known at all, 1 / (2 ln 2) bits a dimension
-            most = self.chain.n / (4 * math.log(2))
-            last = most if self.room.size is None else min(most, PACE * 8 * self.room.size)
-        step = max(self.effort.step * max(1.0, math.sqrt(last / density)), math.sqrt(PASS_COST / density))
-        return round(min(LONGEST, step) / UNIT)
+    def _stride(self, squared: float) -> int:
+        """Units of log-SNR of the next pass, for |x - x_hat|^2: `stride`'s, or a calibration's, which knows better."""
+        units = self.chain.units
+        if self.pace is not None:
+            return self.pace.stride(units, squared)
+        return stride(units, squared, self.effort.step, self._last(units, squared))
+
+    def _last(self, units: int, squared: float) -> float:
+        """Bits per unit of log-SNR at the end of the room; of what is not known at all, 1 / (2 ln 2) a dimension."""
+        if self.room.psnr is not None:
+            return density(units, squared)
+        return last_density(self.chain.n, None if self.room.size is None else 8 * self.room.size)
 
     def _pass(self, wanted: Tensor, units: int) -> bool:
         """Code one pass of ``units`` or fewer to ``wanted``; False when it was the last that there is room for."""
@@ -243,6 +287,34 @@ class Sender:
         if self.room.size is not None:
             return min(1.0, math.sqrt((self.closed + len(self.open)) / self.room.size))
         return min(1.0, (self.chain.units - start) / (top - start))
+
+
+def psnr(picture: np.ndarray, photo: np.ndarray) -> float:
+    """dB of samples uint8 of one shape, at most 168."""
+    error = float(np.square(picture.astype(np.float64) - photo).mean())
+    return 10 * math.log10(65025 / max(error, 1e-12))
+
+
+def density(units: int, squared: float) -> float:
+    """Bits per unit of log-SNR, for |x - x_hat|^2."""
+    return max(1e-9, math.exp(units * UNIT) * squared / (2 * math.log(2)))
+
+
+def last_density(n: int, bits: float | None) -> float:
+    """Bits per unit of log-SNR where so many of ``n`` dimensions end, or the exact picture does."""
+    most = n / (4 * math.log(2))
+    return most if bits is None else min(most, PACE * bits)
+
+
+def stride(units: int, squared: float, step: float, last: float) -> int:
+    """Units of log-SNR of a pass from ``units`` on, for |x - x_hat|^2 there: long where a unit holds few bits.
+
+    What a step loses grows with its length and with the bits told in it, so that the least is lost for so many
+    network calls where the length is as 1 / sqrt(bits per unit): ``step`` where a unit of log-SNR holds ``last`` bits.
+    """
+    now = density(units, squared)
+    long = max(step * max(1.0, math.sqrt(last / now)), math.sqrt(PASS_COST / now))
+    return round(min(LONGEST, long) / UNIT)
 
 
 def _looked_at(x: Tensor, photo: np.ndarray, seen: np.ndarray | None) -> Tensor | None:

@@ -54,6 +54,7 @@ class DiffC:
     ) -> list[Encoded]:
         """Raises InputError if the wish cannot be met, ModelMismatch."""
         from . import codec
+        from .chain import shown as picture
 
         denoiser = _denoiser(model, coded.frames)
         params, passes, chain = codec.encode(
@@ -63,9 +64,10 @@ class DiffC:
             room,
             wish.seed,
             effort=EFFORTS[wish.effort or EFFORT],
+            calibration=wish.calibration,
             progress=progress,
         )
-        shown = partial(codec.shown, chain, coded.photo.shape, MEAN)
+        shown = partial(picture, chain, coded.photo.shape, MEAN)
         return [Encoded(params, passes, model, PINNED if room.exact else None, shown=shown)]
 
     def receiver(self, head: Head, model: Model | None) -> Receiver:

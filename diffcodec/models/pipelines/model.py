@@ -12,7 +12,7 @@ from torch import Tensor
 from ...diffusion.samplers import Multistep
 from ...runtime.errors import InputError, ModelMismatch
 from ..architectures import first_line
-from ..condition import Condition, Text, check
+from ..condition import Condition, Observed, Text, check
 from ..guidance import thresholded
 from ..network import Held, NetworkDenoiser, within
 from ..settings import outside_inference
@@ -51,6 +51,7 @@ class Opened:
     def model(self, label: int | None = None) -> PipelineModel:
         """The provider of all its pictures, or of a label's. Raises InputError for one that it has not."""
         kind = PipelineModel if self.row.words is None else TextPipelineModel
+        kind = kind if self.row.observed is None else EnlargingPipelineModel
         with torch.no_grad(), outside_inference():
             return _tried(kind(self, self.row.known(self.pipe, label)))
 
@@ -127,17 +128,13 @@ class TextPipelineModel(PipelineModel):
 
     takes = frozenset({"text"})
 
-    def given(self, condition: Condition) -> GivenText:
+    def given(self, condition: Condition) -> PipelineModel:
         """The model of pictures of that text. Raises InputError for what it does not take, ModelMismatch.
 
         What was written for another encoder, told by its fingerprint, is ModelMismatch.
         """
-        check(self, condition)
-        assert isinstance(condition, Text)
-        if any(condition.fingerprint) and not self.fingerprint.startswith(condition.fingerprint):
-            raise ModelMismatch(f"the text was read by '{condition.encoder}', which '{self.name}' does not have")
         with torch.no_grad(), outside_inference():
-            return GivenText(self.opened, condition, self.known)
+            return GivenText(self.opened, read_by(self, condition), self.known)
 
 
 class GivenText(PipelineModel):
@@ -152,13 +149,55 @@ class GivenText(PipelineModel):
         assert words is not None
         if text.negative and (row.distilled or text.scale == 1):
             raise InputError("a negative text needs a scale of guidance other than 1, and a network without its own")
-        super().__init__(of, words(of.pipe, text.prompt))
+        super().__init__(of, empty | words(of.pipe, text.prompt))
+        self.text, self.empty = text, empty
         self.further: NetworkDenoiser = self
         if text.scale != 1:
-            away = (row.against or words)(of.pipe, text.negative) if text.negative else empty
+            away = empty | (row.against or words)(of.pipe, text.negative) if text.negative else empty
             dynamic: Held = partial(thresholded, share=of.trained.share, most=of.trained.most)
             network = row.guided(of.pipe, self.known, away, text.scale)
             self.further = self.asking(network, dynamic if self.pixels else self.held_to)
+
+
+class EnlargingPipelineModel(TextPipelineModel):
+    """A `ConditionalModel` of a second stage, that may be given the picture in small and a text, in any order."""
+
+    takes = frozenset({"box", "text"})
+
+    def given(self, condition: Condition) -> PipelineModel:
+        """As `TextPipelineModel.given`: of a text the model that takes a small picture still, of that one for texts."""
+        if isinstance(condition, Observed):
+            return TextPipelineModel(self.opened, observed(self, condition, self.known))
+        with torch.no_grad(), outside_inference():
+            return TextToEnlarge(self.opened, read_by(self, condition), self.known)
+
+
+class TextToEnlarge(GivenText):
+    """A `GivenText` of a second stage, that may be given the picture in small still."""
+
+    takes = frozenset({"box"})
+
+    def given(self, condition: Condition) -> GivenText:
+        """The model of that small picture as well. Raises InputError for what it does not take."""
+        known = observed(self, condition, self.empty)
+        with torch.no_grad(), outside_inference():
+            return GivenText(self.opened, self.text, known)
+
+
+def read_by(model: TextPipelineModel, condition: Condition) -> Text:
+    """The text. Raises InputError for what the model does not take, ModelMismatch for another encoder's."""
+    check(model, condition)
+    assert isinstance(condition, Text)
+    if any(condition.fingerprint) and not model.fingerprint.startswith(condition.fingerprint):
+        raise ModelMismatch(f"the text was read by '{condition.encoder}', which '{model.name}' does not have")
+    return condition
+
+
+def observed(model: EnlargingPipelineModel | TextToEnlarge, condition: Condition, known: Known) -> Known:
+    """What the network is told, and the small picture. Raises InputError for what the model does not take."""
+    check(model, condition)
+    assert isinstance(condition, Observed) and model.opened.row.observed is not None
+    return known | model.opened.row.observed(model.opened.pipe, condition)
 
 
 def row_named(name: object) -> Row:

@@ -12,10 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ...diffusion.schedules import alpha_sigma
 from ...runtime.errors import InputError
+from ..condition import Observed
 from ..network import Network
+from .schedulers import trained
 
 Known = dict[str, Tensor]  #: by name, (1, …)
 
@@ -28,8 +32,9 @@ class Row:
     the sides of the input. autoencoder: the component between pictures and latents; None: x is the picture. words:
     (pipeline, text) -> what the network is told of it; None: it knows no texts. against: the same of a text to be led
     away from; None: ``words``. plain: (pipeline, label or None) -> what it is told without texts; None: it knows no
-    labels. distilled: whether its network is told the guidance. packed: channels of its input for one of x. most: the
-    longest side of the input that it has places for; None: any. unused: components that are not loaded.
+    labels. observed: (pipeline, the picture in small or None) -> what it is told of that; None: it takes none.
+    distilled: whether its network is told the guidance. packed: channels of its input for one of x. most: the longest
+    side of the input that it has places for; None: any. unused: components that are not loaded.
     """
 
     network: str
@@ -39,6 +44,7 @@ class Row:
     words: Callable[[Any, str], Known] | None = None
     against: Callable[[Any, str], Known] | None = None
     plain: Callable[[Any, int | None], Known] | None = None
+    observed: Callable[[Any, Observed | None], Known] | None = None
     distilled: bool = False
     packed: int = 1
     most: Callable[[Any], int] | None = None
@@ -50,7 +56,8 @@ class Row:
             return self.plain(pipe, label)
         if label is not None:
             raise InputError(f"{type(pipe).__name__} takes no label")
-        return {} if self.words is None else self.words(pipe, "")
+        told = {} if self.words is None else self.words(pipe, "")
+        return told if self.observed is None else told | self.observed(pipe, None)
 
     def asking(self, pipe: Any, known: Known) -> Network:
         """The network that is told this."""
@@ -77,7 +84,7 @@ class Row:
         return network
 
 
-GUIDANCE = "guidance"
+GUIDANCE, SEEN = "guidance", "seen"
 
 
 def _of_each(known: Known, y: Tensor) -> Known:
@@ -136,6 +143,34 @@ def _unet_xl(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
     more = {"text_embeds": known["text_embeds"], "time_ids": ids}
     out: Tensor = pipe.unet(y, time, known["encoder_hidden_states"], added_cond_kwargs=more, return_dict=False)[0]
     return out
+
+
+def _enlarging(pipe: Any, y: Tensor, time: Tensor, known: Known) -> Tensor:
+    """Of a second stage, whose U-Net sees the picture in small beside y, brought to its size."""
+    told = {name: one for name, one in known.items() if name != SEEN}
+    beside = known[SEEN][..., : y.shape[2], : y.shape[3]]
+    (h, w), (H, W) = beside.shape[2:], y.shape[2:]
+    beside = F.pad(beside, (0, W - w, 0, H - h), mode="replicate")
+    return _unet(pipe, torch.cat([y, beside], 1), time, told)
+
+
+def _small(pipe: Any, seen: Observed | None) -> Known:
+    """The small picture as the pipeline brings it to size, and the timestep of the noise on it (CDM, arXiv 2106.15282).
+
+    What a base errs by counts for that noise, as far as its augmentation says, and none is added. Without a picture it
+    is one of which noise has left nothing. Raises InputError for what is no picture in small.
+    """
+    schedule = trained(pipe.image_noising_scheduler).schedule
+    logsnr, planes = schedule.logsnr_min, torch.zeros(1, 3, 1, 1)
+    if seen is not None:
+        logsnr = schedule.logsnr_max if seen.augmentation is None else seen.augmentation / 1024
+        logsnr = min(max(logsnr, schedule.logsnr_min), schedule.logsnr_max)
+        samples = seen.samples if seen.samples.shape[2] == 3 else seen.samples.repeat(3, 2)
+        small = torch.from_numpy(samples.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
+        size = seen.operator.size(seen.samples.shape)
+        planes = F.interpolate(small, size, mode="bilinear", align_corners=True) * alpha_sigma(logsnr)[0]
+    level = torch.tensor([schedule.time(logsnr)])
+    return {SEEN: planes.to(pipe.device), "class_labels": level.to(pipe.device)}
 
 
 # ---- transformers
@@ -236,4 +271,7 @@ PIPELINES: dict[str, Row] = {
     ),
     "SanaPipeline": Row("transformer", _sana, _patches, "vae", _sana_reads, _sana_against),
     "IFPipeline": Row("unet", _unet, _unet_multiple, words=_clip, unused=_SAFETY),
+    "IFSuperResolutionPipeline": Row(
+        "unet", _enlarging, _unet_multiple, words=_clip, observed=_small, packed=2, unused=_SAFETY
+    ),
 }
