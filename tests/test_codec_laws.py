@@ -75,6 +75,7 @@ BUNDLED: dict[str, tuple[str, dict[str, Any]]] = {
     "clip-ardm": ("ardm", {"shapes": ((33, 14, 3, 0),), "frames": 3, "sampling": "RGB", "large": None, "trials": 4}),
     "cifar10-vdm": ("diffc", SLOW),
     "clip-vdm": ("diffc", SLOW),
+    "icons-text": ("diffc", SLOW),
     "photo-cond": ("diffc", SLOW),
     "photo-octaves": ("diffc", {**SLOW, "shapes": ((64, 66, 3, 0),)}),
     "photo-vdm": ("diffc", SLOW),

@@ -58,6 +58,7 @@ SUITES: dict[str, type[Laws]] = {
     "vdm-unet-clip-1": ConditionalLaws,
     "vdm-unet-exact-1": DiffusionLaws,
     "vdm-unet-given-1": ConditionalLaws,
+    "vdm-unet-text-1": ConditionalLaws,
 }
 
 

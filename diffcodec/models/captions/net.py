@@ -66,7 +66,7 @@ class Reader(nn.Module):
         there = F.pad(count[..., 0] > 0, (1, 0), value=True)
         for layer in self.layers:
             words = layer(words, there)
-        share = there / there.sum(1, keepdim=True)
+        share = there.to(words.dtype) / there.sum(1, keepdim=True)
         read: Tensor = F.layer_norm((words * share[..., None]).sum(1), words.shape[-1:])
         return read
 
