@@ -9,7 +9,8 @@ rates:   at --rates bits a pixel, streams of all frames together by --model, and
          sees each by itself, in one stream as well: PSNR of `mean`; flicker of `mean` and of `flow`, the root mean
          squared difference of differences from one frame to the next. Behind them bytes together over bytes frame by
          frame at equal PSNR.
-between: every second frame, made of the others: PSNR and SWD of `mean`, of draws in --ways, and of a linear blend.
+between: every second frame, made of the others: PSNR and SWD of a linear blend, of the blend that motion displaces,
+         which is `mean`, of `mean` of the network told the others, and of draws in --ways.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def in_between(clip: np.ndarray, args: Any) -> Rows:
     there, wanted = clip[::2], clip[1::2]
     blend = np.rint((there[:-1].astype(float) + there[1:]) / 2).astype(np.uint8)
     made = {"blend": blend}
-    made["mean"] = diffcodec.restore(there, "between", model=args.model, realism=0)[1::2]
+    for way in ("moved", "told"):
+        made[f"mean {way}"] = diffcodec.restore(there, "between", model=args.model, way=way, realism=0)[1::2]
     for way in args.ways:
         made[way] = diffcodec.restore(there, "between", model=args.model, way=way, calls=args.calls)[1::2]
     for kind, shown in made.items():
@@ -98,7 +100,7 @@ def main() -> None:
     parser.add_argument("--first", type=int)
     parser.add_argument("--model", default="clip-vdm")
     parser.add_argument("--alone", default="photo-octaves")
-    parser.add_argument("--ways", nargs="+", default=["told", "replaced", "guided"])
+    parser.add_argument("--ways", nargs="+", default=["moved", "told", "replaced", "guided"])
     parser.add_argument("--calls", type=int, help="of the network, of a draw")
     args = parser.parse_args()
     every: list[dict[str, Any]] = []
