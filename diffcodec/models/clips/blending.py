@@ -163,8 +163,8 @@ def _search(one, other, share, vectors, reach, rounds):
 
 def _halved(picture: Bytes) -> Bytes:
     H, W = (side // 2 for side in picture.shape[:2])
-    boxes = picture[: 2 * H, : 2 * W].reshape(H, 2, W, 2, -1)
-    return np.rint(boxes.mean((1, 3))).astype(np.uint8)
+    small: Bytes = np.rint(picture[: 2 * H, : 2 * W].reshape(H, 2, W, 2, -1).mean((1, 3))).astype(np.uint8)
+    return small
 
 
 def _wider(vectors: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
