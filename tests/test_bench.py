@@ -89,14 +89,14 @@ def test_rows_report_and_resume(folder: Path, tmp_path: Path, run, monkeypatch: 
     drawn = () if curves.missing() else curves.FILES
     assert all((out / name).stat().st_size for name in (*drawn, "summary.csv", "report.html"))
 
-    monkeypatch.setattr(measuring, "of_picture", lambda *args: pytest.fail("measured again"))
+    monkeypatch.setattr(measuring, "of_source", lambda *args: pytest.fail("measured again"))
     assert run(*args, "--rate", 1, "--rate", 2)[0] == 0
     assert table(out / "rows.csv") == rows
 
 
 def test_goes_on_where_it_was_cut_off(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an interrupt, and after a write that was cut off: what is there is kept, what is torn is made again."""
-    measured, real = [], measuring.of_picture
+    measured, real = [], measuring.of_source
 
     def interrupted(path, codec, *rest):
         measured.append((path.name, codec.name))
@@ -104,7 +104,7 @@ def test_goes_on_where_it_was_cut_off(folder: Path, tmp_path: Path, monkeypatch:
             raise KeyboardInterrupt
         return real(path, codec, *rest)
 
-    monkeypatch.setattr(measuring, "of_picture", interrupted)
+    monkeypatch.setattr(measuring, "of_source", interrupted)
     run = [str(folder), str(tmp_path), CLASSICAL, [1, 2]]
     with pytest.raises(KeyboardInterrupt):
         suite.run(*run)
@@ -236,11 +236,12 @@ def test_codecs_that_show_the_same_files_are_one_task(folder: Path, tmp_path: Pa
     chosen = {name: codec for name in names if (codec := codecs.find(name))}
     rows = suite._Rows(tmp_path, [1])
     paths = [folder / "a.png", folder / "b.png"]
-    found = [(task.paths[0].name, task.names) for task in suite._tasks(paths, chosen, rows, 1)]
+    found = [(task.paths[0].name, task.names) for task in suite._tasks({"picture": paths}, chosen, rows, 1, 8)]
     each = [("diffc", "diffc-mean"), ("png",), ("diffc@3", "diffc-flow@3")]
     assert found == [(path.name, names) for path in paths for names in each]
     rows.done = {("a.png", "diffc"), ("a.png", "png")}
-    assert [task.names for task in suite._tasks(paths[:1], chosen, rows, 1)] == [("diffc-mean",), each[2]]
+    left = suite._tasks({"picture": paths[:1]}, chosen, rows, 1, 8)
+    assert [task.names for task in left] == [("diffc-mean",), each[2]]
 
 
 PUBLISHED = "codec,bpp,psnr_db,ms_ssim,source\n{}B,2,31,,x\nA & <b>,0.5,30,0.9,x\nB,1,30,0.95,x\n"
@@ -252,7 +253,7 @@ def test_published_points_are_drawn_in(folder: Path, tmp_path: Path, run) -> Non
     assert run(*args, "--published", tmp_path / "others.csv")[0] == 0
     page = (tmp_path / "r" / "report.html").read_text()
     drawn = drawn_in(page)
-    unknown = [None] * 6
+    unknown = [None] * 7
     assert drawn["published"]["B"] == [[1, 30, 0.95, *unknown], [2, 31, None, *unknown]]
     assert "points of others.csv" in page and "<b>" not in page.split("<script>")[1].split("</script>")[0]
     assert [name for name, _ in drawn["pictures"]] == ["mean of 2 pictures", "a.png", "b.png"]
@@ -506,7 +507,10 @@ def test_an_archive_is_one_row(folder: Path, tmp_path: Path, monkeypatch: pytest
     assert float(row["bpd"]) == pytest.approx(8000 / (3 * 74_200), abs=1e-5) and float(row["encode_s"]) == 2
 
 
-@pytest.mark.parametrize("name", [c.name for c in codecs.CODECS if c.modules or (c.lossless and c.varied is None)])
+@pytest.mark.parametrize(
+    "name",
+    [c.name for c in codecs.CODECS if c.medium == "picture" and (c.modules or (c.lossless and c.varied is None))],
+)
 def test_classical_codecs(folder: Path, name: str) -> None:
     codec = codecs.BY_NAME[name]
     if codec.missing():
@@ -559,7 +563,7 @@ def test_bd_rate_of_half_the_bytes() -> None:
 
 def test_ours_at_the_bytes_of_others() -> None:
     def row(image: str, codec: str, size: int, psnr: float, rate: float = 1) -> dict[str, str]:
-        found = dict(psnr=f"{psnr}", swd=f"{-psnr}", lpips_squeeze="nan")
+        found = dict(psnr=f"{psnr}", swd=f"{-psnr}", lpips_squeeze="nan", flicker="nan")
         return dict(image=image, codec=codec, target_bpp=f"{rate}", bytes=f"{size}", **found)
 
     rows = [row("a", "jpeg", 200, 30), row("b", "jpeg", 800, 31), row("a", "avif", 100, 30)]
@@ -569,7 +573,7 @@ def test_ours_at_the_bytes_of_others() -> None:
     assert list(found) == [("jpeg", 1.0, "diffc-mean")]  # of avif a picture is missing
     # halfway in log bytes, and at the end beyond it
     one = found["jpeg", 1.0, "diffc-mean"]
-    assert np.isnan(one.pop("lpips_squeeze")).all()
+    assert np.isnan([one.pop(name) for name in ("lpips_squeeze", "flicker")]).all()
     assert one == {"images": 2, "psnr": (30.5, 35.0, 4.5), "swd": (-30.5, -35.0, -4.5)}
 
 
@@ -612,7 +616,7 @@ def test_what_is_missing_is_told_before_anything_is_measured(
     with monkeypatch.context() as patch:
         without(patch, "scipy", "torchmetrics", "bjontegaard", "matplotlib")
         with patch.context() as inner:
-            inner.setattr(measuring, "of_picture", lambda *args: pytest.fail("measured"))
+            inner.setattr(measuring, "of_source", lambda *args: pytest.fail("measured"))
             code, _, stderr = run(*args, "--codec", "jpeg")
             assert code == 1 and stderr.count("\n") == 1
             assert "needs scipy, torchmetrics, bjontegaard: pip install 'diffcodec[bench]'" in stderr
@@ -661,7 +665,7 @@ def test_no_report_among_the_pictures(folder: Path, tmp_path: Path, run) -> None
 def test_an_interrupt_says_where_the_rows_are(
     folder: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, left = measuring.of_picture, [0]
+    real, left = measuring.of_source, [0]
 
     def some(*args):
         left[0] -= 1
@@ -669,7 +673,7 @@ def test_an_interrupt_says_where_the_rows_are(
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(measuring, "of_picture", some)
+    monkeypatch.setattr(measuring, "of_source", some)
     args = ("bench", folder, "--out", tmp_path / "r", "--codec", "png")
     code, _, stderr = run(*args)
     assert code == 130 and "interrupted: nothing was measured yet" in stderr

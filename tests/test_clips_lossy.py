@@ -311,7 +311,7 @@ def test_no_exact_clip_by_this_codec(path: str) -> None:
 # ---- more frames
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["moved", *WAYS])
 def test_frames_between_and_behind(path: str, way: Any) -> None:
     clip = moving(3)
     between = diffcodec.restore(clip, "between", model=path, way=way, frames=2, calls=2)

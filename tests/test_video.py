@@ -274,8 +274,95 @@ def test_animations_stay_pictures() -> None:
         warnings.simplefilter("ignore")  # of palettes
         picture = files.read_signal(out.getvalue())
     assert not isinstance(picture, Clip) and len(picture.following) == 2
-    with pytest.raises(InputError, match="lossless formats"):
-        files.format_of("clip.gif")
+
+
+# ---- to be shown
+
+
+def gif(clip: Clip, parts: int = 1) -> tuple[Any, list[str]]:
+    """A clip's GIF, opened, and what is said of it."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert clips.write((one for one in clip_groups(clip, parts)), file, "GIF") == clip.shape[0]
+    return Image.open(io.BytesIO(file.getvalue())), [str(one.message) for one in told]
+
+
+def clip_groups(clip: Clip, parts: int) -> list[Clip]:
+    return [clip.between(start, start + parts) for start in range(0, clip.shape[0], parts)]
+
+
+def shown(picture: Any) -> tuple[np.ndarray, list[int]]:
+    """(uint8 (T, H, W, 3), hundredths of a second that each frame stands)."""
+    frames, delays = [], []
+    for number in range(picture.n_frames):
+        picture.seek(number)
+        frames.append(np.asarray(picture.convert("RGB")))
+        delays.append(round(picture.info["duration"] / 10))
+    return np.stack(frames), delays
+
+
+@pytest.mark.parametrize("colours", [1, 2, 256])
+@pytest.mark.parametrize("parts", [1, 2, 9])
+def test_a_gif_of_few_colours_keeps_them(colours: int, parts: int) -> None:
+    rng = np.random.default_rng(0)
+    palette = rng.integers(0, 256, (colours, 3)).astype(np.uint8)
+    clip = Clip((palette[rng.integers(0, colours, (5, 24, 20))],), "RGB", Fraction(20))
+    picture, told = gif(clip, parts)
+    frames, delays = shown(picture)
+    assert not told and (frames == clip.planes[0]).all() and delays == [5] * 5 and picture.info["loop"] == 0
+
+
+def test_a_gif_of_many_colours_says_so() -> None:
+    t, y, x = np.mgrid[:3, :40, :50]
+    clip = Clip((np.stack([5 * x + t, 6 * y, 2 * (x + y)], 3).astype(np.uint8),), "RGB", Fraction(10))
+    picture, told = gif(clip)
+    frames, _ = shown(picture)
+    assert "nearest of 256" in told[0] and "rate" not in told[0]
+    assert 0 < np.abs(frames.astype(int) - clip.planes[0]).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("rate", "delays", "said"),
+    [
+        (Fraction(30), [3, 4, 3, 3, 4, 3], "hundredths"),
+        (Fraction(24000, 1001), [4, 4, 5, 4, 4, 4], "hundredths"),
+        (Fraction(120), [2] * 6, "50 frames a second"),
+        (None, [4] * 6, "not known"),
+        (Fraction(1, 1000), [65535] * 6, ""),
+    ],
+    ids=str,
+)
+def test_a_gif_keeps_time_as_well_as_it_can(rate: Fraction | None, delays: list[int], said: str) -> None:
+    picture, told = gif(Clip((np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3),), "RGB", rate), 4)
+    assert shown(picture)[1] == delays
+    assert said in "".join(told) and bool(told) == bool(said)
+
+
+def test_a_gif_of_yuv_says_so() -> None:
+    clip = noise("YUV420", 2, 5, 7, rate=Fraction(25), colour=Colour(matrix=1))
+    picture, told = gif(clip)
+    assert "YUV420" in told[0] and "tags" in told[0]
+    assert (shown(picture)[0] == clip.rgb()).all()
+    with pytest.raises(InputError, match="GIF cannot hold RGB"):
+        files.check("RGB", "GIF")
+    assert files.format_of("a.GIF") == "GIF"
+    with pytest.raises(InputError, match=r"up to 65535"):
+        files.write_signal(Clip((np.zeros((1, 1, 65536, 3), np.uint8),)), "GIF")
+
+
+def test_a_gif_comes_from_the_command(tmp_path: Path, run: Any) -> None:
+    from PIL import Image
+
+    clip = noise("RGB", 5, 24, 20, rate=Fraction(25))
+    (tmp_path / "a.dfc").write_bytes(diffcodec.encode(clip, group=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # the command says them
+        code, _, said = run("decode", tmp_path / "a.dfc", tmp_path / "a.gif", "--frames", "1:4")
+    assert code == 0 and "GIF has no place for all its colours" in said
+    assert shown(Image.open(tmp_path / "a.gif"))[0].shape == (3, 24, 20, 3)
 
 
 # ---- the command

@@ -126,6 +126,7 @@ WRITTEN_VIDEO = {
     "MP4": "x264 without loss (qp 0), of 4:2:0 with even sides",
     "Y4M": "plain frames; its rate may be unknown",
     "NPY": "an array T×H×W×3; samples alone",
+    "GIF": "to be shown: 256 colours a frame, delays in 1/100 s; what is lost is told",
 }
 ABOUT_WRITING = """
 `read(write(x))` is `x`: samples, type, shape and mode. What a format cannot hold is refused before anything is written;
@@ -134,7 +135,7 @@ metadata without a place are named in a warning (`benchmarks/claims/round_trip.p
 
 
 def _clips(format: str) -> list[str]:
-    return [f"`{mode}`" for mode in files.FORMATS[format] if mode.startswith("clip:")]
+    return [f"`{mode}`" for mode in files.FORMATS[format] or files.SHOWN[format] if mode.startswith("clip:")]
 
 
 def text() -> str:
@@ -172,6 +173,8 @@ def text() -> str:
     out += [VIDEO.format(**tables).strip(), "", "## Written", ABOUT_WRITING]
     held = []
     for format, modes in files.FORMATS.items():
+        if not modes:
+            continue  # of those that are only shown
         ends = " ".join(end for end in files.pictures.EXTENSIONS if files.format_of(f"x{end}") == format)
         held.append((format, ends, ", ".join(f"`{mode}`" for mode in modes)))
     out += table(("format", "names", "modes"), held)

@@ -36,7 +36,8 @@ from diffcodec.stream.written import stream_of
 from tools import decodable
 from tools.leb128 import read_varint
 
-GROUPS = {"clip_groups": 2, "clip_groups_yuv420_odd": 1, "tracks_groups": 4}  #: frames of each group
+#: frames of each group
+GROUPS = {"clip_groups": 2, "clip_groups_yuv420_odd": 1, "clip_with_loss_chained": 2, "tracks_groups": 4}
 
 
 def clip(sampling: Any, frames: int, height: int, width: int) -> Clip:
@@ -138,12 +139,13 @@ class Forward(Filmed):
 
 
 class Lossy(Clip):
-    """By `clip-vdm`, to a rate."""
+    """By `clip-vdm`, to a rate, in groups that hang together."""
 
 
 def streamed(signal: Clip | Tracks, **options: Any) -> bytes:
     if isinstance(signal, Lossy):
-        return diffcodec.encode(signal, "diffc", "clip-vdm", bpp=1.5, effort=1, device="cpu")
+        told: dict[str, Any] = {"bpp": 1.5} if options["group"] is None else {**options, "bpp": 16.0, "chained": 2}
+        return diffcodec.encode(signal, "diffc", "clip-vdm", effort=1, device="cpu", **told)
     if isinstance(signal, Walked):
         network, form = registry.load(registry.OF_TRACKS, device="cpu"), signal.forms()[0]
         assert isinstance(form, Walking)
@@ -180,6 +182,7 @@ def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "clip_frames_yuv420_odd", filmed("YUV420", 17, 23, Forward)
     yield "clip_frames_yuv444", filmed("YUV444", 16, 20, Forward)
     yield "clip_with_loss", Lossy(clip("RGB", 2, 16, 16).planes)
+    yield "clip_with_loss_chained", Lossy(clip("RGB", 3, 8, 8).planes)
     yield "clip_between", filmed("RGB", 18, 22)
     yield "clip_between_yuv420_odd", filmed("YUV420", 17, 23)
     yield "clip_between_yuv444", filmed("YUV444", 16, 20)

@@ -9,7 +9,8 @@ rates:   at --rates bits a pixel, streams of all frames together by --model, and
          sees each by itself, in one stream as well: PSNR of `mean`; flicker of `mean` and of `flow`, the root mean
          squared difference of differences from one frame to the next. Behind them bytes together over bytes frame by
          frame at equal PSNR.
-between: every second frame, made of the others: PSNR and SWD of `mean`, of draws in --ways, and of a linear blend.
+between: every second frame, made of the others: PSNR and SWD of a linear blend, of the blend that motion displaces,
+         which is `mean`, of `mean` of the network told the others, and of draws in --ways.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 import diffcodec
 from benchmarks.common import arguments, save, segments, validation_clips
-from diffcodec.bench import realism
+from diffcodec.bench import sources
 
 Rows = Iterator[dict[str, Any]]
 
@@ -36,20 +37,6 @@ def clips(source: Path, frames: int) -> Iterator[tuple[str, np.ndarray]]:
     for row, every in segments(source, lambda row: row["id"] in held):
         held.remove(row["id"])
         yield row["id"], every[:frames]
-
-
-def psnr(shown: np.ndarray, clip: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.square(shown.astype(float) - clip).mean()))
-
-
-def flicker(shown: np.ndarray, clip: np.ndarray) -> float:
-    """Root mean squared difference of differences over time, in levels."""
-    return float(np.sqrt(np.square(np.diff(shown.astype(float), axis=0) - np.diff(clip.astype(float), axis=0)).mean()))
-
-
-def swd(shown: np.ndarray, clip: np.ndarray) -> float:
-    """Mean over the frames."""
-    return fmean(realism.distance(a, b) for a, b in zip(shown, clip, strict=True))
 
 
 def coded(clip: np.ndarray, rate: float, model: str) -> tuple[int, np.ndarray, np.ndarray]:
@@ -63,8 +50,9 @@ def by_rate(clip: np.ndarray, args: Any) -> Rows:
     for rate in args.rates:
         for kind, model in (("together", args.model), ("alone", args.alone)):
             size, mean, flow = coded(clip, rate, model)
-            told = {"psnr": psnr(mean, clip), "flicker mean": flicker(mean, clip), "flicker flow": flicker(flow, clip)}
-            yield {"at": f"{rate:g} bpp", "kind": kind, "bytes": size} | told | {"swd flow": swd(flow, clip)}
+            of_mean, of_flow = (sources.of_clips(shown, clip) for shown in (mean, flow))
+            told = {"psnr": of_mean["psnr"], "flicker mean": of_mean["flicker"], "flicker flow": of_flow["flicker"]}
+            yield {"at": f"{rate:g} bpp", "kind": kind, "bytes": size} | told | {"swd flow": of_flow["swd"]}
 
 
 def in_between(clip: np.ndarray, args: Any) -> Rows:
@@ -72,11 +60,13 @@ def in_between(clip: np.ndarray, args: Any) -> Rows:
     there, wanted = clip[::2], clip[1::2]
     blend = np.rint((there[:-1].astype(float) + there[1:]) / 2).astype(np.uint8)
     made = {"blend": blend}
-    made["mean"] = diffcodec.restore(there, "between", model=args.model, realism=0)[1::2]
+    for way in ("moved", "told"):
+        made[f"mean {way}"] = diffcodec.restore(there, "between", model=args.model, way=way, realism=0)[1::2]
     for way in args.ways:
         made[way] = diffcodec.restore(there, "between", model=args.model, way=way, calls=args.calls)[1::2]
     for kind, shown in made.items():
-        yield {"at": "every second", "kind": kind, "bytes": 0, "psnr": psnr(shown, wanted), "swd": swd(shown, wanted)}
+        found = sources.of_clips(shown, wanted)
+        yield {"at": "every second", "kind": kind, "bytes": 0, "psnr": found["psnr"], "swd": found["swd"]}
 
 
 CASES: dict[str, Callable[[np.ndarray, Any], Rows]] = {"rates": by_rate, "between": in_between}
@@ -98,7 +88,7 @@ def main() -> None:
     parser.add_argument("--first", type=int)
     parser.add_argument("--model", default="clip-vdm")
     parser.add_argument("--alone", default="photo-octaves")
-    parser.add_argument("--ways", nargs="+", default=["told", "replaced", "guided"])
+    parser.add_argument("--ways", nargs="+", default=["moved", "told", "replaced", "guided"])
     parser.add_argument("--calls", type=int, help="of the network, of a draw")
     args = parser.parse_args()
     every: list[dict[str, Any]] = []

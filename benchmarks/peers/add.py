@@ -34,6 +34,7 @@ def main() -> None:
             rows.append(
                 {
                     "image": given["image"],
+                    "frames": 1,
                     "codec": args.codec,
                     "target_bpp": given.get("target_bpp") or "",
                     "setting": "peer",

@@ -14,25 +14,19 @@ distance, and flicker, the root mean square of how much the change from frame to
 
 from __future__ import annotations
 
-import io
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.bitstream import BitStreamFilterContext
-from PIL import Image
 
 import diffcodec
 from benchmarks.common import about, arguments, command, kept, note, save, segments, validation_clips
 from diffcodec import Clip
-from diffcodec.bench import metrics
+from diffcodec.bench import coders, films, sources
 from diffcodec.files import grouped
 from diffcodec.files.film import Film
 
@@ -57,130 +51,7 @@ def clips(sources: Sequence[Path], frames: int | None) -> Iterator[tuple[str, Cl
             yield row["file"].removesuffix(".webp"), Clip((every[:frames],), "RGB", rate)
 
 
-def rgb(clip: Clip) -> np.ndarray:
-    """uint8 (T, H, W, 3): what is compared where something is lost."""
-    if clip.sampling == "RGB":
-        return clip.planes[0]
-    return np.stack([frame.to_ndarray(format="rgb24") for frame in frames_of(clip, FORMATS[clip.sampling])])
-
-
-# ---- by FFmpeg
-
-FORMATS = {"RGB": "rgb24", "YUV420": "yuv420p", "YUV444": "yuv444p"}
-
-
-def frames_of(clip: Clip, format: str) -> Iterator[av.VideoFrame]:
-    """The frames in a pixel format of FFmpeg's, converted where it is another."""
-    for planes in zip(*clip.planes, strict=True):
-        if clip.sampling == "RGB":
-            frame = av.VideoFrame.from_ndarray(planes[0], format="rgb24")
-        else:
-            height, width = planes[0].shape
-            frame = av.VideoFrame(width, height, FORMATS[clip.sampling])
-            for plane, samples in zip(frame.planes, planes, strict=True):
-                rows = np.zeros((plane.height, plane.line_size), np.uint8)
-                rows[:, : samples.shape[1]] = samples
-                plane.update(rows.tobytes())
-        yield frame if frame.format.name == format else frame.reformat(format=format)
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A codec of FFmpeg: its encoder, the pixel format that it is given, its options, its container."""
-
-    encoder: str
-    format: str
-    options: dict[str, str]
-    container: str = "matroska"
-    even: bool = False  # whether sides have to be
-    without: str = ""  # a filter of packets, which leaves out what a decoder does not read
-
-    def encode(self, clip: Clip, **options: str) -> tuple[bytes, int]:
-        """(a file, bytes of it that are no packet)."""
-        out, rate, packets = io.BytesIO(), clip.rate or Fraction(25), 0
-        with av.open(out, "w", format=self.container) as target:
-            stream = target.add_stream(self.encoder, rate=rate, options=self.options | options)
-            _, stream.height, stream.width = clip.shape
-            stream.pix_fmt = self.format
-            stream.codec_context.time_base = stream.time_base = 1 / rate
-            stream.codec_context.open()
-            through = BitStreamFilterContext(self.without, stream) if self.without else None
-            for number, frame in enumerate([*frames_of(clip, self.format), None]):
-                if frame is not None:
-                    frame.pts, frame.time_base = number, 1 / rate
-                for made in stream.encode(frame):
-                    for packet in [made] if through is None else through.filter(made):
-                        packets += packet.size
-                        target.mux(packet)
-        return out.getvalue(), len(out.getvalue()) - packets
-
-    def decode(self, data: bytes) -> list[av.VideoFrame]:
-        with av.open(io.BytesIO(data), format=self.container) as source:
-            return list(source.decode(video=0))
-
-
-os.environ.setdefault("SVT_LOG", "1")
-SEI = "filter_units=remove_types=6"  #: x264's message of 700 bytes, which tells its settings
-X264 = {"preset": "veryslow", "qp": "0", "g": "300"}
-#: one slice is smaller than four; of two models of contexts the one that suits
-FFV1 = [{"level": "3", "coder": "1", "g": "300", "slices": "1", "slicecrc": "0", "context": one} for one in "01"]
-FFV1_SLICE = 2**17  #: pixels of a frame
-X265 = {"preset": "veryslow", "x265-params": "log-level=error:lossless=1:info=0"}
-LOSSLESS: dict[str, dict[str, list[Peer]]] = {
-    "RGB": {
-        "ffv1": [Peer("ffv1", "bgr0", options) for options in FFV1],
-        "x264rgb": [Peer("libx264rgb", "bgr24", X264, "h264", without=SEI)],
-        "x265": [Peer("libx265", "gbrp", X265, "hevc")],
-    },
-    "YUV420": {
-        "ffv1": [Peer("ffv1", "yuv420p", options) for options in FFV1],
-        "x264": [Peer("libx264", "yuv420p", X264, "h264", even=True, without=SEI)],
-        "x265": [Peer("libx265", "yuv420p", X265, "hevc", even=True)],
-    },
-    "YUV444": {
-        "ffv1": [Peer("ffv1", "yuv444p", options) for options in FFV1],
-        "x264": [Peer("libx264", "yuv444p", X264, "h264", without=SEI)],
-        "x265": [Peer("libx265", "yuv444p", X265, "hevc")],
-    },
-}  #: by sampling and name, the ways of which the smallest counts
-
-
-def _slices(way: Peer, clip: Clip) -> dict[str, str]:
-    """FFV1 refuses large frames in one slice."""
-    return {"slices": "4"} if way.encoder == "ffv1" and clip.units > FFV1_SLICE * clip.shape[0] else {}
-
-
-def same(clip: Clip, format: str, back: list[av.VideoFrame]) -> bool:
-    """Whether decoded frames are those that were encoded."""
-    kept = frames_of(clip, format)
-    return all(np.array_equal(_array(a, format), _array(b, format)) for a, b in zip(kept, back, strict=True))
-
-
-def _array(frame: av.VideoFrame, format: str) -> np.ndarray:
-    """All samples; of RGB in whatever order, as RGB: so two layouts of the same are the same."""
-    if format in ("bgr0", "bgr24", "gbrp"):
-        return np.asarray(frame.reformat(format="rgb24").to_ndarray())
-    return np.concatenate([_rows(plane).ravel() for plane in frame.planes])
-
-
-def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    rows = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
-    return rows[:, : plane.width]
-
-
 # ---- without loss
-
-
-def jxl(clip: Clip) -> int:
-    """Bytes of JPEG XL files of all frames, effort 7."""
-    import pillow_jxl  # noqa: F401
-
-    total = 0
-    for frame in clip.planes[0]:
-        out = io.BytesIO()
-        Image.fromarray(frame).save(out, "JXL", lossless=True, effort=7)
-        total += len(out.getvalue())
-    return total
 
 
 def lossless(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
@@ -203,92 +74,45 @@ def lossless(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
         start = time.perf_counter()
         size = sum(len(diffcodec.encode(frame, "ardm")) for frame in clip.planes[0])
         yield row("ardm per frame", size, 0, time.perf_counter() - start, math.nan)
-    for codec, ways in LOSSLESS[clip.sampling].items():
-        if ways[0].even and (clip.shape[1] % 2 or clip.shape[2] % 2):
+    for codec, ways in films.LOSSLESS.items():
+        if not ways[clip.sampling][0].takes(clip):
             print(f"{name}: {codec} takes even sides only, left out")
             continue
-        start = time.perf_counter()
-        made = [(*way.encode(clip, **_slices(way, clip)), way) for way in ways]
-        data, overhead, peer = min(made, key=lambda one: len(one[0]))
-        middle = time.perf_counter()
-        frames = peer.decode(data)
-        end = time.perf_counter()
-        assert same(clip, peer.format, frames), f"{name} by {codec} did not come back"
-        yield row(codec, len(data), overhead, middle - start, end - middle)
+        found = films.kept(codec, clip)
+        yield row(codec, found.size, found.overhead, found.encode_s, found.decode_s)
     if clip.sampling == "RGB":
         start = time.perf_counter()
-        size = jxl(clip)
+        size = films.jxl_size(clip)
         yield row("jxl per frame", size, 0, time.perf_counter() - start, math.nan)
 
 
 # ---- to a rate
 
-
-def _closed(length: int) -> dict[str, str]:
-    return {"g": str(length), "keyint_min": str(length), "sc_threshold": "0"}
+MEASURED = ("psnr", "lpips_squeeze", "swd", "flicker")
 
 
-def lossy_peers(length: int) -> dict[str, tuple[Peer, Callable[[float], dict[str, str]], tuple[float, float]]]:
-    """By name: a peer, what its options are at a quality, and the range of qualities, the best first."""
-    x265 = f"log-level=error:info=0:keyint={length}:min-keyint={length}:open-gop=0:scenecut=0"
-    svt = f"keyint={length}:scd=0"
-    return {
-        "x264": (
-            Peer("libx264", "yuv420p", {"preset": "veryslow", **_closed(length)}, "h264", without=SEI),
-            lambda q: {"crf": f"{q:.2f}"},
-            (1, 51),
-        ),
-        "x265": (
-            Peer("libx265", "yuv420p", {"preset": "veryslow", "x265-params": x265}, "hevc"),
-            lambda q: {"crf": f"{q:.2f}"},
-            (1, 51),
-        ),
-        "svt-av1": (
-            Peer("libsvtav1", "yuv420p", {"preset": "2", "g": str(length), "svtav1-params": svt}, "obu"),
-            lambda q: {"crf": str(round(q))},
-            (1, 63),
-        ),
-    }
+def measured(decoded: np.ndarray, clip: np.ndarray) -> dict[str, float]:
+    """MEASURED of uint8 (T, H, W, 3) both."""
+    found = sources.of_clips(decoded, clip)
+    return {name: found[name] for name in MEASURED}
 
 
-def at_bytes(
-    peer: Peer, options: Callable[[float], dict[str, str]], span: tuple[float, float], clip: Clip, most: int
-) -> tuple[bytes, int] | None:
+def at_bytes(rated: films.Rated, clip: Clip, length: int, most: int) -> bytes | None:
     """The file of the best quality that takes no more; None where even the worst does."""
-    best, worst = span
-    data, overhead = peer.encode(clip, **options(worst))
-    if len(data) > most:
-        return None
-    found = data, overhead
-    for _ in range(7):
-        middle = (best + worst) / 2
-        data, overhead = peer.encode(clip, **options(middle))
-        if len(data) <= most:
-            worst, found = middle, (data, overhead)
-        else:
-            best = middle
-    return found
+    made: dict[int, bytes] = {}
 
+    def size(quality: int) -> int:
+        if quality not in made:
+            made[quality] = rated.encode(clip.rate, length, clip.planes[0], quality)
+        return len(made[quality])
 
-def distances(decoded: np.ndarray, clip: np.ndarray) -> dict[str, float]:
-    """Of uint8 (T, H, W, 3) both."""
-    off = decoded.astype(np.float64) - clip
-    error = float(np.square(off).mean())
-    measured = [metrics.measure(a, b) for a, b in zip(decoded, clip, strict=True)]
-    return {
-        "psnr": 10 * math.log10(65025 / error) if error else math.inf,
-        "lpips_squeeze": float(np.mean([one["lpips_squeeze"] for one in measured])),
-        "swd": float(np.mean([one["swd"] for one in measured])),
-        "flicker": float(np.sqrt(np.square(np.diff(off, axis=0)).mean())) if len(off) > 1 else 0.0,
-    }
+    found = coders.highest(size, most, 0, rated.highest, made)
+    return None if found is None else made[found]
 
 
 def lossy(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
     """A row for each codec and rate; peers take what ours took."""
-    clip = Clip((rgb(clip),), "RGB", clip.rate)
-    if clip.shape[1] % 2 or clip.shape[2] % 2:
-        height, width = (side // 2 * 2 for side in clip.shape[1:])
-        clip = Clip((clip.planes[0][:, :height, :width],), "RGB", clip.rate)
+    clip = Clip((clip.rgb(),), "RGB", clip.rate)
     original = clip.planes[0]
     for bpp in args.bpp:
         head = {"clip": name, "frames": clip.shape[0], "pixels": clip.units, "asked": bpp}
@@ -302,7 +126,7 @@ def lossy(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
                 back = diffcodec.decode(data, model=args.model, realism=realism, budget=math.inf)
                 rates = {"bytes": most, "overhead": 0, "bpp": 8 * most / clip.units}
                 times = {"encode_s": seconds, "decode_s": time.perf_counter() - start}
-                yield {**head, "codec": f"diffcodec {realism:g}", **rates, **distances(back, original), **times}
+                yield {**head, "codec": f"diffcodec {realism:g}", **rates, **measured(back, original), **times}
         if args.per_frame:
             start = time.perf_counter()
             each = [diffcodec.encode(frame, "diffc", max_bytes=most // len(original)) for frame in original]
@@ -310,18 +134,17 @@ def lossy(name: str, clip: Clip, args: Any) -> Iterator[dict[str, Any]]:
             for realism in args.realism:
                 back = np.stack([diffcodec.decode(one, realism=realism, budget=math.inf) for one in each])
                 rates = {"bytes": size, "overhead": 0, "bpp": 8 * size / clip.units, "encode_s": seconds}
-                yield {**head, "codec": f"per frame {realism:g}", **rates, **distances(back, original)}
-        for codec, (peer, options, span) in lossy_peers(args.group).items():
+                yield {**head, "codec": f"per frame {realism:g}", **rates, **measured(back, original)}
+        for codec, rated in films.LOSSY.items():
             start = time.perf_counter()
-            found = at_bytes(peer, options, span, clip, most)
+            found = at_bytes(rated, clip, args.group, most)
             if found is None:
                 print(f"{name}: {codec} takes more than {most} bytes at its worst, left out")
                 continue
-            data, overhead = found
             seconds = time.perf_counter() - start
-            back = np.stack([frame.to_ndarray(format="rgb24") for frame in peer.decode(data)])
-            rates = {"bytes": len(data), "overhead": overhead, "bpp": 8 * len(data) / clip.units}
-            yield {**head, "codec": codec, **rates, **distances(back, original), "encode_s": seconds}
+            back = rated.decode(original.shape, found)
+            rates = {"bytes": len(found), "overhead": 0, "bpp": 8 * len(found) / clip.units}
+            yield {**head, "codec": codec, **rates, **measured(back, original), "encode_s": seconds}
 
 
 # ---- the table

@@ -33,7 +33,10 @@ def digest(found: dict[str, Any], out: np.ndarray) -> bytes:
 def whole(found: dict[str, Any], models: Models) -> np.ndarray:
     """The samples of a whole stream; of a clip or tracks those of all groups."""
     groups = found.get("frames", []) if found["header"]["mode"] in media.GROUPED else []
-    parts = [samples(one, models) for one in (found, *groups)]
+    parts, behind = [], None
+    for one in (found, *groups):
+        made, behind = _samples(one, models, behind)
+        parts.append(made)
     return np.ma.concatenate(parts) if isinstance(parts[0], np.ma.MaskedArray) else np.concatenate(parts)
 
 
@@ -41,6 +44,16 @@ def samples(found: dict[str, Any], models: Models) -> np.ndarray:
     """The samples of a whole stream, as `reader.parse` describes it, its digest met.
 
     Of a lossy stream the "mean", whose samples no document fixes to the last bit.
+    """
+    return _samples(found, models, None)[0]
+
+
+def _samples(
+    found: dict[str, Any], models: Models, behind: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The samples of a stream, and of a lossy clip its frames for the next group; ``behind``: those of the one before.
+
+    Frames are photo planes, (T, H, W, 3).
     """
     header, passes = found["header"], [bytes.fromhex(p) for p in found["passes"]]
     palette = None if found["palette"] is None else bytes.fromhex(found["palette"])
@@ -50,13 +63,18 @@ def samples(found: dict[str, Any], models: Models) -> np.ndarray:
         media.check_behind(header, behind["header"])
     for part in found.get("given", []):
         given.check(part, header["mode"])
-    decode = _ardm if header["codec"] == 0 else _diffc
-    photo, extra = decode(found, planes, passes, (H, W, planes.n_photo), models)
+    shape, frames = (H, W, planes.n_photo), None
+    if header["codec"] == 0:
+        photo, extra = _ardm(found, planes, passes, shape, models)
+    else:
+        photo, extra = _diffc(found, planes, passes, shape, models, behind)
+        if isinstance(planes, media.Clip):
+            frames = photo.reshape(planes.T, -1, *photo.shape[1:])
     out = planes.samples(photo, extra)
     told = bytes.fromhex(found["digest"])
     if told and not planes.digest(out).startswith(told):
         refuse("DecodeMismatch", "the digest of the samples")
-    return out
+    return out, frames
 
 
 def _extra(passes: list[bytes], H: int, W: int, count: int, decode: Any = context.decode) -> np.ndarray:
@@ -124,6 +142,12 @@ def _ardm(
     return photo, _extra(last, shape[0], shape[1], planes.n_extra, numbers.decode if method == 5 else context.decode)
 
 
+#: by what is given, the models that take it
+TAKERS: dict[type, tuple[type, ...]] = {
+    given.Told: (CaptionedUNet,), given.Observed: (White, GivenUNet), given.Before: (ClipUNet,),
+}  # fmt: skip
+
+
 def octaves_of(config: dict[str, Any], tensors: dict[str, np.ndarray], models: Models) -> Octaves:
     """Of a configuration, whose denoiser is another model."""
     of, its = models.find(bytes.fromhex(config["fingerprint"]), config["of"])
@@ -133,7 +157,12 @@ def octaves_of(config: dict[str, Any], tensors: dict[str, np.ndarray], models: M
 
 
 def _diffc(
-    found: dict[str, Any], planes: Any, passes: list[bytes], shape: tuple[int, int, int], models: Models
+    found: dict[str, Any],
+    planes: Any,
+    passes: list[bytes],
+    shape: tuple[int, int, int],
+    models: Models,
+    behind: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     header, params = found["header"], planes.rest
     if header["statistics"] or found["palette"] is not None:
@@ -153,9 +182,8 @@ def _diffc(
         refuse("ModelMismatch", f"this reader has no eps_hat of architecture {config['architecture']}")
     model = known[config["architecture"]]()
     for part in found.get("given", []):
-        told = given.condition(part, lambda inner: samples(inner, models))
-        kinds = (CaptionedUNet,) if isinstance(told, given.Told) else (White, GivenUNet)
-        if not isinstance(model, kinds):
+        told = given.condition(part, lambda inner: samples(inner, models), behind)
+        if not isinstance(model, TAKERS[type(told)]):
             refuse("ModelMismatch", f"{config['architecture']} does not take what was given: {part['kind']}")
         model = model.given(told)
     return diffc.decode(params, passes, shape, planes.n_extra, header["seed"], model, "given" in found)

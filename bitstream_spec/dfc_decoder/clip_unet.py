@@ -26,17 +26,29 @@ def boxed(x: np.ndarray, k: int) -> np.ndarray:
 
 
 class ClipUNet(FloatUNet):
-    """eps_hat of architecture vdm-unet-clip-1, of ``frames`` frames one below another."""
+    """eps_hat of architecture vdm-unet-clip-1, of ``frames`` frames one below another.
+
+    known: z of frames before them, (K, 3, H, W), and the log-SNR of these.
+    """
 
     def __init__(self, tensors: dict[str, np.ndarray], config: dict[str, Any], frames: int = 1):
         super().__init__(tensors, config)
-        self.frames = frames
+        self.tensors, self.frames = tensors, frames
+        self.known, self.level = np.zeros((0, 3, 0, 0)), 0.0
 
-    def looked(self, every: list[np.ndarray], e: np.ndarray, name: str, side: int) -> list[np.ndarray]:
+    def given(self, condition: Any) -> ClipUNet:
+        """The same, given frames before."""
+        model, most = ClipUNet(self.tensors, self.config, self.frames), self.config["logsnr_max"]
+        model.level = most if condition.augmentation is None else min(condition.augmentation / 1024, most)
+        x = condition.frames.transpose(0, 3, 1, 2) / 127.5 - 1
+        model.known = x * math.sqrt(1 / (1 + math.exp(-model.level)))
+        return model
+
+    def looked(self, every: list[np.ndarray], e: list[np.ndarray], name: str, side: int) -> list[np.ndarray]:
         """Features (C, h, w) of each frame, with what each sees in all of them."""
         w, b = self.t[name + ".qkv.weight"], self.t[name + ".qkv.bias"]
         far, r = self.t[name + ".far"], side // 2
-        trust = self.linear(e, name + ".trust")
+        trust = [self.linear(one, name + ".trust") for one in e]
         T, (_, H, W), D = len(every), every[0].shape, len(w) // 3
         told = [normed(h.transpose(1, 2, 0)) @ w.T + b for h in every]  # (H, W, 3 D)
         out = []
@@ -49,7 +61,8 @@ class ClipUNet(FloatUNet):
                     rows = np.array([told[s][i, j] for s, _, i, j in at])
                     for head in range(HEADS):
                         part = slice(head * D // HEADS, (head + 1) * D // HEADS)
-                        bias = [far[head, min(max(s - t, -REACH), REACH) + REACH, n] + trust[head] for s, n, _, _ in at]
+                        apart = [min(max(s - t, -REACH), REACH) + REACH for s, _, _, _ in at]
+                        bias = [far[head, d, n] + trust[s][head] for d, (s, n, _, _) in zip(apart, at, strict=True)]
                         scores = rows[:, D : 2 * D][:, part] @ told[t][y, x, :D][part] / math.sqrt(D // HEADS) + bias
                         weights = np.exp(scores - scores.max())
                         step[y, x, part] = weights @ rows[:, 2 * D :][:, part] / weights.sum()
@@ -76,18 +89,18 @@ class ClipUNet(FloatUNet):
         """A linear layer over the last axis."""
         return x @ self.t[name + ".weight"].T + self.t[name + ".bias"]
 
-    def joined(self, z: np.ndarray, logsnr: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def joined(self, z: np.ndarray, logsnr: list[float]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Of each of z (T, 3, H, W), sides multiples of 2^n: what all show of it, and log-SNRs (H/2, W/2)."""
-        noise = math.exp(-logsnr)
-        y, T = z * math.sqrt(1 + noise), len(z)
+        noise, T = [math.exp(-one) for one in logsnr], len(z)
+        y = [one * math.sqrt(1 + n) for one, n in zip(z, noise, strict=True)]
         shown, levels = [], []
         for t in range(T):
-            precision, total = np.full((z.shape[2] // 2, z.shape[3] // 2), 1 / noise), y[t] / noise
+            precision, total = np.full((z.shape[2] // 2, z.shape[3] // 2), 1 / noise[t]), y[t] / noise[t]
             for s in range(max(0, t - REACH), min(T, t + REACH + 1)):
                 if s != t:
                     square = np.square(y[s] - y[t]).mean(0)
                     square = (square[::2, ::2] + square[1::2, ::2] + square[::2, 1::2] + square[1::2, 1::2]) / 4
-                    worth = 1 / (noise + self.differing(square, 2 * noise, abs(s - t)))
+                    worth = 1 / (noise[s] + self.differing(square, noise[s] + noise[t], abs(s - t)))
                     precision, total = precision + worth, total + doubled(worth) * y[s]
             level = np.minimum(np.log(precision), self.config["logsnr_max"])
             shown.append(np.sqrt(1 / (1 + np.exp(-doubled(level)))) * total / doubled(precision))
@@ -111,10 +124,10 @@ class ClipUNet(FloatUNet):
         knots = [low + KNOTS * k for k in range(int((high - low) / KNOTS) + 2)]
         return np.array([self.linear(silu(self.linear(silu(self.timed(at)), "time2")), name + ".film") for at in knots])
 
-    def together(self, z: np.ndarray, logsnr: float) -> list[np.ndarray]:
+    def together(self, z: np.ndarray, logsnr: list[float]) -> list[np.ndarray]:
         """x_hat (3, H, W) of each of the frames z (T, 3, H, W)."""
         blocks, (H, W) = self.config["blocks"], z.shape[2:]
-        e = silu(self.linear(silu(self.timed(logsnr)), "time2"))
+        e = [silu(self.linear(silu(self.timed(one)), "time2")) for one in logsnr]
         whole = np.array([replicated(one, 2 ** len(blocks)) for one in z])
         shown, levels = self.joined(whole, logsnr)
         noises = [np.sqrt(1 / (1 + np.exp(doubled(level)))) for level in levels]
@@ -157,5 +170,8 @@ class ClipUNet(FloatUNet):
         for part in range(parts):
             first, end = T * part // parts, T * (part + 1) // parts
             low, high = max(0, first - AROUND), min(T, end + AROUND)
-            out += self.together(clip[low:high], logsnr)[first - low : end - low]
+            ahead = self.known if not first else self.known[:0]
+            z_all = np.concatenate([ahead, clip[low:high]]) if len(ahead) else clip[low:high]
+            found = self.together(z_all, [self.level] * len(ahead) + [logsnr] * (high - low))[len(ahead) :]
+            out += found[first - low : end - low]
         return np.concatenate(out, 1)

@@ -38,6 +38,14 @@ class Told:
     prompt: str
 
 
+@dataclass
+class Before:
+    """Frames of the group before, (K, H, W, 3)."""
+
+    frames: np.ndarray
+    augmentation: int | None
+
+
 def check(part: dict[str, Any], mode: int) -> None:
     """The modes of a nested stream and of its mask, for a picture of ``mode``, and whether a mask needs a model."""
     if part["kind"] != "stream":
@@ -57,10 +65,19 @@ def check(part: dict[str, Any], mode: int) -> None:
             refuse("CorruptStream", "a mask that needs a model")
 
 
-def condition(part: dict[str, Any], picture: Callable[[dict[str, Any]], np.ndarray]) -> Observed | Told:
-    """What a model takes of a part; ``picture`` decodes a nested stream. By name what no model here takes."""
+def condition(
+    part: dict[str, Any], picture: Callable[[dict[str, Any]], np.ndarray], behind: np.ndarray | None
+) -> Observed | Told | Before:
+    """What a model takes of a part. By name what no model here takes.
+
+    picture: decodes a nested stream. behind: the frames of the group before, (T, H, W, 3), if there is one.
+    """
     if part["kind"] == "before":
-        refuse("UnsupportedVersion", "frames of the group before, which this reader does not give")
+        if behind is None:
+            refuse("UnsupportedVersion", "frames of the group before, where none is")
+        if part["count"] > len(behind):
+            refuse("CorruptStream", "more frames than the group before has")
+        return Before(behind[-part["count"] :], part.get("augmentation"))
     if part["kind"] == "text":
         return Told(part["prompt"])
     if part["kind"] != "stream":

@@ -8,12 +8,12 @@ import re
 from dataclasses import replace
 
 from ..runtime.errors import InputError
-from . import classical, ours
+from . import classical, films, ours, ours_clips
 from .point import Codec, Point
 
 __all__ = ["BY_NAME", "CODECS", "Codec", "Point", "everywhere", "find", "register_codec"]
 
-CODECS: tuple[Codec, ...] = (*classical.CODECS, *ours.CODECS)
+CODECS: tuple[Codec, ...] = (*classical.CODECS, *ours.CODECS, *films.CODECS, *ours_clips.CODECS)
 BY_NAME = {codec.name: codec for codec in CODECS}
 _BUNDLED = frozenset(BY_NAME)
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")  # package.module:name

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .point import SLACK, Codec, Point, Points
+from .point import SLACK, Codec, Medium, Point, Points
 
 Takes = Literal["nothing", "bpp", "quality"]
 Encode = Callable[..., bytes]  #: (picture uint8 (H, W, 3)) or (picture, bits per pixel or quality) -> a whole file
@@ -18,16 +18,25 @@ Decode = Callable[[bytes], Any]  #: a file -> uint8 (H, W, 3)
 
 
 def codec_of(
-    name: str, encode: Encode, decode: Decode, takes: Takes = "bpp", *, qualities: tuple[int, int] = (1, 100)
+    name: str,
+    encode: Encode,
+    decode: Decode,
+    takes: Takes = "bpp",
+    *,
+    qualities: tuple[int, int] = (1, 100),
+    medium: Medium = "picture",
 ) -> Codec:
     """A codec of two functions, for `register_codec`, or to be returned by what ``--codec module:factory`` names.
 
     decode: a whole file, as bytes, to the picture uint8 (H, W, 3). encode: a picture uint8 (H, W, 3) to a whole file,
     and what it is told beside the picture is ``takes``: "nothing", and it is without loss; "bpp", the bits per pixel
     that its file may have, a larger one is left out; "quality", a whole number within ``qualities``, lowest and
-    highest, of which larger files come the higher it is: the highest whose file fits is searched.
+    highest, of which larger files come the higher it is: the highest whose file fits is searched. medium: of "clip"
+    all of this is of frames uint8 (T, H, W, 3).
     """
-    return Codec(name, takes == "nothing", _TAKES[takes](encode, decode, *qualities))
+    points = _TAKES[takes](encode, decode, *qualities)
+    of_rgb: Points = lambda clip, rates: points(clip.rgb(), rates)  # noqa: E731
+    return Codec(name, takes == "nothing", points if medium == "picture" else of_rgb, medium=medium)
 
 
 def timed(original: np.ndarray, encode: Callable[[np.ndarray], bytes], decode: Decode, setting: str) -> Point:
@@ -95,9 +104,8 @@ def _told(encode: Encode, what: float, original: np.ndarray) -> bytes:
 
 
 def _room(original: np.ndarray, rate: float) -> float:
-    """Bytes that a file for a rate may have."""
-    height, width = original.shape[:2]
-    return float(SLACK * rate * height * width / 8)
+    """Bytes that a file for a rate may have, of a picture or all frames uint8 (..., 3)."""
+    return float(SLACK * rate * (original.size // 3) / 8)
 
 
 def highest(size: Callable[[int], int], room: float, low: int, high: int, known: Collection[int]) -> int | None:

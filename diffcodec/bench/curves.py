@@ -22,19 +22,18 @@ FIDELITY = ("psnr", "ms_ssim")  #: the others stand for realism
 _LOGARITHMIC = ("swd", "fid")
 
 
-def data(rows: Sequence[Row], lossy: Lossy, published: Lossy) -> dict[str, Any]:
+def data(rows: Sequence[Row], means: dict[str, Lossy], published: Lossy) -> dict[str, Any]:
     """What the page draws, as JSON has it.
 
-    metrics: (name, whether lower is better, whether its axis is logarithmic). pictures: (name, codec -> points), the
-    means over all first, where there are some; a point is bits per pixel, then each metric, None where it is not known.
+    means: by what they are over. metrics: (name, whether lower is better, whether its axis is logarithmic). pictures:
+    (name, codec -> points), the means first; a point is bits per pixel, then each metric, None where it is not known.
     published: codec -> points, means over all pictures. styles: codec -> (colour or "", whether it is ours).
     """
     by_picture: dict[str, Lossy] = defaultdict(lambda: defaultdict(list))
     for row in sorted((row for row in rows if row["target_bpp"] != ""), key=lambda row: float(row["bpp"])):
         point = {key: float(row[key]) for key in ("bpp", *metrics.METRICS)}
         by_picture[row["image"]][row["codec"]].append(point)
-    pictures = [(f"mean of {len(by_picture)} pictures", lossy)] if lossy else []
-    pictures += sorted(by_picture.items())
+    pictures = [*means.items(), *sorted(by_picture.items())]
     names = {codec: None for _, found in pictures for codec in found}
     return {
         "metrics": [(metrics.UNITS[m], m in LOWER_IS_BETTER, m in _LOGARITHMIC) for m in ALL_METRICS],

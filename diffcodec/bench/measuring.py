@@ -1,4 +1,4 @@
-"""One picture by some codecs, or all pictures by an archive: what is measured, in whatever process does it.
+"""One picture or clip by some codecs, or all pictures by an archive: what is measured, in whatever process does it.
 
 What is to be kept comes back as bytes, so that only the process that asked writes.
 """
@@ -6,7 +6,6 @@ What is to be kept comes back as bytes, so that only the process that asked writ
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import files
 from ..runtime.progress import Progress
-from . import codecs, features, metrics
-from .point import ALL, view_file
+from . import codecs, features, metrics, sources
+from .point import ALL, SHOWN, view_file
 
-FIELDS = ("image", "codec", "target_bpp", "setting", "bytes", "bpp", "bpd", *metrics.METRICS, "encode_s", "decode_s")
+FIELDS = (
+    "image", "frames", "codec", "target_bpp", "setting", "bytes", "bpp", "bpd", *metrics.METRICS,
+    "encode_s", "decode_s",
+)  # fmt: skip
 _VIEW = (384, 256)  # width and height of the part that is shown, without further loss
 
 
@@ -27,14 +28,15 @@ _VIEW = (384, 256)  # width and height of the part that is shown, without furthe
 class Task:
     """What is to be measured.
 
-    paths: a picture, or all of an archive. names: codecs, as `codecs.find` takes them. rates: bits per pixel. viewed:
-    whether the page is to show what they decode to.
+    paths: a picture or a clip, or all of an archive. names: codecs, as `codecs.find` takes them. rates: bits per pixel.
+    viewed: whether the page is to show what they decode to. frames: of a clip, that are measured.
     """
 
     paths: tuple[Path, ...]
     names: tuple[str, ...]
     rates: tuple[float, ...] = ()
     viewed: bool = False
+    frames: int = sources.FRAMES
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,19 @@ def _measured(task: Task, name: str) -> Found:
         if codec.archive:
             return Found(ALL, codec.name, [archived(task.paths, codec)])
         image = task.paths[0].name
-        return of_picture(task.paths[0], codec, task.rates, task.viewed)
+        return of_source(task.paths[0], codec, task.rates, task.viewed, task.frames)
     except Exception as error:  # of any codec: the others go on
         return Found(image, name, error=" ".join(str(error).split()) or type(error).__name__)
 
 
-def of_picture(path: Path, codec: codecs.Codec, rates: Sequence[float], viewed: bool) -> Found:
+def of_source(path: Path, codec: codecs.Codec, rates: Sequence[float], viewed: bool, frames: int) -> Found:
     """Every file of a codec. Raises ValueError where it decodes to what it must not, and what the codec raises."""
-    original = _original(path)
+    source = sources.READ[codec.medium](path, frames)
     found = Found(path.name, codec.name)
-    found.kept.update(_kept(original, path.name, "original", "", viewed, not codec.lossless))
-    for point in codec.points(original, rates):
-        image = _checked(point, original, codec.lossless)
-        found.rows.append(_row(path.name, codec.name, point, original.size, metrics.measure(image, original)))
+    found.kept.update(_kept(source.pixels, path.name, "original", "", viewed, not codec.lossless))
+    for point in codec.points(source.given, rates):
+        image = _checked(point, source.pixels, codec.lossless)
+        found.rows.append(_row(path.name, codec.name, point, source, source.distances(image)))
         if not codec.lossless:
             found.kept.update(_kept(image, path.name, codec.name, f"{point.target:g}", viewed, True))
     return found
@@ -94,28 +96,25 @@ def _checked(point: codecs.Point, original: np.ndarray, lossless: bool) -> np.nd
 
 def archived(paths: Sequence[Path], codec: codecs.Codec) -> dict[str, Any]:
     """One row for all pictures; its seconds are a picture's share."""
-    originals = [_original(path) for path in paths]
+    originals = [sources.READ[codec.medium](path, 1).pixels for path in paths]
     (point,) = codec.points(originals, ())
     share = replace(point, encode_s=point.encode_s / len(paths), decode_s=point.decode_s / len(paths))
-    return _row(ALL, codec.name, share, sum(x.size for x in originals), metrics.EQUAL)
+    every = np.concatenate([x.reshape(1, -1, 3) for x in originals], 1)  # of which samples alone are counted
+    return _row(ALL, codec.name, share, sources.Source(every, every, every.size), metrics.EQUAL)
 
 
-def _original(path: Path) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        picture = files.read(path)
-    return np.ascontiguousarray(np.asarray(picture.to_pillow().convert("RGB")))
-
-
-def _row(image: str, codec: str, point: codecs.Point, samples: int, found: dict[str, float]) -> dict[str, Any]:
+def _row(
+    image: str, codec: str, point: codecs.Point, source: sources.Source, found: dict[str, float]
+) -> dict[str, Any]:
     row = {
         "image": image,
+        "frames": source.frames,
         "codec": codec,
         "target_bpp": "" if point.target is None else f"{point.target:g}",
         "setting": point.setting,
         "bytes": point.size,
-        "bpp": f"{8 * point.size / samples * 3:.5f}",
-        "bpd": f"{8 * point.size / samples:.5f}",
+        "bpp": f"{8 * point.size / source.units:.5f}",
+        "bpd": f"{8 * point.size / source.samples:.5f}",
         "encode_s": f"{point.encode_s:.4f}",
         "decode_s": f"{point.decode_s:.4f}",
     }
@@ -126,7 +125,7 @@ def _kept(
     image: np.ndarray, name: str, codec: str, target: str, viewed: bool, with_features: bool
 ) -> Iterator[tuple[str, bytes]]:
     """(path below the report, bytes): features, for FID and KID; the middle, for the page, without further loss."""
-    if with_features and not features.missing():
+    if with_features and image.ndim == 3 and not features.missing():
         block = io.BytesIO()
         np.save(block, features.of(image), allow_pickle=False)
         yield features.file(Path(), name, codec, target).as_posix(), block.getvalue()
@@ -137,8 +136,9 @@ def _kept(
 def _view(image: np.ndarray) -> bytes:
     from PIL import Image
 
-    x, y = (max(0, (n - m) // 2) for n, m in zip(image.shape[1::-1], _VIEW, strict=True))
-    part = Image.fromarray(np.ascontiguousarray(image[y : y + _VIEW[1], x : x + _VIEW[0]]))
+    frames = (image if image.ndim == 4 else image[None])[:SHOWN]
+    y, x = (max(0, (n - m) // 2) for n, m in zip(frames.shape[1:3], _VIEW[::-1], strict=True))
+    part = Image.fromarray(np.concatenate(frames[:, y : y + _VIEW[1], x : x + _VIEW[0]]))
     out = io.BytesIO()
     part.save(out, "WEBP", lossless=True, method=4)
     return out.getvalue()

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import realism, squeeze
 
-METRICS = ("psnr", "ms_ssim", "lpips", "dists", "lpips_squeeze", "swd")
+METRICS = ("psnr", "ms_ssim", "lpips", "dists", "lpips_squeeze", "swd", "flicker")
 SETS = ("fid", "kid")  #: of all pictures together: see `features`
 HIGHER_IS_BETTER = {"psnr": True, "ms_ssim": True, **dict.fromkeys(METRICS[2:], False)}
 UNITS = {
@@ -23,6 +23,7 @@ UNITS = {
     "dists": "DISTS (VGG-16)",
     "lpips_squeeze": squeeze.NAME,
     "swd": "sliced Wasserstein",
+    "flicker": "flicker of clips, levels",
     "fid": "FID of patches",
     "kid": "KID of patches",
 }
@@ -33,6 +34,7 @@ SHORT = {
     "dists": "DISTS",
     "lpips_squeeze": "LPIPS-squeeze",
     "swd": "SWD",
+    "flicker": "flicker",
 }
 EQUAL = {"psnr": 100.0, "ms_ssim": 1.0, **dict.fromkeys(METRICS[2:], 0.0)}  #: for the same pixels
 BACKBONES = {"lpips": "alexnet-owt-7be5be79.pth", "dists": "vgg16-397923af.pth"}  #: torchvision's files
@@ -43,7 +45,8 @@ _SMALLEST_NET = 64  # side, for the deepest features to have more than a few pla
 def measure(image: np.ndarray, original: np.ndarray) -> dict[str, float]:
     """A number for each of METRICS between pictures uint8 (H, W, 3): psnr in dB.
 
-    NaN where the picture is too small or a metric is not `available`. Raises ValueError for pictures of two sizes.
+    NaN where the picture is too small or a metric is `missing`, and of what is of clips alone. Raises ValueError for
+    pictures of two sizes.
     """
     if image.shape != original.shape:
         raise ValueError(f"expected a picture of {original.shape}, found {image.shape}")
@@ -54,6 +57,7 @@ def measure(image: np.ndarray, original: np.ndarray) -> dict[str, float]:
         "psnr": 10 * math.log10(65025 / error),
         "ms_ssim": _ms_ssim(image, original),
         "swd": realism.distance(image, original),
+        "flicker": math.nan,
         "lpips_squeeze": math.nan if missing("lpips_squeeze") else squeeze.distance(image, original),
     }
     for name in BACKBONES:

@@ -13,16 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from . import metrics
-from .curves import Mean, Row
-from .point import view_file
+from .curves import Row
+from .part import Part
+from .point import SHOWN, view_file
+
+#: what stands above the tables: title and text
+LOSSY = (
+    "Lossy, {count}: PSNR in dB",
+    "Means over all. At each rate the largest file that is at most 2 % above it; empty where a codec has none on one "
+    "of them. BD-rate: how many % more bits than {anchor} for the same quality (SWD: sliced Wasserstein distance of "
+    "patches; flicker: how much the change from frame to frame is off); negative is better. Seconds at the highest "
+    "rate. A click on a column's head sorts.",
+)
+LOSSLESS = (
+    "Lossless, {count}",
+    "Bits per dimension (sample) of whole files, each decoded and compared with its original.",
+)
 
 
 def render(
     out: Path,
     rows: Sequence[Row],
-    lossy: dict[str, list[Mean]],
-    lossless: dict[str, Mean],
-    bd_rates: dict[str, dict[str, float]],
+    parts: Sequence[Part],
     about: dict[str, str],
     left_out: Sequence[str],
     drawn: dict[str, Any],
@@ -30,17 +42,22 @@ def render(
     """The HTML text. Pictures are read below ``out`` and put in, beside what is ``drawn`` (`curves.data`), escaped."""
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     notes = "".join(f"<li>{html.escape(line)}</li>" for line in left_out)
-    parts = {
-        "title": f"{len({row['image'] for row in rows})} pictures",
+    filled = {
+        "title": " and ".join(part.count for part in parts),
         "about": "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in about.items()),
-        "lossy": _lossy_table(lossy, bd_rates),
-        "lossless": _lossless_table(lossless),
+        "lossy": "".join(_section(part, LOSSY, _lossy_table(part)) for part in parts if part.lossy),
+        "lossless": "".join(_section(part, LOSSLESS, _lossless_table(part)) for part in parts if part.lossless),
         "notes": f"<section><h2>Left out</h2><ul>{notes}</ul></section>" if notes else "",
         "views": _script(_views(out, rows)),
         "drawn": _script(drawn),
     }
     # in one go: what is put in is not searched for further names
-    return re.sub(f"@({'|'.join(parts)})@", lambda match: parts[match[1]], template)
+    return re.sub(f"@({'|'.join(filled)})@", lambda match: filled[match[1]], template)
+
+
+def _section(part: Part, text: tuple[str, str], table: str) -> str:
+    title, told = (html.escape(one.format(count=part.count, anchor=part.anchor)) for one in text)
+    return f"<section><h2>{title}</h2><p>{told}</p>{table}</section>"
 
 
 def _script(found: dict[str, Any]) -> str:
@@ -49,14 +66,18 @@ def _script(found: dict[str, Any]) -> str:
 
 
 def _views(out: Path, rows: Sequence[Row]) -> dict[str, Any]:
-    """picture -> {"original": data URL, "rates": {rate: {codec: {"src": data URL, "text": what it takes}}}}."""
+    """picture -> {"original": data URL, "frames": how many, "rates": {rate: {codec: {"src": data URL, "text": size}}}}.
+
+    Frames of a clip lie one below another.
+    """
     found: dict[str, Any] = {}
     for row in rows:
         name, codec, rate = row["image"], row["codec"], row["target_bpp"]
         path, original = view_file(out, name, codec, rate), view_file(out, name, "original", "")
         if rate == "" or not path.is_file() or not original.is_file():
             continue
-        view = found.setdefault(name, {"original": _data(original, "image/webp"), "rates": {}})
+        frames = min(int(row.get("frames") or 1), SHOWN)
+        view = found.setdefault(name, {"original": _data(original, "image/webp"), "frames": frames, "rates": {}})
         text = f"{int(row['bytes']):,} bytes, {float(row['bpp']):.3f} bpp, {float(row['psnr']):.2f} dB"
         view["rates"].setdefault(rate, {})[codec] = {"src": _data(path, "image/webp"), "text": text}
     return found
@@ -80,7 +101,7 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], best: Sequence[in
         for column, cell in enumerate(row):
             bold = column in top and cell and float(cell) == top[column]
             cells.append(f'<td class="best">{html.escape(cell)}</td>' if bold else f"<td>{html.escape(cell)}</td>")
-        ours = row[0].split(":")[0] in ("ardm", "vdm-archive") or row[0].startswith("diffc")
+        ours = row[0].split(":")[0] in ("ardm", "ardm-clip", "vdm-archive") or row[0].startswith("diffc")
         rows.append(f'<tr class="ours">{"".join(cells)}</tr>' if ours else f"<tr>{''.join(cells)}</tr>")
     names = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
@@ -91,7 +112,8 @@ def number(value: float, digits: int = 2) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _lossy_table(lossy: dict[str, list[Mean]], bd_rates: dict[str, dict[str, float]]) -> str:
+def _lossy_table(part: Part) -> str:
+    lossy, bd_rates = part.lossy, part.rates
     targets = sorted({p["target"] for points in lossy.values() for p in points})
     measured = [m for m in metrics.METRICS if any(not math.isnan(p[m]) for points in lossy.values() for p in points)]
     compared = [m for m in measured if any(not math.isnan(found[m]) for found in bd_rates.values())]
@@ -107,8 +129,8 @@ def _lossy_table(lossy: dict[str, list[Mean]], bd_rates: dict[str, dict[str, flo
     return _table(head, body, range(1, len(targets) + 1))
 
 
-def _lossless_table(lossless: dict[str, Mean]) -> str:
-    ranked = sorted(lossless.items(), key=lambda item: item[1]["bpd"])
+def _lossless_table(part: Part) -> str:
+    ranked = sorted(part.lossless.items(), key=lambda item: item[1]["bpd"])
     cells = [
         [
             codec,

@@ -15,10 +15,11 @@ import numpy as np
 
 from . import curves, features, metrics, page
 from .curves import ALL_METRICS, LOWER_IS_BETTER, Lossy, Mean, Row
-from .point import ALL
+from .part import ANCHORS, Part
+from .point import ALL, Medium
 
-ANCHOR = "jpeg"  #: of the BD-rates
-COMPARED = ("psnr", "swd", "lpips_squeeze")  #: at equal bytes
+BD_RATES: dict[Medium, str] = {"picture": "bd-rate.csv", "clip": "bd-rate-clips.csv"}
+COMPARED = ("psnr", "swd", "lpips_squeeze", "flicker")  #: at equal bytes
 
 
 def write(
@@ -29,36 +30,59 @@ def write(
     skipped: dict[str, str],
     published: Lossy,
 ) -> Path:
-    """Write summary.csv, bd-rate.csv, equal-bytes.csv, about.json, curves.png and .svg, report.html below ``out``.
+    """Write summary.csv, BD_RATES, equal-bytes.csv, about.json, curves.png and .svg, report.html below ``out``.
 
     The page draws curves itself; the files of them only where nothing is `curves.missing`, those of an earlier report
     are removed. Where pyarrow is installed, rows.parquet holds the rows of rows.csv. published: points that are drawn
     in, by their codec. Returns the path of report.html.
     """
-    lossy, lossless, partial = summarise(rows)
-    add_sets(out, rows, lossy)
-    _summary(out / "summary.csv", lossy, lossless)
+    parts = [part_of(out, medium, some) for medium, some in by_medium(rows).items()]
+    lossy: Lossy = {codec: points for part in parts for codec, points in part.lossy.items()}
+    _summary(out / "summary.csv", lossy, {codec: mean for part in parts for codec, mean in part.lossless.items()})
     (out / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     _parquet(out / "rows.parquet", rows)
-    rates = bd_rates(lossy)
-    if rates:
-        with (out / "bd-rate.csv").open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["codec", *(f"{m}, % to {ANCHOR}" for m in metrics.METRICS)])
-            writer.writerows(
-                [codec, *(page.number(found[m], 1) for m in metrics.METRICS)] for codec, found in rates.items()
-            )
+    for part in parts:
+        _bd_rates(out / BD_RATES[part.medium], part)
     for name in curves.FILES:
         (out / name).unlink(missing_ok=True)
     if lossy:
         if not curves.missing():
             curves.draw(lossy, published, out)
         _at_equal_bytes(out / "equal-bytes.csv", rows)
+    partial = [line for part in parts for line in part.partial]
     left_out = [*errors, *(f"{name} {why}" for name, why in skipped.items()), *partial]
     path = out / "report.html"
-    drawn = curves.data(rows, lossy, published)
-    path.write_text(page.render(out, rows, lossy, lossless, rates, about, left_out, drawn), encoding="utf-8")
+    means = {f"mean of {part.count}": part.lossy for part in parts if part.lossy}
+    drawn = curves.data(rows, means, published)
+    path.write_text(page.render(out, rows, parts, about, left_out, drawn), encoding="utf-8")
     return path
+
+
+def by_medium(rows: Sequence[Row]) -> dict[Medium, list[Row]]:
+    """Rows of pictures, and of clips, where there are any: what has more frames than one is a clip."""
+    clips = {row["image"] for row in rows if int(row.get("frames") or 1) > 1}
+    found: dict[Medium, list[Row]] = {"picture": [], "clip": []}
+    for row in rows:
+        found["clip" if row["image"] in clips else "picture"].append(row)
+    return {medium: some for medium, some in found.items() if some}
+
+
+def part_of(out: Path, medium: Medium, rows: Sequence[Row]) -> Part:
+    """What a report says of the pictures, or of the clips. Their features are read below ``out``."""
+    lossy, lossless, partial = summarise(rows)
+    add_sets(out, rows, lossy)
+    return Part(medium, len({row["image"] for row in rows}), lossy, lossless, partial, bd_rates(lossy, ANCHORS[medium]))
+
+
+def _bd_rates(path: Path, part: Part) -> None:
+    if not part.rates:
+        return
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["codec", *(f"{m}, % to {ANCHORS[part.medium]}" for m in metrics.METRICS)])
+        writer.writerows(
+            [codec, *(page.number(found[m], 1) for m in metrics.METRICS)] for codec, found in part.rates.items()
+        )
 
 
 def _summary(path: Path, lossy: Lossy, lossless: dict[str, Mean]) -> None:
@@ -151,6 +175,11 @@ _EQUAL = ("", "of ours", "difference")
 
 
 def at_equal_bytes(rows: Sequence[Row]) -> dict[tuple[str, float, str], dict[str, Any]]:
+    """As :func:`_equal_bytes`, of pictures and of clips by themselves."""
+    return {key: found for some in by_medium(rows).values() for key, found in _equal_bytes(some).items()}
+
+
+def _equal_bytes(rows: Sequence[Row]) -> dict[tuple[str, float, str], dict[str, Any]]:
     """(codec, rate, ours) -> images, and of each of COMPARED: its mean, that of ours at the same bytes, the difference.
 
     Picture by picture ours is read off its curve, linear in log bytes, at the size of the other's file; beyond its ends
@@ -185,12 +214,12 @@ def _read_off(curve: Sequence[Row], metric: str, size: float) -> float:
     return float(np.interp(np.log(size), np.log(sizes), values))
 
 
-def bd_rates(lossy: Lossy) -> dict[str, dict[str, float]]:
-    """codec -> metric -> BD-rate to ANCHOR in percent; NaN where the curves do not overlap enough."""
-    if ANCHOR not in lossy:
+def bd_rates(lossy: Lossy, anchor: str = ANCHORS["picture"]) -> dict[str, dict[str, float]]:
+    """codec -> metric -> BD-rate to the anchor in percent; NaN where the curves do not overlap enough."""
+    if anchor not in lossy:
         return {}
-    others = {codec: points for codec, points in lossy.items() if codec != ANCHOR}
-    return {c: {m: bd_rate(lossy[ANCHOR], points, m) for m in metrics.METRICS} for c, points in others.items()}
+    others = {codec: points for codec, points in lossy.items() if codec != anchor}
+    return {c: {m: bd_rate(lossy[anchor], points, m) for m in metrics.METRICS} for c, points in others.items()}
 
 
 def bd_rate(anchor: Sequence[Mean], test: Sequence[Mean], metric: str) -> float:

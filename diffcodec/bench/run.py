@@ -1,4 +1,4 @@
-"""Every codec on every picture of a folder, a row per file; goes on where an interrupted run stopped."""
+"""Every codec on every picture or clip of a folder, a row per file; goes on where an interrupted run stopped."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import files
 from ..archive.engines import Engine, EngineName, engine_of
 from ..runtime import atomic as output
 from ..runtime.errors import InputError
 from ..runtime.progress import Progress
 from ..runtime.version import __version__
-from . import codecs, curves, features, metrics, squeeze
+from . import codecs, curves, features, metrics, sources, squeeze
 from .measuring import FIELDS, Found, Task, measured
-from .point import ALL
+from .point import ALL, Medium
 from .published import read as read_published
 
 RATES = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0)
 #: what the quality and the BD-rates of lossy codecs are computed with; lossless ones need nothing of the extra
 NEEDED = ("scipy", "torchmetrics", "bjontegaard")
-VIEWED = 3  #: pictures whose decoded versions the report shows
+VIEWED = 3  #: pictures, and clips, whose decoded versions the report shows
 
 
 def run(
@@ -45,11 +44,13 @@ def run(
     jobs: int = 1,
     engine: EngineName = "processes",
     published: str | None = None,
+    frames: int = sources.FRAMES,
 ) -> dict[str, Any]:
     """Measure, then write the report. Rows stand in OUT/rows.csv as they come; those there are not measured again.
 
-    names: codecs, NAME, NAME:MODEL or package.module:name (`codecs.find`), all that can run here if None. first: only
-    this many pictures. viewed: of how many the page shows the decoded versions. command: what the report says it was
+    names: codecs, NAME, NAME:MODEL or package.module:name (`codecs.find`), all that can run here if None; each measures
+    what it is a codec of, pictures or clips. first: only this many of both together. frames: of a clip only the first.
+    viewed: of how many the page shows the decoded versions. command: what the report says it was
     made with. jobs, engine: what measures side by side, as of `diffcodec.encode_files`; no row but its seconds depends
     on it. published: a CSV of points to be drawn in (`published.read`).
     Returns rows, images, codecs, errors (lines), skipped (codecs, metrics and curves that are not to be had here, with
@@ -66,12 +67,17 @@ def run(
     rates = sorted(set(rates))
     if not rates or rates[0] <= 0:
         raise InputError("expected rates above 0 bits per pixel")
-    pictures, errors = _pictures(folder, first)
+    found, errors = _sources(folder, first)
+    chosen = {name: codec for name, codec in chosen.items() if names or found[codec.medium]}
+    skipped = {name: why for name, why in skipped.items() if found[codecs.BY_NAME[name].medium]}
+    if idle := [name for name, codec in chosen.items() if not found[codec.medium]]:
+        raise InputError(f"{', '.join(idle)}: the folder holds nothing that such a codec takes")
     target = Path(out)
     target.mkdir(parents=True, exist_ok=True)
     rows = _Rows(target, rates)
     _check_extra(any(row["target_bpp"] for row in rows.rows))
-    errors += _measure_all(pictures, chosen, rows, viewed, engine_of(engine, jobs), progress)
+    tasks = list(_tasks(found, chosen, rows, viewed, frames))
+    errors += _measure_all(tasks, rows, engine_of(engine, jobs), progress)
     if not rows.rows:
         raise InputError(f"nothing could be measured: {errors[-1] if errors else 'no codec'}")
     if any(row["target_bpp"] for row in rows.rows):
@@ -96,7 +102,7 @@ def run(
     page = report.write(target, rows.rows, about, errors, skipped, others)
     return {
         "rows": len(rows.rows),
-        "images": len({r["image"] for r in rows.rows} - {ALL}) or len(pictures),
+        "images": len({r["image"] for r in rows.rows} - {ALL}) or sum(map(len, found.values())),
         "codecs": [codec.name for codec in chosen.values()],
         "errors": errors,
         "skipped": skipped,
@@ -104,16 +110,8 @@ def run(
     }
 
 
-def _measure_all(
-    pictures: Sequence[Path],
-    chosen: Mapping[str, codecs.Codec],
-    rows: _Rows,
-    viewed: int,
-    engine: Engine,
-    progress: Progress | None,
-) -> list[str]:
-    """Add rows of every codec on every picture, but those that are there; what went wrong, a line each."""
-    tasks = list(_tasks(pictures, chosen, rows, viewed))
+def _measure_all(tasks: Sequence[Task], rows: _Rows, engine: Engine, progress: Progress | None) -> list[str]:
+    """Add rows of all that is to be done; what went wrong, a line each."""
     errors = []
     with engine as workers:
         weighted = ((len(task.names), task) for task in tasks)
@@ -126,21 +124,23 @@ def _measure_all(
 
 
 def _tasks(
-    pictures: Sequence[Path], chosen: Mapping[str, codecs.Codec], rows: _Rows, viewed: int
+    found: Mapping[Medium, Sequence[Path]], chosen: Mapping[str, codecs.Codec], rows: _Rows, viewed: int, frames: int
 ) -> Iterator[Task]:
-    """What is not done: a picture by codecs that share files, all pictures by an archive."""
-    together: dict[str, list[str]] = {}
+    """What is not done: a picture or a clip by codecs that share files, all pictures by an archive."""
+    together: dict[tuple[Medium, str], list[str]] = {}
     for name, codec in chosen.items():
         if not codec.archive:
-            together.setdefault(codec.shares or codec.name, []).append(name)
-    for number, path in enumerate(pictures):
-        for some in together.values():
-            names = tuple(name for name in some if (path.name, chosen[name].name) not in rows.done)
-            if names:
-                yield Task((path,), names, tuple(rows.rates), number < viewed)
+            together.setdefault((codec.medium, codec.shares or codec.name), []).append(name)
+    for medium, paths in found.items():
+        every = [some for (own, _), some in together.items() if own == medium]
+        for number, path in enumerate(paths):
+            for some in every:
+                names = tuple(name for name in some if (path.name, chosen[name].name) not in rows.done)
+                if names:
+                    yield Task((path,), names, tuple(rows.rates), number < viewed, frames)
     for name, codec in chosen.items():
         if codec.archive and (ALL, codec.name) not in rows.done:
-            yield Task(tuple(pictures), (name,))
+            yield Task(tuple(found[codec.medium]), (name,))
 
 
 def machine() -> str:
@@ -194,21 +194,21 @@ def _check_extra(lossy: bool) -> None:
         raise InputError(f"bench of lossy codecs needs {', '.join(missing)}: pip install 'diffcodec[bench]'")
 
 
-def _pictures(folder: str, first: int | None) -> tuple[list[Path], list[str]]:
+def _sources(folder: str, first: int | None) -> tuple[dict[Medium, list[Path]], list[str]]:
+    """(pictures and clips, a line for each file that is neither). Raises InputError where there is none."""
     if not Path(folder).is_dir():
-        raise InputError(f"expected a folder of pictures, found {folder}")
-    found: list[Path] = []
+        raise InputError(f"expected a folder of pictures or clips, found {folder}")
+    found: dict[Medium, list[Path]] = {medium: [] for medium in sources.READ}
     errors: list[str] = []
     for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and not p.name.startswith(".")):
-        if first is not None and len(found) == first:
+        if first is not None and sum(map(len, found.values())) == first:
             break
         try:
-            files.read(path)
-            found.append(path)
+            found[sources.medium_of(path)].append(path)
         except (InputError, OSError) as error:
             errors.append(f"{path.name}: {error}")
-    if not found:
-        raise InputError(f"expected pictures in {folder}, found none")
+    if not any(found.values()):
+        raise InputError(f"expected pictures or clips in {folder}, found none")
     return found, errors
 
 

@@ -39,9 +39,9 @@ def restore(
         int | None, typer.Option(min=1, help="Of a clip: frames between two of its own (1), or behind the last (8).")
     ] = None,
     way: Annotated[
-        Literal["told", "replaced", "guided"],
-        typer.Option(help="Of a clip: how frames that are there count for others, by the network or by the sampler."),
-    ] = "told",
+        Literal["moved", "told", "replaced", "guided"],
+        typer.Option(help="Of a clip: how others come of frames that are there: by motion, the network, the sampler."),
+    ] = "moved",
     samples: Annotated[int, typer.Option(min=1, help="How many different pictures to draw.")] = 1,
     realism: Annotated[
         float, typer.Option(min=0, max=1, help="0 has the least squared error (the mean), 1 is a draw.")

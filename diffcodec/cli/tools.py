@@ -17,7 +17,7 @@ from .options import Device, Engine, FileJobs, Json, Model, Quiet, allow_large_p
 
 
 def bench(
-    source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    source: Annotated[str, typer.Argument(metavar="DIR", help="A folder of pictures, of clips, or both.")],
     *,
     out: Annotated[str, typer.Option(help="Folder of the report; rows already there are kept.")],
     codec: Annotated[
@@ -27,7 +27,8 @@ def bench(
         ),
     ] = None,
     rate: Annotated[list[float] | None, typer.Option(min=0, help="Bits per pixel; may be repeated.")] = None,
-    first: Annotated[int | None, typer.Option(min=1, help="Only this many pictures.")] = None,
+    first: Annotated[int | None, typer.Option(min=1, help="Only this many pictures and clips.")] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Of a clip only the first frames.")] = 32,
     published: Annotated[
         str | None, typer.Option(metavar="FILE.csv", help="Points to draw in: columns codec, bpp, psnr_db, ms_ssim.")
     ] = None,
@@ -48,14 +49,15 @@ def bench(
     console.hush(quiet)
     allow_large_pictures()
     most, rates = jobs_of(engine, jobs, here=1), rate or run.RATES
+    how: dict[str, Any] = {"jobs": most, "engine": engine, "published": published, "frames": frames}
     with console.interruptible(kept), console.bar("measuring") as progress:
-        done = run.run(source, out, codec, rates, first, progress, jobs=most, engine=engine, published=published)
+        done = run.run(source, out, codec, rates, first, progress, **how)
     if as_json:
         print(json.dumps(done))
         return
     for line in [*done["errors"], *(f"{name} {reason}" for name, reason in done["skipped"].items())]:
         console.say(console.line(f"left out: {line}"))
-    console.tell(f"{done['report']}: {done['rows']} files of {done['images']} pictures")
+    console.tell(f"{done['report']}: {done['rows']} files of {done['images']} pictures and clips")
 
 
 def models(

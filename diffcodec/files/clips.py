@@ -13,7 +13,7 @@ from ..media.clip import Clip
 from ..media.groups import joined
 from ..runtime.errors import InputError
 from ..runtime.limits import DEFAULT_LIMITS
-from . import npy, video, y4m
+from . import gif, npy, video, y4m
 from .film import Film
 
 _FRONT = 4096  # bytes that tell what a file is
@@ -74,6 +74,7 @@ def _npy(groups: Iterable[Clip], file: BinaryIO) -> list[str]:
 WRITERS: dict[str, Callable[[Iterable[Clip], BinaryIO], list[str]]] = {
     "NPY": _npy,
     "Y4M": y4m.write,
+    "GIF": gif.write,
     **{format: functools.partial(video.write, format=format) for format in video.WRITTEN},
 }
 

@@ -107,7 +107,10 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "CSV": ("tracks",),
     "PARQUET": ("tracks",),
     "NPZ": ("tracks",),
+    "GIF": (),
 }
+#: format -> modes that it shows, but whose samples it need not hold: writing one tells what is lost
+SHOWN: dict[str, tuple[str, ...]] = {"GIF": ("clip:RGB", "clip:YUV420", "clip:YUV444")}
 EXTENSIONS = {
     ".png": "PNG",
     ".tif": "TIFF",
@@ -122,6 +125,7 @@ EXTENSIONS = {
     ".mkv": "MKV",
     ".mp4": "MP4",
     ".y4m": "Y4M",
+    ".gif": "GIF",
     ".csv": "CSV",
     ".tsv": "CSV",
     ".parquet": "PARQUET",
@@ -129,20 +133,23 @@ EXTENSIONS = {
 }
 
 
+_LOSSLESS = [extension for extension, format in EXTENSIONS.items() if FORMATS[format]]
+
+
 def format_of(path: str | os.PathLike[str]) -> str:
-    """The format to write for this file name. Raises InputError for a lossy or unknown extension."""
+    """The format to write for this file name. Raises InputError for an extension of none that is written."""
     extension = os.path.splitext(os.fspath(path))[1].lower()
     if extension not in EXTENSIONS:
         raise InputError(
-            f"expected an output name that ends in one of the lossless formats {' '.join(EXTENSIONS)}, "
+            f"expected an output name that ends in one of the lossless formats {' '.join(_LOSSLESS)}, "
             f"found {extension or 'no extension'}"
         )
     return EXTENSIONS[extension]
 
 
 def check(mode: str, format: str) -> None:
-    """Raise InputError if a file of `format` would not read back as pixels of this mode."""
-    if mode in FORMATS[format]:
+    """Raise InputError if a file of `format` would neither read back as pixels of this mode nor show it."""
+    if mode in FORMATS[format] or mode in SHOWN.get(format, ()):
         return
     able = [name for name, modes in FORMATS.items() if mode in modes]
     way_out = f"write {' or '.join(able)} instead" if able else "take the array from diffcodec.decode instead"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
+    from ..codecs.diffc.refine import Begun
     from ..media.clip import Clip
     from ..models.condition import FileGiven, Observed
 
@@ -79,7 +80,7 @@ def restore(
     known: Any = None,
     margins: Margins = 0.25,
     frames: int | None = None,
-    way: WayName = "told",
+    way: WayName = "moved",
     samples: int | None = None,
     realism: float = 1.0,
     calls: int | None = None,
@@ -96,8 +97,9 @@ def restore(
              false; "extend" by ``margins``; "jpeg", a JPEG or WebP file without its artefacts. Of a clip "between",
              with ``frames`` more between two of its own, 1 if None, or "extend", with so many behind the last, 8.
     margins: (top, right, bottom, left) pixels, or a share of the sides.
-    way:     how frames of a clip count for others: "told" to the network; "replaced", as noisy as these, in their
-             place; "guided", which leads these to where they agree with them as well.
+    way:     how frames of a clip count for others: "moved", others begin as blends of them that motion displaces, from
+             which draws go on; "told" to the network alone; "replaced", as noisy as these, in their place; "guided",
+             which leads these to where they agree with them as well.
     samples: how many draws to give, in a list; None gives one picture.
     realism: 0 is what to expect, the least squared error; 1 a draw; between lies what is between.
     calls:   of the network, for each draw: 8 if None.
@@ -119,7 +121,7 @@ def restore(
     seeds = [seed + k for k in range(samples or 1)]
     if clip is not None:
         provider = registry.load(registry.OF_CLIPS if model is None else model, device=device, codec=None)
-        made = _longer(clip, task, frames, way, provider, partial(_drawn, seeds, realism, calls, progress))
+        made = _longer(clip, task, frames, way, provider, partial(_drawn, seeds, realism, calls), progress)
         clips: list[Any] = [one if clip is image else one.array for one in made]
         return clips[0] if samples is None else clips
     wanted = TASKS[task](image, Asked(scale, known, margins))
@@ -132,7 +134,7 @@ def restore(
         ]
     else:
         told = _told(provider, wanted)
-        pictures = _drawn(seeds, realism, calls, progress, told, wanted.size)
+        pictures = _drawn(seeds, realism, calls, told, wanted.size, progress)
         every = [_agreeing(picture, wanted) for picture in pictures]
     return every[0] if samples is None else every
 
@@ -152,23 +154,30 @@ def _drawn(
     seeds: Sequence[int],
     realism: float,
     calls: int | None,
-    progress: Progress | None,
     model: DiffusionModel,
     size: tuple[int, int],
+    progress: Progress | None,
+    begun: Begun | None = None,
 ) -> Iterator[Bytes]:
     """A picture uint8 (H, W, 3) for each seed, as of `codecs.diffc.refine.pictures`."""
     from ..codecs.diffc.refine import pictures
 
-    return pictures(model, size, seeds, realism, calls, progress)
+    return pictures(model, size, seeds, realism, calls, progress, begun)
 
 
 def _longer(
-    clip: Clip, task: str, frames: int | None, way: WayName, provider: object, draw: Callable[..., Iterator[Bytes]]
+    clip: Clip,
+    task: str,
+    frames: int | None,
+    way: WayName,
+    provider: object,
+    draw: Callable[..., Iterator[Bytes]],
+    progress: Progress | None,
 ) -> list[Clip]:
     """As `restoring_clips.restore_clip`."""
     from .restoring_clips import restore_clip
 
-    return restore_clip(clip, task, frames, way, provider, draw)
+    return restore_clip(clip, task, frames, way, provider, draw, progress)
 
 
 def _clip(image: Any) -> Clip | None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..models.condition import Frames, Way, given
+from ..models.condition import TOLD, Frames, given
 from ..models.protocols import Framed, framed
 from ..runtime.errors import InputError, ModelMismatch
+from ..runtime.progress import Progress, part
+from .typed import WayName
 
 if TYPE_CHECKING:
+    from ..codecs.diffc.refine import Begun
     from ..media.clip import Clip
     from ..media.planes import Bytes
+    from ..models.clips.blending import Blend
 
 SEEN = 4  #: of the last frames, that those behind them are made from
 FEWEST, MOST = 1, 64  #: frames that are made between two, or behind all
+MOVED: WayName = "moved"  #: of the ways that one in which frames that are made begin as blends of those that are there
+#: log-SNR that a draw begins below what its blend is worth: least SWD of training clips, where PSNR is not yet lost
+BELOW = 1.0
+BLENDING = 1 / 4  #: of the work, about, of a way that blends
+
+Blends = Iterator["Blend"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,11 @@ class Plan:
     first: int = 0
     faster: int = 1
 
+    @property
+    def wanted(self) -> list[int]:
+        """Places of frames that are to be made."""
+        return sorted({*range(self.frames)} - {*self.where})
+
 
 def _between(frames: int, new: int) -> Plan:
     if frames < 2:
@@ -45,30 +62,90 @@ def _extended(frames: int, new: int) -> Plan:
     return Plan(seen + new, tuple(range(seen)), frames - seen)
 
 
-#: (frames that there are, frames to be made) -> Plan, and how many are made where nobody says; a further one adds a row
-TASKS: dict[str, tuple[Callable[[int, int], Plan], int]] = {"between": (_between, 1), "extend": (_extended, 8)}
+def _blends_between(there: Bytes, plan: Plan) -> Blends:
+    """Of each frame that is wanted, in their order, of frames uint8 (N, H, W, 3)."""
+    from ..models.clips.blending import blend
+
+    for one, other in itertools.pairwise(there):
+        for number in range(1, plan.faster):
+            yield blend(one, other, number / plan.faster)
+
+
+def _blends_behind(there: Bytes, plan: Plan) -> Blends:
+    """As if all that moves went on as it did last; of one frame alone, where nothing is known to move, as it is."""
+    from ..models.clips.blending import blend
+
+    one, other, error = there[max(0, len(there) - 2)], there[-1], 0.0
+    for _ in plan.wanted:
+        made = blend(one, other, 2.0)
+        error += made.error  # of each on top of those before
+        yield replace(made, error=error)
+        one, other = other, made.picture
+
+
+@dataclass(frozen=True)
+class Task:
+    """plan: (frames that there are, frames to be made) -> Plan. usual: how many are made where nobody says.
+
+    blends: (frames uint8 (N, H, W, 3), Plan) -> those that are made of them by motion.
+    """
+
+    plan: Callable[[int, int], Plan]
+    usual: int
+    blends: Callable[[Bytes, Plan], Blends]
+
+
+#: by name; a further one adds a row
+TASKS = {"between": Task(_between, 1, _blends_between), "extend": Task(_extended, 8, _blends_behind)}
 
 
 def restore_clip(
-    clip: Clip, task: str, frames: int | None, way: Way, provider: object, draw: Callable[..., Iterator[Bytes]]
+    clip: Clip,
+    name: str,
+    frames: int | None,
+    way: WayName,
+    provider: object,
+    draw: Callable[..., Iterator[Bytes]],
+    progress: Progress | None = None,
 ) -> list[Clip]:
     """The clip with ``frames`` more between two of its own, or behind them; its own stay as they are.
 
-    frames: None is 1 between two, 8 behind all. provider: a model that sees frames together. draw: (a model, the size
-    (H, W) of its pictures) -> pictures uint8 (H, W, 3), a clip of each. Raises InputError, ModelMismatch.
+    name: of the task. frames: None is 1 between two, 8 behind all. provider: a model that sees frames together. draw:
+    (a model, the size (H, W) of its pictures, progress, what is begun or None) -> pictures uint8 (H, W, 3), a clip of
+    each. Raises InputError, ModelMismatch.
     """
-    plan_of, usual = TASKS[task]
-    new = usual if frames is None else frames
+    task = TASKS[name]
+    new = task.usual if frames is None else frames
     if not FEWEST <= new <= MOST:
         raise InputError(f"expected {FEWEST} to {MOST} frames to be made, found {new}")
-    plan = plan_of(clip.shape[0], new)
+    plan = task.plan(clip.shape[0], new)
     if not isinstance(provider, Framed):
-        name = getattr(provider, "name", provider)
-        raise ModelMismatch(f"'{name}' does not see the frames of a clip together: give a model that does")
-    told = given(provider, [Frames(tuple(clip.rgb()[plan.first :]), plan.where, way=way)])
+        model = getattr(provider, "name", provider)
+        raise ModelMismatch(f"'{model}' does not see the frames of a clip together: give a model that does")
+    there = clip.rgb()[plan.first :]
+    told = given(provider, [Frames(tuple(there), plan.where, way=TOLD if way == MOVED else way)])
     _, height, width = clip.shape
-    made = draw(framed(told, plan.frames), (plan.frames * height, width))
+    begun, size, left = None, (plan.frames * height, width), progress
+    if way == MOVED:
+        begun = _begun(there, plan, task, part(progress, 0, BLENDING))
+        left = part(progress, BLENDING, 1 - BLENDING)
+    made = draw(framed(told, plan.frames), size, left, begun)
     return [_with(clip, plan, one.reshape(plan.frames, height, width, 3)) for one in made]
+
+
+def _begun(there: Bytes, plan: Plan, task: Task, progress: Progress | None) -> Begun:
+    """All frames one below another, blends for those that are wanted, and the log-SNR from which a draw goes on."""
+    from ..codecs.diffc.refine import Begun
+
+    every = np.zeros((plan.frames, *there.shape[1:]), np.uint8)
+    every[list(plan.where)] = there
+    wanted, logs = plan.wanted, list[float]()
+    for place, made in zip(wanted, task.blends(there, plan), strict=True):
+        every[place] = made.picture
+        logs.append(math.log(made.error))
+        if progress:
+            progress(len(logs) / len(wanted))
+    return Begun(every.reshape(-1, *there.shape[2:]), -float(np.mean(logs)) - BELOW)
 
 
 def _with(clip: Clip, plan: Plan, made: Bytes) -> Clip:

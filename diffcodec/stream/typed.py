@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CodecName = Literal["ardm", "diffc"]
 ReconstructionName = Literal["mean", "flow", "ancestral"]
 TaskName = Literal["enlarge", "colour", "fill", "extend", "jpeg", "between"]
-WayName = Literal["told", "replaced", "guided"]
+WayName = Literal["moved", "told", "replaced", "guided"]
 
 
 class _Wishes(TypedDict, total=False):

@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dfc_decoder
 import numpy as np
 import pytest
 import torch
 from dfc_decoder import clip_unet
+from dfc_decoder import given as their_given
 from safetensors.torch import save_file
 from streams import reader
 
@@ -23,7 +25,9 @@ from diffcodec.media.yuv import from_rgb
 from diffcodec.models import registry
 from diffcodec.models.clips import model as package
 from diffcodec.models.clips.net import ClipConfig, ClipUNet
+from diffcodec.models.condition import Before
 from diffcodec.models.protocols import framed
+from diffcodec.runtime.errors import CorruptStream, UnsupportedVersion
 
 
 @dataclass(frozen=True)
@@ -75,16 +79,51 @@ def test_both_networks_are_one(small: Small, frames: int, size: tuple[int, int],
         assert np.abs(told[:, : size[0]] - alone).max() * max(1, np.exp(-logsnr / 2)) > 0.01
 
 
+def waves(frames: int) -> np.ndarray:
+    """uint8 (T, 9, 11, 3)."""
+    t, y, x = np.mgrid[:frames, :9, :11]
+    every = np.stack([np.sin((x - t) / (3 + c)) * np.cos(y / 4) for c in range(3)], 3)
+    return np.rint(127 + 60 * every).astype(np.uint8)
+
+
+@pytest.mark.parametrize("augmentation", [None, 1500, 20_000])
+@pytest.mark.parametrize("frames", [1, 2, 18])
+def test_both_networks_are_told_the_same_frames(small: Small, frames: int, augmentation: int | None) -> None:
+    rng, before = np.random.default_rng(2), waves(2)[:, :3, :5]
+    z = rng.normal(size=(3, 3 * frames, 5)).astype(np.float32)
+    given = framed(small.model.given(Before(tuple(before), augmentation)), frames)
+    found = given.predict(torch.from_numpy(z)[None], torch.tensor(1.25))[0].numpy()
+    plain = small.theirs(frames)
+    told = plain.given(their_given.Before(before, augmentation)).eps(z.astype(np.float64), 1.25)
+    assert np.abs(found - told).max() < 1e-3
+    assert np.abs(plain.eps(z.astype(np.float64), 1.25) - told).max() > 0.01
+
+
+@pytest.mark.parametrize("sampling", ["RGB", "YUV420"])
+def test_both_readers_see_groups_that_hang_together(small: Small, sampling: Any) -> None:
+    colour = Colour(matrix=1, range=1)
+    clip = Clip(from_rgb(waves(5), sampling, colour), sampling, colour=colour)
+    data = diffcodec.encode(clip, "diffc", small.model, max_bytes=600, effort=1, group=2, chained=3)
+    found, models = reader.parse(data), dfc_decoder.Models(small.folder)
+    assert [[part["count"] for part in one.get("given", [])] for one in (found, *found["frames"])] == [[], [2], [2]]
+    shown, other = diffcodec.decode(data, reconstruction="mean"), dfc_decoder.whole(found, models)
+    assert shown.shape == other.shape and np.abs(shown.astype(int) - other).max() <= 2
+    alone = found["frames"][0]
+    with pytest.raises(dfc_decoder.Refused) as refused:
+        dfc_decoder.samples(alone, models)
+    assert refused.value.name == UnsupportedVersion.__name__
+    alone["given"][0]["count"] = 3  # of a group of two
+    with pytest.raises(dfc_decoder.Refused) as refused:
+        dfc_decoder.whole(found, models)
+    assert refused.value.name == CorruptStream.__name__
+
+
 @pytest.mark.parametrize(
     ("sampling", "colour"),
     [("RGB", Colour()), ("YUV420", Colour()), ("YUV420", Colour(matrix=9, range=2)), ("YUV444", Colour(matrix=0))],
 )
 def test_both_readers_see_the_same_clip(small: Small, sampling: str, colour: Colour) -> None:
-    t, y, x = np.mgrid[:2, :9, :11]
-    rgb = np.rint(127 + 60 * np.stack([np.sin((x - t) / (3 + c)) * np.cos(y / 4) for c in range(3)], 3)).astype(
-        np.uint8
-    )
-    clip = Clip(from_rgb(rgb, sampling, colour), sampling, colour=colour)  # type: ignore[arg-type]
+    clip = Clip(from_rgb(waves(2), sampling, colour), sampling, colour=colour)  # type: ignore[arg-type]
     data = diffcodec.encode(clip, "diffc", small.model, max_bytes=200, effort=1)
     other = dfc_decoder.samples(reader.parse(data), dfc_decoder.Models(small.folder))
     shown = diffcodec.decode(data, reconstruction="mean")

@@ -520,6 +520,13 @@ def _recipes() -> dict[str, Recipe]:
         "clip-frames-yuv444.dfc": Recipe(EXACT, lambda: film("YUV444"), by_frames(6)),
         "clip-between.dfc": stream(EXACT, lambda: film("RGB")),
         "clip-between-yuv420.dfc": stream(EXACT, lambda: film("YUV420")),
+        "clip-lossy.dfc": stream(LOSSY, lambda: clip("RGB", 3, 16, 18, 315), codec="diffc", bpp=3.0, effort=1),
+        "clip-lossy-yuv420.dfc": stream(
+            LOSSY, lambda: clip("YUV420", 2, 16, 17, 316), codec="diffc", bpp=3.0, effort=1
+        ),
+        "clip-lossy-chained.dfc": stream(
+            LOSSY, lambda: clip("RGB", 7, 16, 18, 317), codec="diffc", bpp=3.0, effort=1, group=3, chained=2
+        ),
         "tracks-walked.dfc": Recipe(EXACT, lambda: movers(90, 4, 309), by_walking()),
         "tracks-turned.dfc": Recipe(FITTED, lambda: turners(120, 6, 312), by_walking()),
         "tracks-passing.dfc": stream(EXACT, lambda: passers(150, 8, 316)),

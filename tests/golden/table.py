@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import diffcodec
-from diffcodec.api import decode_picture, decode_signal
+from diffcodec.api import decode_signal
 from diffcodec.media.medium import Signal
 from diffcodec.media.table import signal_of
 from diffcodec.models.environment import environment
@@ -87,6 +87,6 @@ def row(recipe: Recipe, inputs: Any, data: bytes, path: Path) -> dict[str, Any]:
         about |= of_stream(data, recipe.model)
         assert about["samples"] == sha(signal_of(inputs).array), path
         return about
-    shown = decode_picture(data, reconstruction="mean", device="cpu")
+    shown = decode_signal(data, reconstruction="mean", device="cpu")
     np.save(path.with_suffix(".npy"), shown.array)
-    return about | {"mode": shown.mode, "psnr": round(psnr(shown.array, inputs), 3)}
+    return about | {"mode": shown.mode, "psnr": round(psnr(shown.array, signal_of(inputs).array), 3)}
