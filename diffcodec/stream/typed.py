@@ -35,6 +35,7 @@ class _Wishes(TypedDict, total=False):
     chained: int
     seed: int
     tune: bool
+    progressive: bool
 
 
 class Wishes(_Wishes, total=False):
