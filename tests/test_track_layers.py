@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import needs_weights
+from dfc_decoder import tracks as reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tracks import model, paced, receiver_of, same, smooth, tracks, walking, walks
@@ -23,8 +25,10 @@ from diffcodec.codecs.ardm.track_plan import MOST_EVERY, Further, Layers, Plan
 from diffcodec.codecs.codec import Head
 from diffcodec.media.medium import Walking
 from diffcodec.models.tracks.bridge import AHEAD, SHARE, bridge_shares
+from diffcodec.models.tracks.net import TracksConfig, TracksNet
 from diffcodec.models.tracks.past import COEFFICIENT, LAGS, PLAIN
 from diffcodec.models.tracks.prediction import KNOWN
+from diffcodec.models.tracks.quant import quantise
 from diffcodec.runtime.errors import CorruptStream, InputError, Truncated
 
 
@@ -113,6 +117,24 @@ def test_frames_are_decoded_by_their_passes_alone(monkeypatch: pytest.MonkeyPatc
         assert (receiver_of(form, params, model()).rows(hidden, first, last) == whole[first:last]).all()
     with pytest.raises(CorruptStream, match="9 passes where there are 10"):
         receiver_of(form, params, model()).rows(passes[:-1], 0, 1)
+
+
+@pytest.mark.parametrize(("every", "further"), [(3, {"rate": 48}), (4, {"walked": True, "longest": 6}), (8, {})])
+def test_the_independent_reader_reads_them(
+    every: int, further: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "FRAMES", 32)
+    monkeypatch.setattr(codec, "STATES", 0)
+    places, here = walks(70, 4)
+    here[20:23, 1] = False
+    form = walking(tracks(places, here, np.arange(70)[:, None].repeat(4, 1) ** 2))
+    params, passes = layered(form, every, **further)
+    config = TracksConfig(16, 6, 2, 2)
+    torch.manual_seed(0)
+    tensors = {name: one.numpy() for name, one in quantise(TracksNet(config)).items()}
+    own = {"others": config.others, "heads": config.heads, "mixtures": config.mixtures}, tensors
+    found = reader.decode(params[1:], passes, *form.extra.shape, own)
+    assert (found == prefixes(form, params, passes)[-1]).all()
 
 
 def test_the_frames_between_take_few_bits() -> None:

@@ -33,7 +33,7 @@ def joined(numbers: Bytes) -> Values:
 
 
 def bytes_of(numbers: Values, count: int) -> Iterator[Bytes]:
-    """The bytes of numbers, the most significant first. Raises CorruptStream for one that has more."""
+    """The bytes uint8 of numbers int64, the most significant first. Raises CorruptStream for one that has more."""
     if count < 8 and bool((numbers >> (8 * count)).any()):
         raise CorruptStream("a number of tracks is beyond its range; the file is damaged")
     for k in range(count):
