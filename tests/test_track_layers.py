@@ -16,6 +16,7 @@ from dfc_decoder import tracks as reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tracks import model, paced, receiver_of, same, smooth, tracks, walking, walks
+from test_view import picture_of, viewed
 
 import diffcodec
 from diffcodec import Column, Tracks
@@ -347,3 +348,31 @@ def test_the_command_has_it_too(tmp_path: Path) -> None:
     run("decode", "walk.dfc", "early.csv", "--upto-bytes", str(end))
     early = (tmp_path / "early.csv").read_text().splitlines()
     assert len(early) == len(rows) + 1 and early[1:4] == rows[:3] and early[1:] != rows
+
+
+@needs_weights
+def test_tracks_are_drawn_as_far_as_they_are_there(run: Any, tmp_path: Path) -> None:
+    """Their ways, in one picture for each pass that shows more; of a cut file those that there are."""
+    t = np.arange(90)
+    places = np.stack([np.stack([20 * t, 3 * t + t * t // 9], 1), np.stack([1500 - 9 * t, 900 - t], 1)], 1)
+    count = (t[:, None] * np.array([1, 2])) % 7
+    columns = (Column("x"), Column("y"), Column("count"))
+    tracks = Tracks(np.concatenate([places, count[..., None]], 2), columns, names=("<b>one", "two"))
+    for name, signal, shown in (("walk", tracks, 2), ("bare", tracks.between(0, 5), 1)):
+        path = tmp_path / f"{name}.dfc"
+        path.write_bytes(diffcodec.encode(signal, progressive=True))
+        code, found, err = viewed(run, path)
+        layers = found.all("img", "layer")
+        assert code == 0 and f"tracks of 2 agents over {signal.length} frames" in found.text, err
+        assert len(layers) == shown and "exact" in layers[-1]["alt"]
+        images = [np.asarray(picture_of(layer["src"]).convert("RGB")).astype(int) for layer in layers]
+        assert max(images[0].shape) == 960 and len({image.shape for image in images}) == 1
+        assert (images[-1] < 200).any() and np.abs(images[0] - images[-1]).mean() < 1
+    data = (tmp_path / "walk.dfc").read_bytes()
+    (tmp_path / "cut.dfc").write_bytes(data[:-20])
+    code, found, err = viewed(run, tmp_path / "cut.dfc")
+    assert code == 1 and len(found.all("img", "layer")) == 1
+    still = Tracks(np.ones((4, 1, 2), np.int64), (Column("x"), Column("y")))
+    (tmp_path / "still.dfc").write_bytes(diffcodec.encode(still))
+    code, found, err = viewed(run, tmp_path / "still.dfc")
+    assert code == 0 and len(found.all("img", "layer")) == 1, err
