@@ -102,6 +102,7 @@ def encode(
     group: int | None = None,
     chained: int = 1,
     calibration: Calibrated = None,
+    progressive: bool = False,
     progress: Progress | None = None,
 ) -> bytes:
     """Code a picture, a clip, tracks or a row of tokens as a `.dfc` stream, with its metadata and further frames.
@@ -138,6 +139,9 @@ def encode(
                before, which makes it smaller, and cannot be decoded without that. By a model that takes frames.
     calibration: diffc: of the model (`calibrate`), or the file that holds it: where passes lie, which the stream says
                itself. None is the one that lies beside the model, if there is one; False is none.
+    progressive: of tracks, a beginning of the stream shows all frames: where agents are in each eighth comes first,
+               which makes places some 10 % larger. InputError for what says no places; pictures begin with previews
+               as they are.
     progress:  called with the fraction done, 0 to 1.
 
     Raises InputError, ModelNotFound, ModelMismatch.
@@ -148,7 +152,7 @@ def encode(
 
     wishes = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes, "prompt": prompt, "calls": calls, "effort": effort}
     told: dict[str, Any] = wishes | {"group": group, "chained": chained, "tune": tune, "seed": seed}
-    told |= {"calibration": calibration}
+    told |= {"calibration": calibration, "progressive": progressive}
     sender = encoding.Sender.of(codec, model, device, given=given, **told)
     signal = encoding.stripped(signal_of(image), strip)
     with limited(threads):

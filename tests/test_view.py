@@ -345,7 +345,7 @@ def test_clips_tracks_and_tokens_say_what_they_are(run: Run, tmp_path: Path) -> 
     frames = RNG.integers(0, 256, (3, 8, 10, 3), dtype=np.uint8)
     for name, signal, words in (
         ("clip", frames, "a clip of 3 frames"),
-        ("tracks", tracks, "tracks of 2 agents, of which nothing is drawn"),
+        ("tracks", tracks, "tracks of 2 agents over 6 frames, of which nothing is drawn"),
         ("tokens", np.arange(50, dtype=np.uint8), "a row of tokens, of which nothing is drawn"),
     ):
         path = tmp_path / f"{name}.dfc"

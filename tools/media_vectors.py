@@ -23,7 +23,7 @@ from diffcodec.bitstream import Chunk, read, write
 from diffcodec.codecs.ardm import codec
 from diffcodec.codecs.ardm import tracks as tracks_codec
 from diffcodec.codecs.ardm.cost import TEMPORAL
-from diffcodec.codecs.ardm.track_plan import Further
+from diffcodec.codecs.ardm.track_plan import Further, Layers
 from diffcodec.codecs.codec import Encoded
 from diffcodec.codecs.table import CODECS
 from diffcodec.media.clip import Clip
@@ -32,6 +32,7 @@ from diffcodec.media.rows.clip import Colour
 from diffcodec.media.rows.tracks import Column
 from diffcodec.media.tracks import Tracks
 from diffcodec.models import registry
+from diffcodec.models.tracks.prediction import KNOWN
 from diffcodec.stream.written import stream_of
 from tools import decodable
 from tools.leb128 import read_varint
@@ -77,6 +78,16 @@ class Former(Walked):
 
 class Remembered(Walked):
     """With who was away remembered, with learning, and gaps frame by frame, which serve longer tracks."""
+
+
+class Layered(Walked):
+    """With every fifth frame in front of all others, and what is remembered and learned."""
+
+
+FURTHER = {
+    Remembered: Further(7, 48, walked=True),
+    Layered: Further(3, 48, walked=True, layers=Layers(5, 1, tuple(KNOWN[1].tolist()))),
+}
 
 
 def lost(frames: int, agents: int) -> Remembered:
@@ -149,7 +160,7 @@ def streamed(signal: Clip | Tracks, **options: Any) -> bytes:
     if isinstance(signal, Walked):
         network, form = registry.load(registry.OF_TRACKS, device="cpu"), signal.forms()[0]
         assert isinstance(form, Walking)
-        further = Further(7, 48, walked=True) if isinstance(signal, Remembered) else Further()
+        further = FURTHER.get(type(signal), Further())
         params, passes = tracks_codec.encode(
             form.extra, form.columns, form.places, network, None, form.circles, further
         )
@@ -196,6 +207,8 @@ def signals() -> Iterator[tuple[str, Clip | Tracks]]:
     yield "tracks_walked_alone", walked(20, 1)
     yield "tracks_walked_and_turned", turned(90, 4)
     yield "tracks_walked_and_lost", lost(120, 4)
+    walk = walked(32, 3)
+    yield "tracks_in_layers", Layered(walk.values, walk.columns, walk.missing)
     yield "tracks_of_nobody", Tracks(np.zeros((3, 0, 1), np.int64), (Column("x"),))
 
 
@@ -303,10 +316,23 @@ def walks() -> Iterator[tuple[str, bytes, str]]:
     }.items():
         yield f"tracks_turned_{name}", forged(turn, change), corrupt
     for name, change in {
-        "gaps_in_another_way": lambda p: p[:8] + b"\2" + p[9:],
+        "gaps_in_another_way": lambda p: p[:8] + b"\4" + p[9:],
         "further_in_part": lambda p: p[:7],
     }.items():
         yield f"tracks_lost_{name}", forged(gone, change), corrupt
+    heavy = walked(32, 3)
+    layered = streamed(Layered(heavy.values, heavy.columns, heavy.missing))
+    for name, change in {
+        "of_no_rows": lambda p: p[:9] + b"\0" + p[10:],
+        "of_rows_that_are_no_part": lambda p: p[:9] + b"\10" + p[10:],
+        "by_another_prediction": lambda p: p[:10] + b"\4" + p[11:],
+    }.items():
+        yield f"tracks_layers_{name}", forged(layered, change), corrupt
+    for name, change in {
+        "without_the_second": lambda passes: passes[:1],
+        "in_another_order": lambda passes: passes[::-1],
+    }.items():
+        yield f"tracks_layers_{name}", forged(layered, passes=change), corrupt
     gaps = read(walk).passes[0]
     for name, change in {
         "without_a_pass": lambda passes: [],

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
-from math import isqrt
 from typing import Any
 
 import numpy as np
 
 from . import context
 from .ans import EXP, INV, TOTAL, S, Stack, clamp, normalise
+from .columns import SIDE, lg, read_column, running, whole
 from .fields import Fields
+from .layers import Ahead
 from .refused import refuse
 
 KNOWN = ([4096], [8192, -4096], [3891, 1459, -57, -532, -495, -220, -74, 3, 2, 27, 25, 40])
-SIDE, FAR = 4096, 2**40
-
-
-def _logarithms() -> list[int]:
-    with localcontext() as decimals:
-        decimals.prec = 30
-        two = Decimal(2).ln()
-        return [int((1 + Decimal(m) / 256).ln() / two * 64 + Decimal("0.5")) for m in range(256)]
-
-
-L = _logarithms()
-
-
-def lg(v: int) -> int:
-    e = v.bit_length() - 1
-    return 64 * e + L[(v >> e - 8 if e >= 8 else v << 8 - e) & 255]
+FAR = 2**40
 
 
 def cp(a: int, s: int) -> int:
@@ -78,24 +63,31 @@ class Agent:
     def __init__(self, place: list[int], scale: int, row: int):
         self.place, self.fast, self.slow, self.count = place, scale, scale, 0
         self.m, self.e = [[0] * 12, [0] * 12], [[0] * 8, [0] * 8]
-        self.sigma, self.p = 0, [0, 0]
+        self.sigma, self.p, self.ratio = 0, [0, 0], 1024
         self.row, self.pace = row, 1
 
-    def look(self, c: list[int], speed: int, row: int) -> list[int]:
+    def look(self, c: list[int], speed: int, row: int, led: tuple[list[int], int] = ([0, 0], 1024)) -> list[int]:
+        """The features. led: what the rows ahead add to p, and rho (section 8)."""
         g, pace = row - self.row, self.pace
+        added, self.ratio = led
+
+        def narrow(v: int) -> int:
+            return v if self.ratio == 1024 else clamp(v, -(2**44), 2**44) * self.ratio >> 10
+
         if g != pace and self.count:
             for one in (*self.m, *self.e):
                 one[:] = [clamp(v * g // pace, -(2**46), 2**46) for v in one]
             self.fast, self.slow = (max(min(v, FAR) * g // pace, 1) for v in (self.fast, self.slow))
         self.pace = g
-        self.sigma = s = max(self.fast, 384)
+        self.sigma = s = max(narrow(self.fast), 384)
         told = []
         for f in range(2):
             m = self.m[f]
-            self.p[f] = p = sum(a * b for a, b in zip(c, m, strict=False)) >> 6
-            told += [cp(e, s) for e in self.e[f]] + [cp(32 * (m[k] - m[0]), s) for k in range(1, 12)]
+            p = sum(a * b for a, b in zip(c, m, strict=False)) >> 6
+            self.p[f] = p = p + added[f]
+            told += [cp(narrow(e), s) for e in self.e[f]] + [cp(32 * (m[k] - m[0]), s) for k in range(1, 12)]
             told += [cp(p - 64 * m[0], s), cp(64 * m[0], s), (p + 32 & 63) - 32 if s < 4096 else 0]
-        told += [lg(s) - 640 >> 1, lg(max(self.slow, 384)) - 640 >> 1]
+        told += [lg(s) - 640 >> 1, lg(max(narrow(self.slow), 384)) - 640 >> 1]
         return [*told, cp(64 * (abs(self.m[0][0]) + abs(self.m[1][0])), s), 16 * self.count, cp(speed >> 4, s)]
 
     def moved(self, place: list[int]) -> int:
@@ -104,6 +96,7 @@ class Agent:
         for f in range(2):
             d = clamp(place[f] - self.place[f], -FAR, FAR)
             e = 64 * d - self.p[f]
+            e = e if self.ratio == 1024 else (clamp(e, -(2**50), 2**50) << 10) // self.ratio
             missed += abs(e)
             self.m[f], self.e[f] = [d, *self.m[f][:-1]], [e, *self.e[f][:-1]]
             if self.count == 0:
@@ -117,15 +110,6 @@ def sees(one: Agent, other: Agent, speed: int) -> list[int]:
     away = [clamp(other.place[f] - one.place[f], -FAR, FAR) for f in range(2)]
     motion = [cp(256 * (other.m[f][0] - one.m[f][0]), v) for f in range(2)]
     return [cp(64 * away[0], v), cp(64 * away[1], v), *motion, cp(64 * (abs(away[0]) + abs(away[1])), v)]
-
-
-def whole(stack: Stack, width: int) -> int:
-    value = done = 0
-    while done < width:
-        piece = min(16, width - done)
-        value |= stack.pop_bits(piece) << done
-        done += piece
-    return value
 
 
 def move(stack: Stack, rows: list[list[int]], agent: Agent) -> tuple[list[int], list[int]]:
@@ -225,11 +209,18 @@ def present(stack: Stack, t: int, A: int) -> np.ndarray:
 
 
 def positions(
-    fields: Fields, part: np.ndarray, network: Network, c: list[int], columns: int, plan: dict[str, Any]
+    fields: Fields,
+    part: np.ndarray,
+    network: Network,
+    c: list[int],
+    columns: int,
+    plan: dict[str, Any],
+    ahead: Ahead | None = None,
 ) -> tuple[list[dict[int, list[int]]], bytes, Stack]:
     """Of each row the places of who is there; the widths of so many running columns; what is left of the stack.
 
-    part: (t, A, F, n), whose gaps are there, or are filled.
+    part: (t, A, F, n), whose gaps are there, or are filled. In a first pass of layers, of ``plan["every"]``, of the
+    coarse rows. ahead: what that gave, in a second pass.
     """
     steps = fields.bytes(2)
     if max(steps) >= 200:
@@ -242,23 +233,27 @@ def positions(
     if max(widths, default=0) > 62:
         refuse("CorruptStream", "the width of a column")
     stack, agents, out = Stack(fields.rest()), dict[int, Agent](), []
-    if plan["walked"]:
+    if plan["walked"] and ahead is None:
         away = ~present(stack, *part.shape[:2])
         for f in range(part.shape[2]):
             part[:, :, f, 0] = away ^ (part[:, :, f, 0] if f not in plan["places"] else 0)
     there, learning = part[:, :, plan["places"][0], 0] == 0, None
+    there = there[:: plan["every"]]
     if there.sum(1).max(initial=0) > 256:
         refuse("CorruptStream", "more than 256 agents in a row")
     for number, row in enumerate(there):
         agents = {a: one for a, one in agents.items() if number - one.row <= plan["longest"] + 1}
         now = [int(a) for a in np.flatnonzero(row)]
         known, come = [a for a in now if a in agents], [a for a in now if a not in agents]
-        found = {a: [0, 0] for a in come}
+        coarse = ahead is not None and number % ahead.k == 0
+        found = dict(ahead.rows[number]) if ahead is not None and coarse else {a: [0, 0] for a in come}
         for f, (least, width) in enumerate(ends):
-            for a in come:
+            for a in come if not coarse else ():
                 found[a][f] = least + whole(stack, width)
-        if known:
-            features = np.array([agents[a].look(c, speed, number) for a in known], np.int64)
+        led = [ahead.led(a, agents[a], number) for a in known] if ahead else [([0, 0], 1024)] * len(known)
+        told = [agents[a].look(c, speed, number, one) for a, one in zip(known, led, strict=True)]
+        if known and not coarse:
+            features = np.array(told, np.int64)
             relative = np.array([[sees(agents[i], agents[j], speed) for j in known] for i in known], np.int64)
             every, b = network.ask(features, relative)
             inputs = b
@@ -300,32 +295,45 @@ def decode(params: bytes, passes: list[bytes], H: int, W: int, count: int, model
     number = fields.bytes(1)[0]
     if x == y or max(x, y) >= F or W % F or not 1 <= frames <= 2**20 or number > 15 or count < 2:
         refuse("CorruptStream", "the parameters of the tracks")
-    longest, rate, walked = further = tuple(fields.bytes(3)) if number & 8 else (0, 0, 0)
-    if walked > 1 or (number & 8 and not any(further)):
+    longest, rate, flags = further = tuple(fields.bytes(3)) if number & 8 else (0, 0, 0)
+    if flags > 3 or (number & 8 and not any(further)):
         refuse("CorruptStream", "what else is done with the tracks")
-    plan = {"longest": longest, "rate": rate, "walked": walked, "places": (x, y)}
+    k, first_number = fields.bytes(2) if flags & 2 else (1, 0)
+    if (flags & 2 and not 2 <= k <= 16) or frames % k or first_number > 3:
+        refuse("CorruptStream", "the layers of the tracks")
+    first_c = coefficients(fields, first_number)
+    walked = flags & 1
+    plan = {"longest": longest, "rate": rate, "walked": walked, "places": (x, y), "every": 1}
     number, follows = number % 4, bool(number & 4)
-    own = np.frombuffer(fields.bytes(24), "<i2").tolist() if number == 3 else []
+    c = coefficients(fields, number)
     others = [f for f in range(F) if f not in (x, y)]
     told = {f: column for f in others if follows and (column := read_column(fields))}
     if fields.rest():
         refuse("CorruptStream", "bytes behind the parameters of the tracks")
-    c, network = own or KNOWN[number], Network(*model)
-    firsts, A = range(0, H, frames), W // F
-    if len(passes) != len(firsts):
-        refuse("CorruptStream", f"{len(passes)} passes of the tracks where there are {len(firsts)}")
+    network, firsts, A = Network(*model), range(0, H, frames), W // F
+    layers = 2 if flags & 2 else 1
+    if len(passes) != layers * len(firsts):
+        refuse("CorruptStream", f"{len(passes)} passes of the tracks where there are {layers * len(firsts)}")
     out = np.zeros((H, A, F, count), np.uint8)
     plain = [f for f in others if f not in told]
-    for first, payload in zip(firsts, passes, strict=True):
-        part, fields = out[first : first + frames], Fields(payload)
+    for number, first in enumerate(firsts):
+        part, fields, ahead = out[first : first + frames], Fields(passes[number]), None
         t = len(part)
         gaps = others if walked else list(range(F))
         if data := fields.bytes(fields.varint()):
             part[:, :, gaps, 0] = np.array(context.decode(data, t, A * len(gaps), 1), np.uint8).reshape(t, A, -1)
+        if layers == 2:
+            coarse_plan = plan | {"every": k, "rate": 0}
+            rows, _, stack = positions(fields, part, network, first_c, 0, coarse_plan)
+            stack.finish()
+            if any(not 0 <= value < 256 ** (count - 1) for row in rows for place in row.values() for value in place):
+                refuse("CorruptStream", "a value of more bytes than there are")
+            spread = [rows[n // k] if n % k == 0 else {} for n in range(t)]
+            ahead, fields = Ahead(c, k, spread), Fields(passes[len(firsts) + number])
         if plain:
             planes = context.decode(fields.bytes(fields.varint()), t, A * len(plain), count - 1)
             part[:, :, plain, 1:] = np.array(planes, np.uint8).reshape(t, A, len(plain), count - 1)
-        rows, widths, stack = positions(fields, part, network, c, len(told), plan)
+        rows, widths, stack = positions(fields, part, network, c, len(told), plan, ahead)
         for row, found in zip(part, rows, strict=True):
             for a, place in found.items():
                 for f, value in zip((x, y), place, strict=True):
@@ -337,138 +345,11 @@ def decode(params: bytes, passes: list[bytes], H: int, W: int, count: int, model
     return out.reshape(H, W, count)
 
 
+def coefficients(fields: Fields, number: int) -> list[int]:
+    return np.frombuffer(fields.bytes(24), "<i2").tolist() if number == 3 else KNOWN[number]
+
+
 def write(planes: np.ndarray, value: int) -> None:
     if not 0 <= value < 256 ** (len(planes) - 1):
         refuse("CorruptStream", "a value of more bytes than there are")
     planes[1:] = list(value.to_bytes(len(planes) - 1, "big"))
-
-
-# ---- section 6
-
-
-def _angles() -> list[int]:
-    """By the series of atan, of 2^-j; of 1 it is that of 1/5 and 1/239 (Machin)."""
-    with localcontext() as decimals:
-        decimals.prec = 50
-
-        def atan(x: Decimal) -> Decimal:
-            return sum(((-1) ** n * x ** (2 * n + 1) / (2 * n + 1) for n in range(80)), Decimal(0))
-
-        quarter = 4 * atan(Decimal(1) / 5) - atan(Decimal(1) / 239)
-        every = [quarter, *(atan(Decimal(2) ** -j) for j in range(1, 25))]
-        return [int(one / (8 * quarter) * 2**32 + Decimal("0.5")) for one in every]
-
-
-ANGLE = _angles()
-SCALES = (-61, -39, -16, 6, 28, 52, 87)
-FIRST = (39322, 262144, 458752, 327680, 131072, 65536, 26214)
-FAST = 2**38
-
-
-def read_column(fields: Fields) -> dict[str, Any] | None:
-    """None of a plain one."""
-    kind = fields.bytes(1)[0]
-    if not kind:
-        return None
-    C, turned, zero = (fields.varint(), fields.bytes(1)[0], fields.varint()) if kind == 2 else (0, 0, 0)
-    finer = fields.bytes(1)[0] if kind == 1 else 0
-    if kind > 2 or finer > 12 or (kind == 2 and not (2 <= C <= 2**30 and turned < 2 and zero < C)):
-        refuse("CorruptStream", "how a column is told")
-    c = np.frombuffer(fields.bytes(50 if kind == 2 else 18), "<i2").reshape(-1, 5 if kind == 2 else 9).tolist()
-    return {"C": C, "turned": turned, "zero": zero, "finer": finer, "c": c}
-
-
-def direction(x: int, y: int) -> int:
-    x, y, a = x << 30, y << 30, 0
-    if x < 0:
-        x, y, a = -x, -y, 2**31
-    for j in range(25):
-        if y > 0:
-            x, y, a = x + (y >> j), y - (x >> j), a + ANGLE[j]
-        else:
-            x, y, a = x - (y >> j), y + (x >> j), a - ANGLE[j]
-    return a % 2**32
-
-
-def moved(rows: list[dict[int, list[int]]], t: int, a: int, k: int) -> tuple[int, int | None]:
-    """l_k, and the direction if there is one."""
-    low, high = max(t - k, 0), min(t + k, len(rows) - 1)
-    if low == high or a not in rows[low] or a not in rows[high]:
-        return 0, None
-    D = [clamp(rows[high][a][f] - rows[low][a][f], -(2**24), 2**24) for f in range(2)]
-    return isqrt((64 * D[0]) ** 2 + (64 * D[1]) ** 2) // (high - low), direction(D[0], D[1]) if any(D) else None
-
-
-def running(
-    stack: Stack, column: dict[str, Any], width: int, there: np.ndarray, rows: list[dict[int, list[int]]]
-) -> dict[tuple[int, int], int]:
-    """The numbers of a column by row and agent."""
-    C, out, W = column["C"], {}, [list(FIRST) for _ in range(5)]
-    P = [[19661] * 16 for _ in range(5)]
-    known: dict[int, dict[str, Any]] = {}
-
-    def wrap(v: int) -> int:
-        return (v + (C >> 1)) % C - (C >> 1) if C else v
-
-    for t, row in enumerate(there):
-        for a in (int(a) for a in np.flatnonzero(row)):
-            if a not in known:
-                out[t, a] = whole(stack, width)
-                known[a] = {"u": out[t, a], "d": [0, 0, 0], "h": 0, "fast": 8192, "slow": 8192}
-                continue
-            one, kind = known[a], 0
-            u, (l1, f1), (l2, f2) = one["u"], moved(rows, t, a, 1), moved(rows, t, a, 2)
-            if C:
-                kind = sum(l1 >= speed for speed in (96, 256, 640, 1600))
-                sign = -1 if column["turned"] else 1
-                along = [None if f is None else (column["zero"] + sign * (f * C >> 32)) % C for f in (f1, f2)]
-                told = [0 if v is None else 64 * wrap(v - u) for v in along]
-            else:
-                before = max(t - 1, 0)
-                told = [l1 - moved(rows, before, a, 1)[0], l2 - moved(rows, before, a, 2)[0], l1, l2, 64]
-                told = [*(length << column["finer"] for length in told), 64 * min(u, FAST)]
-            c = column["c"][kind]
-            p = sum(x * y for x, y in zip(c, [*(64 * d for d in one["d"]), *told], strict=True)) >> 12
-            share = P[kind][one["h"]]
-            again = stack.pop(lambda i, share=share: (0, share << 8, TOTAL)[i], 2) == 0
-            P[kind][one["h"]] += 65536 - share >> 5 if again else -(share >> 5)
-            value, r = (u, wrap(-(p >> 6))) if again else (0, missed(stack, one, p, W[kind]))
-            if not again:
-                value = u + (p >> 6) + r
-                value = value % C if C else value
-                E = min(16 * abs(64 * clamp(r, -FAST, FAST) - (p & 63)), 8 * one["fast"] + 4096)
-                one["fast"] += E - one["fast"] >> 2
-                one["slow"] += E - one["slow"] >> 4
-            one["h"] = (one["h"] << 1 | again) & 15
-            one["d"] = [clamp(wrap(value - u), -FAST, FAST), *one["d"][:2]]
-            one["u"] = out[t, a] = value
-    return out
-
-
-def missed(stack: Stack, one: dict[str, Any], p: int, W: list[int]) -> int:
-    """r, by which the weights W learn."""
-    s, z = max(one["fast"] + min(one["slow"], 4 * one["fast"]) >> 1, 307), 0
-    while s >> 14 + z:
-        z += 1
-    w, mean = normalise(W), ((p & 63) >> z) - 32 + (32 >> z)
-    inverse = [INV[clamp(96 + ((lg(s) - 640 - 64 * z) * 2839 >> 13) + o, 0, 256)] for o in SCALES]
-
-    def T(k: int, v: int) -> int:
-        u = clamp((64 * v - 32 - mean) * inverse[k] >> 12, -(2**22), 2**22) + 2**22
-        return S[u >> 12] + ((S[(u >> 12) + 1] - S[u >> 12]) * (u & 4095) >> 12)
-
-    def edge(i: int) -> int:
-        if i <= 0 or i >= 2 * SIDE:
-            return 0 if i <= 0 else TOTAL
-        return i + (sum(w[k] * T(k, i - SIDE) for k in range(7)) * (TOTAL - 2 * SIDE) >> 38)
-
-    v = g = stack.pop(edge, 2 * SIDE) - SIDE
-    if v in (-SIDE, SIDE - 1):
-        bits = whole(stack, 6)
-        beyond = whole(stack, bits) + 2**bits - 1
-        g = v + beyond if v > 0 else v - beyond
-    r = g << z | whole(stack, z)
-    w = normalise([w[k] * (T(k, v + 1) - T(k, v) + 1) for k in range(7)])
-    total = sum(W) + sum(w)
-    W[:] = [a + b >> (total > 2000 << 16) for a, b in zip(W, w, strict=True)]
-    return r

@@ -110,6 +110,9 @@ def encode(
     chained: Annotated[
         int, typer.Option(min=1, help="Groups of a clip with loss that hang together: smaller, but for seeking.")
     ] = 1,
+    progressive: Annotated[
+        bool, typer.Option("--progressive", help="Tracks: a beginning of the file shows all frames; a little larger.")
+    ] = False,
     first: Annotated[bool, typer.Option("--first", help="Only the first frame or page.")] = False,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -132,6 +135,7 @@ def encode(
     rates = {"bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
     wishes: dict[str, Any] = {**rates, "given": told, "calls": calls, "effort": effort, "seed": seed, "tune": tune}
     wishes |= {"group": group, "chained": chained, "calibration": False if calibration == "none" else calibration}
+    wishes |= {"progressive": progressive}
     coding = Encoding(codec, model, device, wishes, _STRIP[strip, strip_thumbnail], first, threads)
     placing = Placing(out_dir, recursive, overwrite, skip_existing, delete_source, dry_run)
     pair = many.pair_of(files, out, out_dir, recursive)

@@ -95,7 +95,7 @@ class Wish:
 
     bpp: bits per pixel. psnr: dB. max_bytes: of the whole stream. prompt: text. calls: of the network. tune: fit the
     network to the picture. effort: 1, the fastest, to 9, the smallest. calibration: of the model, where passes of a
-    diffusion lie. seed: 0 to 2^64 - 1.
+    diffusion lie. seed: 0 to 2^64 - 1. progressive: a beginning of the stream shows all, also where that takes bytes.
     """
 
     bpp: float | None = None
@@ -107,6 +107,7 @@ class Wish:
     effort: int | None = None
     calibration: Calibration | None = None
     seed: int = 0
+    progressive: bool = False
 
     def asked(self, *names: str) -> list[str]:
         """Those of the names that the caller asked for."""
@@ -281,7 +282,9 @@ class Codec(Protocol):
         like: bytes | None = None,
         progress: Progress | None = None,
     ) -> list[Encoded]:
-        """The ways of coding a picture that may turn out smallest. Raises InputError where the wish cannot be met.
+        """The ways of coding a picture that may turn out smallest; none where it has none of those that are asked for.
+
+        Raises InputError where the wish cannot be met.
 
         like: parameters of a picture of the same kind, whose way is taken without trying others.
         """

@@ -174,11 +174,9 @@ class Tracks(Alone):
         """
         if not self.values.size:
             return None
-        names = [column.name.strip().lower() for column in self.columns]
-        named = ((f, names.index(name.replace("x", "y", 1))) for f, name in enumerate(names)
-                 if "x" in name and name.replace("x", "y", 1) in names)  # fmt: skip
+        names = [column.name for column in self.columns]
         vary = [f for f in range(len(names)) if (self.values[..., f] != self.values[0, 0, f]).any()]
-        places = next(named, None) if any(names) else tuple(vary[:2]) if len(vary) > 1 else None
+        places = named_places(names) if any(map(str.strip, names)) else tuple(vary[:2]) if len(vary) > 1 else None
         if places is None:
             return None
         x, y = places
@@ -188,6 +186,14 @@ class Tracks(Alone):
             return None
         ends = [(int(values.min()), int(values.max())) for values in (self.values[..., f] for f in (x, y))]
         return (x, y) if all(high - low < 2**60 for low, high in ends) else None
+
+
+def named_places(names: Sequence[str]) -> tuple[int, int] | None:
+    """Which columns of these names say where agents are in a plane; None where none do."""
+    plain = [name.strip().lower() for name in names]
+    named = ((f, plain.index(name.replace("x", "y", 1))) for f, name in enumerate(plain)
+             if "x" in name and name.replace("x", "y", 1) in plain)  # fmt: skip
+    return next(named, None)
 
 
 def _in_bytes(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
 _WORTH = 0.99  # older readers do not know numbers, and they have no previews, so they have to be 1 % smaller
 _MIDDLE = 96  # rows and columns of a picture by which forms are judged that cost much to code
+_NOT_PROGRESSIVE = "progressive is for tracks that say where agents are in a plane, found {} that do not: leave it out"
 _DOUBT = 1.15  # a form that takes so many times the bytes there is not tried on the whole
 
 
@@ -335,19 +336,28 @@ def _smallest(
 
     if way.rate and codec.palettes and not wish.tune and wish.calls is None:
         for form in forms:
-            if _kind(form) == way.kind:
-                stream, _ = coded(form, progress, way.params)[0]
-                if len(stream) <= way.most(signal):
-                    return stream
-    if not wish.tune and wish.calls is None:
+            again = coded(form, progress, way.params)[:1] if _kind(form) == way.kind else []
+            if again and len(again[0][0]) <= way.most(signal):
+                return again[0][0]
+    if not (wish.tune or wish.progressive) and wish.calls is None:
         forms = _promising(forms, lambda form: codec.encode(form, model, wish, Room(framed))[0])
     streams: list[tuple[bytes, bytes, tuple[bool, bool, int]]] = []
     for number, form in enumerate(forms):
         part = part_of(progress, number, 1, len(forms))
         streams += [(*one, _kind(form)) for one in coded(form, part)]
+    if not streams:
+        plain = _not_progressive(sender, signal, way)
+        return _smallest(signal, sender=plain, follows=follows, way=way, progress=progress)
     stream, params, kind = min(streams, key=lambda one: len(one[0]) * (1 if one[2][1] else _WORTH))
     way.kind, way.params, way.rate = kind, params, len(stream) / signal.units
     return stream
+
+
+def _not_progressive(sender: Sender, signal: Signal, way: _Way) -> Sender:
+    """Of a part without what parts before it had. Raises InputError where there was none before."""
+    if not way.rate:
+        raise InputError(_NOT_PROGRESSIVE.format(medium_of(signal.number).plural))
+    return replace(sender, wish=replace(sender.wish, progressive=False))
 
 
 def _promising(forms: list[Coded], encoded: Callable[[Coded], Encoded]) -> list[Coded]:

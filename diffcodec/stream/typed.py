@@ -37,6 +37,7 @@ class _Wishes(TypedDict, total=False):
     calibration: Calibrated
     seed: int
     tune: bool
+    progressive: bool
 
 
 class Wishes(_Wishes, total=False):

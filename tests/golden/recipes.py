@@ -531,6 +531,7 @@ def _recipes() -> dict[str, Recipe]:
         "tracks-turned.dfc": Recipe(FITTED, lambda: turners(120, 6, 312), by_walking()),
         "tracks-passing.dfc": stream(EXACT, lambda: passers(150, 8, 316)),
         "tracks-learned.dfc": Recipe(EXACT, lambda: movers(120, 4, 317), by_walking(9, 48, 1)),
+        "tracks-layers.dfc": stream(FITTED, lambda: movers(200, 4, 318), progressive=True),
         "tracks-groups.dfc": stream(EXACT, lambda: tracks(20, 5, 314), group=7),
         "tracks.dfc": stream(EXACT, lambda: tracks(20, 5, 304)),
         "tracks-empty.dfc": stream(EXACT, lambda: tracks(0, 2, 306)),

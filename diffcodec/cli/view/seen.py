@@ -16,7 +16,7 @@ from ... import api, files
 from ...archive import listing
 from ...runtime.errors import DiffcodecError, InputError
 from .. import showing
-from . import drawn
+from . import drawn, paths
 from .drawn import Look
 from .small import How, as_far, frames, of_archive
 
@@ -148,11 +148,18 @@ class _Task:
 
 
 def _look_at_picture(task: _Task) -> None:
-    seen, found, size = task.seen, task.found, len(task.sound)
+    seen, found = task.seen, task.found
     seen.what = f"{found['width']}×{found['height']} {found['mode']}"
     if found["frames"] > 1:
         seen.what += f", the first of {found['frames']} frames or pages"
-    ends = [one["end"] for one in seen.passes]
+    for preview in _previews(task):
+        _add(task, preview)
+
+
+def _previews(task: _Task) -> Iterator[api.Preview]:
+    """Those that are shown, of what is cut also the last that there is."""
+    found, size, shown = task.found, len(task.sound), 0
+    ends = [one["end"] for one in task.seen.passes]
     wanted = _wanted([*ends[:-1], size] if found["complete"] else ends, task.how.previews)
     last: api.Preview | None = None  # that is not shown yet
     try:
@@ -162,13 +169,13 @@ def _look_at_picture(task: _Task) -> None:
             if preview.frame:
                 continue
             last = preview
-            if len(seen.layers) < len(wanted) and preview.bytes_read >= wanted[len(seen.layers)]:
-                _add(task, preview)
-                last = None
+            if shown < len(wanted) and preview.bytes_read >= wanted[shown]:
+                yield preview
+                last, shown = None, shown + 1
     except DiffcodecError as error:
-        seen.problem = seen.problem or str(error)
-    if last is not None and len(seen.layers) < task.how.previews:  # of what is cut the last that there is
-        _add(task, last)
+        task.seen.problem = task.seen.problem or str(error)
+    if last is not None and shown < task.how.previews:
+        yield last
 
 
 def _wanted(ends: list[int], most: int) -> list[int]:
@@ -181,7 +188,7 @@ def _wanted(ends: list[int], most: int) -> list[int]:
 
 def _add(task: _Task, preview: api.Preview) -> None:
     """A preview as a layer."""
-    seen, how = task.seen, task.how
+    seen = task.seen
     image = drawn.turned(drawn.visible(preview.image, task.found["mode"], task.look.white), task.look)
     seen.width, seen.height = image.size
     parts = [f"{grouped(preview.bytes_read)} bytes", f"{preview.bpp:.4g} bits per pixel"]
@@ -189,9 +196,12 @@ def _add(task: _Task, preview: api.Preview) -> None:
         parts.append("exact")
     elif task.original is not None and task.original.image.size == image.size:
         parts.append(f"{_psnr(image, task.original.image):.2f} dB")
-    # half of the room is for the whole picture and the original, half for all that comes before
-    room = how.room // 4 if preview.complete else how.room // (2 * how.previews)
-    seen.layers.append(_layer(image, task.look, preview.bytes_read, ", ".join(parts), room))
+    seen.layers.append(_layer(image, task.look, preview.bytes_read, ", ".join(parts), _room(task, preview)))
+
+
+def _room(task: _Task, preview: api.Preview) -> int:
+    """Half of it is for the whole picture and the original, half for all that comes before."""
+    return task.how.room // 4 if preview.complete else task.how.room // (2 * task.how.previews)
 
 
 def _layer(image: Image.Image, look: Look, size: int, note: str, room: int) -> Layer:
@@ -221,7 +231,21 @@ def _look_at_clip(task: _Task) -> None:
 
 
 def _look_at_tracks(task: _Task) -> None:
-    task.seen.what = f"tracks of {task.found['agents']} agents, of which nothing is drawn"
+    seen, found = task.seen, task.found
+    seen.what = f"tracks of {found['agents']} agents over {found['frames']} frames"
+    every = [(one, paths.places_of(one.image, found["columns"])) for one in _previews(task)]
+    whole = every[-1][1] if every else None
+    if whole is None:
+        seen.what += ", of which nothing is drawn"
+        return
+    for preview, places in every:
+        if places is None:
+            continue
+        image = paths.drawn(places, paths.bounds(whole))
+        seen.width, seen.height = image.size
+        told = "exact" if preview.complete and found["lossless"] else f"{places[..., 0].count()} places"
+        note = f"{grouped(preview.bytes_read)} bytes, {preview.bpp:.4g} bits per value, {told}"
+        seen.layers.append(_layer(image, task.look, preview.bytes_read, note, _room(task, preview)))
 
 
 def _look_at_tokens(task: _Task) -> None:

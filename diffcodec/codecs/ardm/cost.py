@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...models.lattice.geometry import TARGETS, grid_size, pass_units
 from ...runtime.errors import CorruptStream
+from ...runtime.fields import Fields
 from ..codec import Prefix
 from ..cost import EXTRA_PLANES, FILLED, NOTHING_ALLOWED, Allowance, Cost, Rate, context_pixels, plain_bytes
 from .sampling import sampling_and_gap, sampling_of
@@ -27,6 +28,9 @@ PAST_BYTES, PAST_STRIP_BYTES = 240, 7500
 #: as of a picture, and as many frames as there are bytes for them
 TEMPORAL_ALLOWED = Allowance(Rate(2**13, 2**7), Rate(2**21, 2**12), Rate(2**32, 2**19))
 MOST_AGENTS = 256  #: of tracks that are in a plane at once
+#: bits of tracks' parameters: of the prediction's number, that what else is done follows; of the last byte of that,
+#: that who is there is told frame by frame, and that some frames are told before all others
+FURTHER, WALKED, LAYERED = 8, 1, 2
 #: a frame is a call; the memory is of pairs of agents
 TRACKS_ALLOWED = Allowance(Rate(2**16, 2**7), Rate(2**21, 2**12), Rate(2**32, 2**19))
 TRACKS_BYTES, PAIR_BYTES, RUNNING_BYTES = 2**11, 2**11, 48
@@ -142,16 +146,28 @@ def _tracks(prefix: Prefix) -> tuple[Cost, Allowance]:
     """A call for each frame, of all agents, and what stands beside their places, which the context coder reads."""
     head = prefix.head
     plain, agents = plain_bytes(head), min(head.width, MOST_AGENTS)
+    filled = head.pixels if _layered(head.params) else 0
     found = Cost(
         pixels=head.pixels,
         network_calls=head.height,
-        network_pixels=head.pixels,
+        network_pixels=head.pixels + filled // FILLED,
+        preview_pixels=filled // FILLED,
         plain_bytes=plain,
         fixed_bytes=PAIR_BYTES * agents**2,
         memory_bytes=plain + PAIR_BYTES * agents**2 + TRACKS_BYTES * head.width + RUNNING_BYTES * head.pixels,
         context_pixels=2 * head.pixels,  # gaps and other columns; which passes have these, only the payloads tell
     )
     return found, TRACKS_ALLOWED
+
+
+def _layered(params: bytes) -> bool:
+    """Whether tracks are told in layers, by parameters of whatever kind."""
+    fields = Fields(params[1:], "the parameters of the tracks end")
+    try:
+        _, first = [fields.varint() for _ in range(4)], fields.byte()
+        return bool(first & FURTHER) and bool(fields.take(3)[2] & LAYERED)
+    except CorruptStream:
+        return False
 
 
 _COSTS = {

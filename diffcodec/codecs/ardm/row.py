@@ -44,6 +44,7 @@ class ARDM:
         """The picture as the model is, and where it is to be tuned, also with a network that is fitted to it.
 
         No way for photo planes of a clip and a model that is for pictures: their other form is coded without a model.
+        Nor, where that is asked for, for what has no progressive way beside the one that it is coded in.
 
         Raises InputError for a model that cannot be tuned, for calls and for tokens that the model does not take.
         """
@@ -51,6 +52,8 @@ class ARDM:
         from ...models.protocols import FrameModel, TrackModel, Tunable
         from . import codec
 
+        if wish.progressive and not isinstance(coded, Walks):
+            return []
         if coded.numbers:
             return [Encoded(*codec.encode_numbers(coded.extra, progress), model)]
         if isinstance(coded, Walks):
@@ -95,7 +98,7 @@ class ARDM:
             return []
         assert isinstance(network, TrackModel)
         params, passes = tracks.encode(
-            coded.extra, coded.columns, coded.places, network, progress, coded.circles
+            coded.extra, coded.columns, coded.places, network, progress, coded.circles, None, wish.progressive
         )
         end(progress)
         affordable = codec.affordable(params, passes, (*coded.extra.shape[:2], 0), extra=coded.extra.shape[2])

@@ -34,6 +34,8 @@ class DiffC:
             raise InputError("codec diffc places its own network calls: leave calls out")
         if wish.tune:
             raise InputError("codec diffc cannot be tuned: leave tune out")
+        if wish.progressive:
+            raise InputError("streams of codec diffc are progressive as they are: leave progressive out")
         if len(wish.rates) > 1:
             raise InputError(f"expected one of bpp, psnr and max_bytes, found {' and '.join(wish.rates)}")
         if wish.effort is not None and wish.effort not in EFFORTS:
