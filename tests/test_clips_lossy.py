@@ -20,6 +20,7 @@ from diffcodec.bitstream import read
 from diffcodec.media.rows.clip import PHOTOGRAPHS, Colour
 from diffcodec.media.yuv import from_rgb, to_rgb
 from diffcodec.models import registry
+from diffcodec.models.clips.blending import blend
 from diffcodec.models.clips.model import AT_ONCE, ClipVDM, stacked, unstacked
 from diffcodec.models.clips.net import ClipConfig, ClipUNet
 from diffcodec.models.condition import GUIDED, REPLACED, TOLD, Before, Frames
@@ -318,6 +319,25 @@ def test_frames_between_and_behind(path: str, way: Any) -> None:
     assert between.shape == (7, 12, 17, 3) and (between[::3] == clip).all()
     behind = diffcodec.restore(clip, "extend", model=path, way=way, frames=2, calls=2)
     assert behind.shape == (5, 12, 17, 3) and (behind[:3] == clip).all()
+
+
+def test_what_to_expect_between_is_what_motion_tells(path: str) -> None:
+    """Without a call of the network; draws go on from there, the same of the same seed."""
+    clip = moving(3)
+    least = diffcodec.restore(clip, "between", model=path, realism=0, frames=2)
+    for place in range(2):
+        for part in (1, 2):
+            assert (least[3 * place + part] == blend(*clip[place : place + 2], part / 3).picture).all()
+    behind = diffcodec.restore(clip, "extend", model=path, realism=0, frames=2)
+    first = blend(clip[1], clip[2], 2.0).picture
+    assert (behind[3] == first).all() and (behind[4] == blend(clip[2], first, 2.0).picture).all()
+    held = diffcodec.restore(clip[:1], "extend", model=path, realism=0, frames=2)  # of one frame nothing moves
+    assert (held == clip[0]).all()
+    one, again = (diffcodec.restore(clip, "between", model=path, calls=2) for _ in range(2))
+    half = diffcodec.restore(clip, "between", model=path, calls=2, realism=0.5)
+    plain = diffcodec.restore(clip, "between", model=path, realism=0)
+    assert (one == again).all() and (one != plain).any()
+    assert np.abs(half.astype(float) - (one.astype(float) + plain) / 2).max() <= 1
 
 
 def test_a_clip_stays_of_its_kind(path: str) -> None:

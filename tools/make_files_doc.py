@@ -130,7 +130,8 @@ WRITTEN_VIDEO = {
 }
 ABOUT_WRITING = """
 `read(write(x))` is `x`: samples, type, shape and mode. What a format cannot hold is refused before anything is written;
-metadata without a place are named in a warning (`benchmarks/claims/round_trip.py` prints the table).
+metadata without a place are named in a warning (`benchmarks/claims/round_trip.py` prints the table). GIF alone shows a
+clip without keeping its samples, and the warning names what is lost.
 """
 
 

@@ -1,6 +1,6 @@
 """Clips coded together, frame by frame, and their frames in between, of held-out clips.
 
-    python -m benchmarks.claims.clips_lossy CLIPS.zip [--cases rates between] [--frames 16] [--first N] [--save]
+    python -m benchmarks.claims.clips_lossy CLIPS.zip [--cases rates between behind] [--frames 16] [--first N] [--save]
 
 CLIPS.zip has frames of a clip one below another, CLIPS.csv beside it file, id, w, h, frames; those of
 validation-clips.txt are looked at, of each the first segment's first --frames.
@@ -11,6 +11,7 @@ rates:   at --rates bits a pixel, streams of all frames together by --model, and
          frame at equal PSNR.
 between: every second frame, made of the others: PSNR and SWD of a linear blend, of the blend that motion displaces,
          which is `mean`, of `mean` of the network told the others, and of draws in --ways.
+behind:  the last 4 frames, made of those before: the same of the last that there is, held.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import diffcodec
 from benchmarks.common import arguments, save, segments, validation_clips
 from diffcodec.bench import sources
 
+AHEAD = 4  #: frames that are made behind the last
 Rows = Iterator[dict[str, Any]]
 
 
@@ -69,7 +71,20 @@ def in_between(clip: np.ndarray, args: Any) -> Rows:
         yield {"at": "every second", "kind": kind, "bytes": 0, "psnr": found["psnr"], "swd": found["swd"]}
 
 
-CASES: dict[str, Callable[[np.ndarray, Any], Rows]] = {"rates": by_rate, "between": in_between}
+def behind(clip: np.ndarray, args: Any) -> Rows:
+    there, wanted = clip[:-AHEAD], clip[-AHEAD:]
+    how: dict[str, Any] = {"model": args.model, "frames": AHEAD}
+    made = {"held": np.repeat(there[-1:], AHEAD, 0)}
+    for way in ("moved", "told"):
+        made[f"mean {way}"] = diffcodec.restore(there, "extend", way=way, realism=0, **how)[-AHEAD:]
+    for way in args.ways:
+        made[way] = diffcodec.restore(there, "extend", way=way, calls=args.calls, **how)[-AHEAD:]
+    for kind, shown in made.items():
+        found = sources.of_clips(shown, wanted)
+        yield {"at": f"{AHEAD} more", "kind": kind, "bytes": 0, "psnr": found["psnr"], "swd": found["swd"]}
+
+
+CASES: dict[str, Callable[[np.ndarray, Any], Rows]] = {"rates": by_rate, "between": in_between, "behind": behind}
 
 
 def bytes_at(rows: list[dict[str, Any]], kind: str, psnr: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..models.condition import TOLD, Frames, given
+from ..models.condition import GUIDED, REPLACED, TOLD, Frames, Way, given
 from ..models.protocols import Framed, framed
 from ..runtime.errors import InputError, ModelMismatch
 from ..runtime.progress import Progress, part
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SEEN = 4  #: of the last frames, that those behind them are made from
 FEWEST, MOST = 1, 64  #: frames that are made between two, or behind all
 MOVED: WayName = "moved"  #: of the ways that one in which frames that are made begin as blends of those that are there
+WAYS: dict[WayName, Way] = {MOVED: TOLD, "told": TOLD, "replaced": REPLACED, "guided": GUIDED}  #: what a model is told
 #: log-SNR that a draw begins below what its blend is worth: least SWD of training clips, where PSNR is not yet lost
 BELOW = 1.0
 BLENDING = 1 / 4  #: of the work, about, of a way that blends
@@ -123,7 +124,7 @@ def restore_clip(
         model = getattr(provider, "name", provider)
         raise ModelMismatch(f"'{model}' does not see the frames of a clip together: give a model that does")
     there = clip.rgb()[plan.first :]
-    told = given(provider, [Frames(tuple(there), plan.where, way=TOLD if way == MOVED else way)])
+    told = given(provider, [Frames(tuple(there), plan.where, way=WAYS[way])])
     _, height, width = clip.shape
     begun, size, left = None, (plan.frames * height, width), progress
     if way == MOVED:
