@@ -25,9 +25,9 @@ from diffcodec.codecs.ardm import tracks as codec
 from diffcodec.codecs.ardm.track_plan import MOST_EVERY, Further, Layers, Plan
 from diffcodec.codecs.codec import Head
 from diffcodec.media.medium import Walking
-from diffcodec.models.tracks.bridge import AHEAD, SHARE, bridge_shares
+from diffcodec.models.tracks.bridge import AHEAD, PLAIN, SHARE, bridge_shares
 from diffcodec.models.tracks.net import TracksConfig, TracksNet
-from diffcodec.models.tracks.past import COEFFICIENT, LAGS, PLAIN
+from diffcodec.models.tracks.past import COEFFICIENT, LAGS
 from diffcodec.models.tracks.prediction import KNOWN
 from diffcodec.models.tracks.quant import quantise
 from diffcodec.runtime.errors import CorruptStream, InputError, Truncated

@@ -40,14 +40,12 @@ class Ahead:
         w, u, v = one * other - both * both, near * other - far * both, far * one - near * both
         return share(u, w), share(v, w), ratio(near * u + far * v, w)
 
-    def led(self, a: int, agent: Agent, t: int) -> tuple[list[int], int]:
-        """What is added to p, and rho, of agent a in front of row t."""
+    def led(self, a: int, agent: Agent, t: int) -> tuple[list[int], int, int]:
+        """p, sigma and kappa of agent a in front of row t."""
         h = self.k - t % self.k
         seen = [self.rows[row][a] for row in (t + h, t + h + self.k) if row < len(self.rows) and a in self.rows[row]]
-        if t % self.k == 0 or agent.row != t - 1 or agent.pace != 1 or t + h >= len(self.rows):
-            return [0, 0], 1024
-        if a not in self.rows[t + h]:
-            return [0, 0], 1024
+        if agent.row != t - 1 or t + h >= len(self.rows) or a not in self.rows[t + h]:
+            return agent.p, agent.sigma, 1024
         added, (*G, rho) = [0, 0], self.shares(h, len(seen) == 2)
         for f in range(2):
             X = [64 * clamp(place[f] - agent.place[f], -(2**38), 2**38) for place in seen]
@@ -61,4 +59,7 @@ class Ahead:
                 sums.append(R)
             missed = [clamp(x - r, -(2**44), 2**44) for x, r in zip(X, (sums[h], sums[-1]), strict=False)]
             added[f] = sum(x * y for x, y in zip(G, missed, strict=False)) >> 16
-        return added, rho if agent.count else 1024
+        p = [one + two for one, two in zip(agent.p, added, strict=True)]
+        if agent.count == 0 or rho == 1024:
+            return p, agent.sigma, 1024
+        return p, max(min(agent.sigma, 2**44) * rho >> 10, 384), rho * rho >> 10

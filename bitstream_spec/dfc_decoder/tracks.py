@@ -63,31 +63,24 @@ class Agent:
     def __init__(self, place: list[int], scale: int, row: int):
         self.place, self.fast, self.slow, self.count = place, scale, scale, 0
         self.m, self.e = [[0] * 12, [0] * 12], [[0] * 8, [0] * 8]
-        self.sigma, self.p, self.ratio = 0, [0, 0], 1024
+        self.sigma, self.p = 0, [0, 0]
         self.row, self.pace = row, 1
 
-    def look(self, c: list[int], speed: int, row: int, led: tuple[list[int], int] = ([0, 0], 1024)) -> list[int]:
-        """The features. led: what the rows ahead add to p, and rho (section 8)."""
+    def look(self, c: list[int], speed: int, row: int) -> list[int]:
         g, pace = row - self.row, self.pace
-        added, self.ratio = led
-
-        def narrow(v: int) -> int:
-            return v if self.ratio == 1024 else clamp(v, -(2**44), 2**44) * self.ratio >> 10
-
         if g != pace and self.count:
             for one in (*self.m, *self.e):
                 one[:] = [clamp(v * g // pace, -(2**46), 2**46) for v in one]
             self.fast, self.slow = (max(min(v, FAR) * g // pace, 1) for v in (self.fast, self.slow))
         self.pace = g
-        self.sigma = s = max(narrow(self.fast), 384)
+        self.sigma = s = max(self.fast, 384)
         told = []
         for f in range(2):
             m = self.m[f]
-            p = sum(a * b for a, b in zip(c, m, strict=False)) >> 6
-            self.p[f] = p = p + added[f]
-            told += [cp(narrow(e), s) for e in self.e[f]] + [cp(32 * (m[k] - m[0]), s) for k in range(1, 12)]
+            self.p[f] = p = sum(a * b for a, b in zip(c, m, strict=False)) >> 6
+            told += [cp(e, s) for e in self.e[f]] + [cp(32 * (m[k] - m[0]), s) for k in range(1, 12)]
             told += [cp(p - 64 * m[0], s), cp(64 * m[0], s), (p + 32 & 63) - 32 if s < 4096 else 0]
-        told += [lg(s) - 640 >> 1, lg(max(narrow(self.slow), 384)) - 640 >> 1]
+        told += [lg(s) - 640 >> 1, lg(max(self.slow, 384)) - 640 >> 1]
         return [*told, cp(64 * (abs(self.m[0][0]) + abs(self.m[1][0])), s), 16 * self.count, cp(speed >> 4, s)]
 
     def moved(self, place: list[int]) -> int:
@@ -96,7 +89,6 @@ class Agent:
         for f in range(2):
             d = clamp(place[f] - self.place[f], -FAR, FAR)
             e = 64 * d - self.p[f]
-            e = e if self.ratio == 1024 else (clamp(e, -(2**50), 2**50) << 10) // self.ratio
             missed += abs(e)
             self.m[f], self.e[f] = [d, *self.m[f][:-1]], [e, *self.e[f][:-1]]
             if self.count == 0:
@@ -112,15 +104,15 @@ def sees(one: Agent, other: Agent, speed: int) -> list[int]:
     return [cp(64 * away[0], v), cp(64 * away[1], v), *motion, cp(64 * (abs(away[0]) + abs(away[1])), v)]
 
 
-def move(stack: Stack, rows: list[list[int]], agent: Agent) -> tuple[list[int], list[int]]:
+def move(stack: Stack, rows: list[list[int]], place: list[int], s: int) -> tuple[list[int], list[int]]:
     """Displacements of x and y; the gradient by each parameter (section 7)."""
-    K, s = len(rows[0]), agent.sigma
+    K = len(rows[0])
     w = normalise([EXP[min(max(rows[0]) - v, 1024)] for v in rows[0]])
     z, lead, d, front, told, leads = 0, 0, [0, 0], w, [], [0]
     while s >> 16 + z:
         z += 1
     for f in range(2):
-        p, mean, inverse = agent.p[f], [], []
+        p, mean, inverse = place[f], [], []
         for k in range(K):
             m = (p & 63) + (rows[1 + f][k] * s >> 10) + (rows[5][k] * lead >> 6 if f else 0)
             mean.append((m >> z) - 32 + (32 >> z))
@@ -141,7 +133,7 @@ def move(stack: Stack, rows: list[list[int]], agent: Agent) -> tuple[list[int], 
             beyond = whole(stack, bits) + 2**bits - 1
             g = v + beyond if v > 0 else v - beyond
         d[f] = (p >> 6) + (g << z | whole(stack, z))
-        lead = clamp(64 * d[0] - agent.p[0], -(s >> 1), s >> 1)
+        lead = clamp(64 * d[0] - place[0], -(s >> 1), s >> 1)
         leads.append(lead)
         for k in range(K):
             low, high = T(k, v), T(k, v + 1)
@@ -250,18 +242,22 @@ def positions(
         for f, (least, width) in enumerate(ends):
             for a in come if not coarse else ():
                 found[a][f] = least + whole(stack, width)
-        led = [ahead.led(a, agents[a], number) for a in known] if ahead else [([0, 0], 1024)] * len(known)
-        told = [agents[a].look(c, speed, number, one) for a, one in zip(known, led, strict=True)]
+        told = [agents[a].look(c, speed, number) for a in known]
         if known and not coarse:
             features = np.array(told, np.int64)
             relative = np.array([[sees(agents[i], agents[j], speed) for j in known] for i in known], np.int64)
             every, b = network.ask(features, relative)
+            led = [(agents[a].p, agents[a].sigma) for a in known]
+            for i, a in enumerate(known if ahead else ()):
+                assert ahead is not None
+                *led[i], left = ahead.led(a, agents[a], number)
+                every[i, network.K : 3 * network.K] = every[i, network.K : 3 * network.K] * left * left >> 20
             inputs = b
             if plan["rate"]:
                 learning = learning or Learning(plan["rate"], b.shape[1], network.K)
                 every, inputs = learning.params(every, b)
-            for a, rows, t in zip(known, every.reshape(len(b), 6, -1).tolist(), inputs, strict=True):
-                d, gradient = move(stack, rows, agents[a])
+            for a, rows, t, (p, s) in zip(known, every.reshape(len(b), 6, -1).tolist(), inputs, led, strict=True):
+                d, gradient = move(stack, rows, p, s)
                 found[a] = [agents[a].place[f] + d[f] for f in range(2)]
                 if learning:
                     learning.kept.append((t, gradient))

@@ -23,6 +23,7 @@ def progress(fraction: float) -> None:
 def streams(picture: NDArray[np.uint8], path: Path) -> Samples:
     data: bytes = diffcodec.encode(picture, progress=progress)
     diffcodec.encode(Image.fromarray(picture), "diffc", bpp=0.5, effort=5, device="cpu", strip="all")
+    diffcodec.encode(picture, progressive=False)
     diffcodec.encode(picture, given=diffcodec.Prompt("a house"), prompt=None, threads=1, seed=3)
     base: diffcodec.Base = diffcodec.base_of(picture, 4, bpp=0.2)
     small: diffcodec.Base | diffcodec.File = diffcodec.base_of(picture, 4, bpp=0.2, form="webp")

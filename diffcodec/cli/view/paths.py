@@ -61,7 +61,7 @@ def drawn(places: Places, within: Floats) -> Image.Image:
     every = max(1, -(-places[..., 0].size // _POINTS))
     points = np.ma.getdata((places - least) * scale)[::every]
     points = np.stack([_MARGIN + points[..., 0], tall - _MARGIN - points[..., 1]], 2)
-    seen = ~np.ma.getmaskarray(places).any(2)[::every]
+    seen = ~np.ma.getmaskarray(places)[::every, :, 0]
     for a in range(points.shape[1]):
         colour = tuple(round(255 * part) for part in hsv_to_rgb(a * _TURN % 1, 0.75, 0.8))
         frames = np.flatnonzero(seen[:, a])

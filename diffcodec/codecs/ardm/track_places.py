@@ -111,8 +111,6 @@ def places(
     every = [Places(front, []) for _ in plans]
     for t, (now, there) in enumerate(zip(positions, here, strict=True)):
         known = past.known(there)
-        if bridge is not None:
-            bridge.aim(past, known, t)
         if bridge is not None and bridge.known(t):
             past.look(known)
             past.tell(now, there)
@@ -124,9 +122,9 @@ def places(
                 one.parts.append(parts)
         if known.any():
             index = np.flatnonzero(known)
-            moves, answer = now[index] - past.last[index], asked(past, known, index, model)
+            moves, answer = now[index] - past.last[index], asked(past, known, index, model, bridge, t)
             for one, network in zip(every, networks, strict=True):
-                found, inputs = network.mixtures(past, index, answer)
+                found, inputs = network.mixtures(answer)
                 one.parts.append(found.intervals(moves))
                 network.learn(found, inputs, moves)
         past.tell(now, there)
@@ -149,8 +147,6 @@ def pop(
     positions = np.zeros((*here.shape, 2), np.int64) if bridge is None else bridge.positions.copy()
     for t, (now, there) in enumerate(zip(positions, here, strict=True)):
         known = past.known(there)
-        if bridge is not None:
-            bridge.aim(past, known, t)
         if bridge is not None and bridge.known(t):
             past.look(known)
             past.tell(now, there)
@@ -160,7 +156,7 @@ def pop(
             now[come, f] = front.least[f] + grid.pop_whole(stack, int(come.sum()), front.widths[f])
         if known.any():
             index = np.flatnonzero(known)
-            mixtures, inputs = network.mixtures(past, index, asked(past, known, index, model))
+            mixtures, inputs = network.mixtures(asked(past, known, index, model, bridge, t))
             moves = mixtures.pop(stack)
             now[index] = past.last[index] + moves
             network.learn(mixtures, inputs, moves)

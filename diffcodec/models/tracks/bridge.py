@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.kernels import kernel
-from .past import COEFFICIENT, LAGS, PLAIN, Past
+from .past import COEFFICIENT, LAGS, Past
 
 AHEAD = 2  #: frames that are known and looked at
+PLAIN = 1 << 10  #: units of 1.0 of how far a prediction misses, to how far it does that knows of no frames ahead
 SHARE = 1 << 16  #: units of 1.0 of a share
-LEAST_RATIO = PLAIN >> 4  #: of how far a prediction misses that knows where agents will be, to one that does not
+LEAST_RATIO = PLAIN >> 4  #: of these
 _MOST_SHARE = SHARE << 1
 _FURTHEST, _FASTEST = 1 << 38, 1 << 44  # of differences, in cells, and of what is predicted, in 1/64
 
@@ -59,7 +60,7 @@ def bridge_shares(coefficients: Numbers, every: int) -> Numbers:
 
 @kernel
 def _aim(  # noqa: C901, PLR0917
-    t, every, positions, here, known, moves, last, count, away, pace, coefficients, table, ahead, ratio
+    t, every, positions, here, known, moves, last, count, pace, coefficients, table, ahead, ratio
 ):
     T, h = len(here), every - t % every
     near, far = t + h, t + h + every
@@ -67,7 +68,7 @@ def _aim(  # noqa: C901, PLR0917
     for a in range(len(last)):
         ahead[a, 0] = ahead[a, 1] = 0
         ratio[a] = PLAIN
-        if h == every or not known[a] or away[a] or pace[a] != 1 or near >= T or not here[near, a]:
+        if not known[a] or pace[a] != 1 or near >= T or not here[near, a]:
             continue
         two = far < T and here[far, a]
         for f in range(2):
@@ -106,6 +107,8 @@ class Bridge:
         """positions: int64 (T, A, 2), of which only frames 0, every, ... are looked at. here: bool (T, A)."""
         self.coefficients, self.every, self.positions, self.here = coefficients, every, positions, here
         self._shares = bridge_shares(coefficients, every)
+        agents = here.shape[1]
+        self._ahead, self._ratio = np.zeros((agents, 2), np.int64), np.full(agents, PLAIN)
 
     def __repr__(self) -> str:
         return f"<Bridge over {self.every} of {len(self.here)} frames>"
@@ -114,9 +117,14 @@ class Bridge:
         """Whether frame t is."""
         return t % self.every == 0
 
-    def aim(self, past: Past, known: Flags, t: int) -> None:
-        """Tell ``past`` what of frame t is due to those ahead, for the agents ``known`` bool (A,); before it looks."""
+    def aim(self, past: Past, known: Flags, t: int) -> tuple[Numbers, Numbers]:
+        """What frames ahead say of frame t, which is not known, of the agents ``known`` bool (A,), behind a look.
+
+        (What is to be added to their predictions int64 (A, 2), 1/64 of a cell; how far these miss then, to how far they
+        do without it, int64 (A,), 1/PLAIN.)
+        """
         _aim(
-            t, self.every, self.positions, self.here, known, past.moves, past.last, past.count, past.away, past.pace,
-            self.coefficients, self._shares, past.ahead, past.ratio,
+            t, self.every, self.positions, self.here, known, past.moves, past.last, past.count, past.pace,
+            self.coefficients, self._shares, self._ahead, self._ratio,
         )  # fmt: skip
+        return self._ahead, self._ratio

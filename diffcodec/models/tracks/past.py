@@ -26,8 +26,6 @@ FLOOR, FASTER = 384, 512  #: scales and speeds are no less than these
 MOST = 1 << 40  #: displacements are cut to this
 _FURTHEST = 1023  #: of what a network is told
 _FINE = 4096  #: scales below which the place of a prediction within its cell is told
-PLAIN = 1024  #: units of 1.0 of how far a prediction misses, to how far it does that knows of no frames ahead
-_NARROWED, _WIDENED = 1 << 44, 1 << 50  # what is multiplied by such a ratio, and what is divided, is cut to these
 
 
 @inlined
@@ -36,18 +34,6 @@ def compressed(x, scale, table):
     z = (min(abs(x), np.int64(MOST)) << 10) // scale
     c = min(log2(64 + z, table) - 384, np.int64(_FURTHEST))
     return -c if x < 0 else c
-
-
-@inlined
-def _narrowed(x, ratio):
-    """An error or a scale, as it is where a prediction misses by so much less; of old it is what it was."""
-    return x if ratio == PLAIN else (min(max(x, np.int64(-_NARROWED)), np.int64(_NARROWED)) * ratio) >> 10
-
-
-@inlined
-def _widened(x, ratio):
-    """Back."""
-    return x if ratio == PLAIN else (min(max(x, np.int64(-_WIDENED)), np.int64(_WIDENED)) << 10) // ratio
 
 
 @inlined
@@ -60,8 +46,7 @@ def _paced(values, interval, pace):
 
 @kernel
 def look(  # noqa: PLR0917
-    moves, errors, fast, slow, count, away, pace, common, here, coefficients, ahead, ratio, table, features, predicted,
-    sigma,
+    moves, errors, fast, slow, count, away, pace, common, here, coefficients, table, features, predicted, sigma
 ):
     """What is told of each agent that is ``here``: ``features``, ``predicted`` displacements, ``sigma``."""
     for a in range(len(here)):
@@ -73,16 +58,16 @@ def look(  # noqa: PLR0917
             fast[a] = max(min(fast[a], np.int64(MOST)) * (away[a] + 1) // pace[a], np.int64(1))
             slow[a] = max(min(slow[a], np.int64(MOST)) * (away[a] + 1) // pace[a], np.int64(1))
         pace[a] = away[a] + 1
-        s = max(_narrowed(fast[a], ratio[a]), np.int64(FLOOR))
+        s = max(fast[a], np.int64(FLOOR))
         sigma[a] = s
         at = 0
         for f in range(2):
             total = np.int64(0)
             for k in range(LAGS):
                 total += coefficients[k] * moves[a, f, k]
-            predicted[a, f] = (total >> 6) + ahead[a, f]
+            predicted[a, f] = total >> 6
             for k in range(ERRORS):
-                features[a, at] = compressed(_narrowed(errors[a, f, k], ratio[a]), s, table)
+                features[a, at] = compressed(errors[a, f, k], s, table)
                 at += 1
             last = moves[a, f, 0]
             for k in range(1, LAGS):
@@ -93,7 +78,7 @@ def look(  # noqa: PLR0917
             features[a, at + 2] = ((predicted[a, f] + 32) & 63) - 32 if s < _FINE else 0
             at += 3
         features[a, at] = (log2(s, table) - 640) >> 1
-        features[a, at + 1] = (log2(max(_narrowed(slow[a], ratio[a]), np.int64(FLOOR)), table) - 640) >> 1
+        features[a, at + 1] = (log2(max(slow[a], np.int64(FLOOR)), table) - 640) >> 1
         features[a, at + 2] = compressed((abs(moves[a, 0, 0]) + abs(moves[a, 1, 0])) << 6, s, table)
         features[a, at + 3] = min(count[a], LAGS) * 16
         features[a, at + 4] = compressed(common[1] >> 4, s, table)
@@ -114,9 +99,7 @@ def relate(last, moves, speed, table, relative):
 
 
 @kernel
-def tell(  # noqa: C901, PLR0917
-    values, here, longest, last, moves, errors, fast, slow, count, away, pace, predicted, ratio, common
-):
+def tell(values, here, longest, last, moves, errors, fast, slow, count, away, pace, predicted, common):  # noqa: C901, PLR0917
     """``values`` of the agents that are ``here`` are known; common: scale and speed of all."""
     scales, speeds, number = np.int64(0), np.int64(0), np.int64(0)
     for a in range(len(here)):
@@ -139,7 +122,7 @@ def tell(  # noqa: C901, PLR0917
         missed, speed = np.int64(0), np.int64(0)
         for f in range(2):
             d = min(max(values[a, f] - last[a, f], np.int64(-MOST)), np.int64(MOST))
-            e = _widened((d << 6) - predicted[a, f], ratio[a])
+            e = (d << 6) - predicted[a, f]
             for k in range(LAGS - 1, 0, -1):
                 moves[a, f, k] = moves[a, f, k - 1]
             for k in range(ERRORS - 1, 0, -1):
@@ -174,14 +157,19 @@ def _logs(sigma, table):
     return out
 
 
+def logs_of(sigma: np.ndarray) -> np.ndarray:
+    """int64 (A,): 64 log2 of scales int64 (A,), 1/SCALE cell, in cells."""
+    found: np.ndarray = _logs(sigma, LOGARITHMS)
+    return found
+
+
 class Past:
     """Of A agents in a plane.
 
     last int64 (A, 2): positions. moves int64 (A, 2, LAGS), errors int64 (A, 2, ERRORS): the last first, in cells and
     1/64 of one. fast, slow int64 (A,): how far predictions missed, 1/1024 cell. count int64 (A,): displacements that
     are known, -1 of who is not known. away, pace int64 (A,): for how many frames each was not there, and over how many
-    frames its displacements are. common int64 (2,): scale and speed of all. ahead int64 (A, 2), 1/64 of a cell: what is
-    added to the next predictions, and ratio int64 (A,), 1/PLAIN: how far they miss then; where frames ahead are known.
+    frames its displacements are. common int64 (2,): scale and speed of all.
     """
 
     def __init__(self, agents: int, coefficients: np.ndarray, scale: int, speed: int, longest: int = 0):
@@ -197,7 +185,6 @@ class Past:
         self.count = np.full(agents, -1, np.int64)
         self.away, self.pace = np.zeros(agents, np.int64), np.ones(agents, np.int64)
         self.common = np.array([scale, speed], np.int64)
-        self.ahead, self.ratio = np.zeros((agents, 2), np.int64), np.full(agents, PLAIN, np.int64)
         self.features = np.zeros((agents, FEATURES), np.int32)
         self.predicted = np.zeros((agents, 2), np.int64)
         self.sigma = np.full(agents, FLOOR, np.int64)
@@ -217,14 +204,13 @@ class Past:
         """Features, predicted displacements and scales of those ``known`` bool (A,)."""
         look(
             self.moves, self.errors, self.fast, self.slow, self.count, self.away, self.pace, self.common, known,
-            self.coefficients, self.ahead, self.ratio, LOGARITHMS, self.features, self.predicted, self.sigma,
+            self.coefficients, LOGARITHMS, self.features, self.predicted, self.sigma,
         )  # fmt: skip
 
     @property
     def logs(self) -> np.ndarray:
         """int64 (A,): 64 log2 of scales in cells, as of :meth:`look`."""
-        found: np.ndarray = _logs(self.sigma, LOGARITHMS)
-        return found
+        return logs_of(self.sigma)
 
     def relative(self, known: np.ndarray) -> np.ndarray:
         """int64 (N, N, RELATIVE) of the agents ``known`` int (N,): the second as the first sees it."""
@@ -237,5 +223,5 @@ class Past:
         """``values`` int64 (A, 2) of those ``here`` bool (A,) are known from here on."""
         tell(
             values, here, self.longest, self.last, self.moves, self.errors, self.fast, self.slow, self.count,
-            self.away, self.pace, self.predicted, self.ratio, self.common,
+            self.away, self.pace, self.predicted, self.common,
         )  # fmt: skip
