@@ -26,6 +26,7 @@ from diffcodec.codecs.ardm.track_plan import MOST_EVERY, Further, Layers, Plan
 from diffcodec.codecs.codec import Head
 from diffcodec.media.medium import Walking
 from diffcodec.models.tracks.bridge import AHEAD, PLAIN, SHARE, bridge_shares
+from diffcodec.models.tracks.model import TracksModel
 from diffcodec.models.tracks.net import TracksConfig, TracksNet
 from diffcodec.models.tracks.past import COEFFICIENT, LAGS
 from diffcodec.models.tracks.prediction import KNOWN
@@ -136,6 +137,21 @@ def test_the_independent_reader_reads_them(
     own = {"others": config.others, "heads": config.heads, "mixtures": config.mixtures}, tensors
     found = reader.decode(params[1:], passes, *form.extra.shape, own)
     assert (found == prefixes(form, params, passes)[-1]).all()
+
+
+def test_the_independent_reader_reads_who_jumps_the_farthest() -> None:
+    """64 times a displacement does not fit 64 bits."""
+    places = np.random.default_rng(0).choice([0, 2**57, 2**58 + 1, 2**60 - 1], (20, 3, 2)) >> [0, 50]
+    form = walking(tracks(places, np.ones((20, 3), bool)))
+    config = TracksConfig(16, 6, 2, 2)
+    torch.manual_seed(0)
+    net = TracksNet(config)
+    net.head.bias.data[-config.mixtures :] = 5  # y is told by what x missed
+    tensors, sizes = quantise(net), (config.others, config.heads)
+    params, passes = codec.encode(form.extra, form.columns, form.places, TracksModel(tensors, "", bytes(32), *sizes))
+    own = {"others": sizes[0], "heads": sizes[1], "mixtures": config.mixtures}
+    found = reader.decode(params[1:], passes, *form.extra.shape, (own, {n: one.numpy() for n, one in tensors.items()}))
+    assert (found == form.extra).all()
 
 
 def test_the_frames_between_take_few_bits() -> None:

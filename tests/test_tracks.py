@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import needs_weights
+from dfc_decoder import tracks as reader
+from dfc_decoder.refused import Refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -306,6 +308,17 @@ def test_gaps_of_other_columns_are_told_beside_those_of_places() -> None:
     extra = receiver.show()[1]
     assert extra is not None
     same(extra, form.extra)
+
+
+def test_gaps_of_columns_that_are_not_there_are_refused() -> None:
+    form = walking(tracks(*paced(60, 4)))
+    params, passes = codec.encode(form.extra, form.columns, form.places, model(), further=Further(walked=True))
+    assert passes[0][0] == 0
+    with pytest.raises(CorruptStream, match="gaps of columns"):
+        receiver_of(form, params, model()).take(b"\x01\x00" + passes[0][1:])
+    own: Any = {"others": 6, "heads": 2, "mixtures": 2}, {}
+    with pytest.raises(Refused, match="gaps of no columns"):
+        reader.decode(params[1:], [b"\x01\x00" + passes[0][1:]], *form.extra.shape, own)
 
 
 def test_who_comes_back_is_known() -> None:

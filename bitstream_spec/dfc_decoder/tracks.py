@@ -17,6 +17,11 @@ KNOWN = ([4096], [8192, -4096], [3891, 1459, -57, -532, -495, -220, -74, 3, 2, 2
 FAR = 2**40
 
 
+def signed(a: int) -> int:
+    """As 64 bits hold it."""
+    return (a + 2**63) % 2**64 - 2**63
+
+
 def cp(a: int, s: int) -> int:
     found = min(lg(64 + (min(abs(a), FAR) << 10) // s) - 384, 1023)
     return -found if a < 0 else found
@@ -132,8 +137,8 @@ def move(stack: Stack, rows: list[list[int]], place: list[int], s: int) -> tuple
             bits = whole(stack, 6)
             beyond = whole(stack, bits) + 2**bits - 1
             g = v + beyond if v > 0 else v - beyond
-        d[f] = (p >> 6) + (g << z | whole(stack, z))
-        lead = clamp(64 * d[0] - place[0], -(s >> 1), s >> 1)
+        d[f] = signed((p >> 6) + (g << z | whole(stack, z)))
+        lead = clamp(signed(64 * d[0] - place[0]), -(s >> 1), s >> 1)
         leads.append(lead)
         for k in range(K):
             low, high = T(k, v), T(k, v + 1)
@@ -258,7 +263,7 @@ def positions(
                 every, inputs = learning.params(every, b)
             for a, rows, t, (p, s) in zip(known, every.reshape(len(b), 6, -1).tolist(), inputs, led, strict=True):
                 d, gradient = move(stack, rows, p, s)
-                found[a] = [agents[a].place[f] + d[f] for f in range(2)]
+                found[a] = [signed(agents[a].place[f] + d[f]) for f in range(2)]
                 if learning:
                     learning.kept.append((t, gradient))
             if learning:
@@ -317,6 +322,8 @@ def decode(params: bytes, passes: list[bytes], H: int, W: int, count: int, model
         t = len(part)
         gaps = others if walked else list(range(F))
         if data := fields.bytes(fields.varint()):
+            if not gaps:
+                refuse("CorruptStream", "gaps of no columns")
             part[:, :, gaps, 0] = np.array(context.decode(data, t, A * len(gaps), 1), np.uint8).reshape(t, A, -1)
         if layers == 2:
             coarse_plan = plan | {"every": k, "rate": 0}

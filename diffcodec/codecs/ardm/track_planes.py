@@ -53,6 +53,8 @@ def take_gaps(fields: Fields, out: Bytes, plan: Plan) -> None:
     height, agents, columns = out.shape
     told = plan.others if plan.further.walked else list(range(columns))
     if block := fields.counted():
+        if not told:
+            raise CorruptStream("gaps of columns that the tracks have not; the file is damaged")
         planes = context.decode_planes(block, height, agents * len(told), 1)
         out[:, :, told] = planes.reshape(height, agents, len(told))
 
