@@ -395,12 +395,12 @@ def inspect(
            in dB, of what a latent model's autoencoder leaves of such pictures at any rate. It is not loaded.
 
     Keys: complete, format, codec, lossless, numerics, model, fingerprint, medium (picture, tokens, clip, tracks),
-    width, height, frames (how many there are), palette_colours, mode, dtype, channels, seed, bytes, bpp (bits per
-    pixel, token or value), bpd (bits per sample), adjustment_bytes (tuned), learned (whether the network learns
-    from what was coded), statistics (of values, those in use: levels, differences, colours), icc_bytes, exif_bytes,
-    metadata (bytes of each kind as it is stored, by its name), given (what the model was given, a list of {kind, bytes,
-    ...} with the tree of nested streams), digest, decode_cost, and passes, a list of {bytes, bpp, end}: end is the
-    number of bytes from the front that decode with this pass.
+    unit (pixel, token or value: what bpp is counted by), width, height, frames (how many there are), palette_colours,
+    mode, dtype, channels, seed, bytes, bpp (bits per unit), bpd (bits per sample), adjustment_bytes (tuned), learned
+    (whether the network learns from what was coded), statistics (of values, those in use: levels, differences,
+    colours), icc_bytes, exif_bytes, metadata (bytes of each kind as it is stored, by its name), given (what the model
+    was given, a list of {kind, bytes, ...} with the tree of nested streams), digest, decode_cost, and passes, a list of
+    {bytes, bpp, end}: end is the number of bytes from the front that decode with this pass.
     decode_cost is {pixels, network_calls, network_pixels (of all calls), memory_bytes (beside libraries, weights and
     the stream), allowed (the last three by default), budget (the least that `decode` takes the stream with)}: what
     decoding takes at most, frames and all.

@@ -354,6 +354,7 @@ def test_what_cannot_be_restored_is_told(path: str) -> None:
     clip = moving(2)
     for task, told, more in (
         ("enlarge", "expected task between", {}),
+        ("between", "expected way moved, told, replaced, guided, found 'sideways'", {"way": "sideways"}),
         ("between", "64 frames", {"frames": 65}),
         ("between", "at least 2 frames", {"clip": clip[:1]}),
     ):

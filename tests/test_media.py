@@ -164,6 +164,7 @@ def test_streams_come_back_as_the_signal(medium: str, data: st.DataObject) -> No
         np.ma.getdata(diffcodec.decode(stream)), np.ma.getdata(signal.array), equal_nan=medium == "picture"
     )
     told = diffcodec.inspect(stream)
+    assert told["unit"] == medium_of(signal.number).unit
     assert told["medium"] == medium and told["mode"] == signal.mode and told["lossless"] and told["model"] is None
     assert told["bpp"] == 8 * len(stream) / signal.units
     assert told["format"] == "1.4" or signal.number < 72

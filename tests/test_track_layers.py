@@ -354,10 +354,13 @@ def test_the_command_has_it_too(tmp_path: Path) -> None:
     rows = [f"{t},{a},{x / 10:.1f},{y / 10:.1f}" for t in range(60) for a, (x, y) in enumerate(places[t])]
     table.write_text("\n".join(["frame,id,x,y", *rows, ""]))
 
-    def run(*words: str) -> None:
-        subprocess.run([sys.executable, "-m", "diffcodec", *words], check=True, cwd=tmp_path, capture_output=True)
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "diffcodec", *words]
+        done = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout + done.stderr
 
-    run("encode", "walk.csv", "walk.dfc", "--progressive")
+    assert "bits per value" in run("encode", "walk.csv", "walk.dfc", "--progressive")
+    assert "bits/value" in run("info", "walk.dfc")
     run("decode", "walk.dfc", "back.csv")
     assert (tmp_path / "back.csv").read_bytes() == table.read_bytes()
     end = diffcodec.inspect((tmp_path / "walk.dfc").read_bytes())["passes"][0]["end"]

@@ -34,7 +34,7 @@ _OURS = (SUFFIX, ".dfca")
 #: tried in this order for what keeps no name of its own
 _LOSSLESS = {"PNG": ".png", "TIFF": ".tif", "NPY": ".npy", "Y4M": ".y4m"}
 _FRONT = 2**16  # bytes of a stream that its header stands in
-_FACTS = ("width", "height", "mode", "codec", "model", "lossless", "bpp", "bpd")
+_FACTS = ("width", "height", "mode", "codec", "model", "lossless", "bpp", "bpd", "unit")
 
 
 @dataclass(frozen=True)

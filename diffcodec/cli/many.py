@@ -174,7 +174,7 @@ def _written(one: FileResult, verbose: bool) -> str:
         facts = one.facts
         by = f" by {facts['model']}" if facts["model"] else ""
         more.append(f"{facts['width']}×{facts['height']} {facts['mode']}, {facts['codec']}{by}")
-        more.append(f"{facts['bpp']:.3f} bits per pixel, {one.seconds:.2f} s")
+        more.append(f"{facts['bpp']:.3f} bits per {facts['unit']}, {one.seconds:.2f} s")
     if one.deleted:
         more.append(f"{one.source} deleted")
     return ", ".join(more)

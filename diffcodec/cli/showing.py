@@ -78,7 +78,8 @@ def _print(found: dict[str, Any]) -> None:
             print(f"{f'{at}:':>6} {one['frames']:12} {one['bytes']:12} {one['upto']:18}")
             at += one["frames"]
         print()
-    print(f"{'passes':16} {len(passes)}\n\n{'pass':>6} {'bytes':>12} {'bits/pixel':>12} {'decodes from byte':>18}")
+    unit = f"bits/{found['unit']}"
+    print(f"{'passes':16} {len(passes)}\n\n{'pass':>6} {'bytes':>12} {unit:>12} {'decodes from byte':>18}")
     for number, one in enumerate(passes):
         print(f"{number:6} {one['bytes']:12} {one['bpp']:12.4f} {one['end']:18}")
 

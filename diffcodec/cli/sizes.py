@@ -29,11 +29,11 @@ def warn_if_larger(what: str, after: int, source: str, before: int, remedy: str)
 
 
 def summary_of(found: dict[str, Any], seconds: float, device: str) -> dict[str, Any]:
-    """What is said of a stream that `inspect` has told of: bytes, bpp, bpd, codec, model, seconds, device."""
+    """What is said of a stream that `inspect` has told of: bytes, bpp, bpd, unit, codec, model, seconds, device."""
     if device == "auto":
         torch = sys.modules.get("torch")
         device = "cuda" if torch is not None and found["model"] and torch.cuda.is_available() else "cpu"
-    keys = ("bytes", "bpp", "bpd", "codec", "model")
+    keys = ("bytes", "bpp", "bpd", "unit", "codec", "model")
     return {**{key: found[key] for key in keys}, "seconds": round(seconds, 4), "device": device}
 
 
@@ -46,5 +46,5 @@ def report(summary: dict[str, Any], target: str, as_json: bool, verbose: bool) -
     by = f", {summary['codec']}{' by ' * bool(summary['model'])}{summary['model'] or ''}" if verbose else ""
     console.tell(
         f"{'standard output' if target == '-' else target}{part}: {told(summary)}, "
-        f"{summary['bpp']:.3f} bits per pixel, {summary['seconds']:.2f} s on {summary['device']}{by}"
+        f"{summary['bpp']:.3f} bits per {summary['unit']}, {summary['seconds']:.2f} s on {summary['device']}{by}"
     )

@@ -119,6 +119,8 @@ def restore_clip(
     new = task.usual if frames is None else frames
     if not FEWEST <= new <= MOST:
         raise InputError(f"expected {FEWEST} to {MOST} frames to be made, found {new}")
+    if way not in WAYS:
+        raise InputError(f"expected way {', '.join(WAYS)}, found {way!r}")
     plan = task.plan(clip.shape[0], new)
     if not isinstance(provider, Framed):
         model = getattr(provider, "name", provider)

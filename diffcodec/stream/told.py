@@ -43,6 +43,7 @@ def told(source: Source, limits: Limits, partial: bool = False, model: Any = Non
         "model": model_name(stream),
         "fingerprint": head.fingerprint.hex() if any(head.fingerprint) else None,
         "medium": stream.medium.name,
+        "unit": stream.medium.unit,
         "width": head.width,
         "height": head.height,
         "frames": len(stream.all),
