@@ -331,7 +331,7 @@ def test_groups_have_layers_each_but_for_those_of_nobody() -> None:
 
 
 def test_what_has_no_layers_is_refused() -> None:
-    message = "progressive is for tracks that say where agents are in a plane"
+    message = "progressive is for tracks of which a network codes where up to 256 agents"
     for signal in (np.zeros((9, 9, 3), np.uint8), Tracks(np.zeros((3, 2, 1), np.int64), (Column("x"),))):
         with pytest.raises(InputError, match=message):
             diffcodec.encode(signal, progressive=True)

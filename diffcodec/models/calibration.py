@@ -67,7 +67,8 @@ class Calibration:
         if self.fingerprint != model.fingerprint:
             raise ModelMismatch(
                 f"the calibration is of '{self.model}' with fingerprint {self.fingerprint.hex()[:16]}, '{model.name}' "
-                f"has {model.fingerprint.hex()[:16]}: calibrate anew, or use none"
+                f"has {model.fingerprint.hex()[:16]}: calibrate anew, or code without one (calibration=False, "
+                "--calibration none)"
             )
         return self
 

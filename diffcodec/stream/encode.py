@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 _LEVEL = 4  # of the call stack, to the caller of `encode`, which warnings name
 _WORTH = 0.99  # older readers do not know numbers, and they have no previews, so they have to be 1 % smaller
 _MIDDLE = 96  # rows and columns of a picture by which forms are judged that cost much to code
-_NOT_PROGRESSIVE = "progressive is for tracks that say where agents are in a plane, found {} that do not: leave it out"
+_NOT_PROGRESSIVE = (
+    "progressive is for tracks of which a network codes where up to 256 agents at once are in a plane, found {} of "
+    "another kind: leave it out"
+)
 _DOUBT = 1.15  # a form that takes so many times the bytes there is not tried on the whole
 
 
