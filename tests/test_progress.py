@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import diffcodec
 from diffcodec import api
 from diffcodec.media.picture import Picture, with_frames
+from diffcodec.models.gaussian_pictures import GaussianPictures
 
 Told = Callable[[float], None]
 Call = Callable[[np.ndarray, Path, Told], object]
@@ -60,7 +61,7 @@ CALLS: dict[str, Call] = {
     "decode_files": decode_files,
 }
 #: those that need a model of their own
-OTHERS = {"encode_archive", "decode_archive", "restore", "inpaint", "base_of"}
+OTHERS = {"encode_archive", "decode_archive", "restore", "inpaint", "base_of", "calibrate"}
 
 
 def heard(call: Callable[[Told], object]) -> list[float]:
@@ -114,6 +115,11 @@ def test_progress_of_archives() -> None:
     heard(lambda told: diffcodec.decode_archive(found[0], progress=told))
     heard(lambda told: diffcodec.decode_archive(found[0], groups=[1], progress=told))
     heard(lambda told: diffcodec.decode_archive(found[0], groups=[], progress=told))
+
+
+def test_progress_of_calibration() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    heard(lambda told: diffcodec.calibrate(GaussianPictures.smooth(4), [picture], out=False, progress=told))
 
 
 @needs_weights

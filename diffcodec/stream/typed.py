@@ -136,6 +136,7 @@ class Inspection(_OfMedia, _OfModels):
     model: str | None
     fingerprint: str | None
     medium: str
+    unit: str
     width: int
     height: int
     frames: int

@@ -126,8 +126,11 @@ def restored(picture: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
     print(one.shape, len(several), drawn.shape)
 
 
-def models(provider: Any) -> None:
+def models(provider: Any, picture: NDArray[np.uint8], path: Path) -> None:
     diffcodec.register_model("mine", provider)
+    told = diffcodec.calibrate("mine", [picture], loss=0.02, out=path, overwrite=True, progress=progress)
+    calls: float = told["plans"][0]["calls"]
+    print(calls, told["file"], diffcodec.encode(picture, "diffc", "mine", bpp=1, calibration=path))
     for card in diffcodec.list_models():
         name: str = card["name"]
         codecs: list[str] = card["default_for"]
