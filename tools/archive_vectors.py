@@ -8,7 +8,6 @@ Expectations of errors are written down here, not read back; digests of samples 
 from __future__ import annotations
 
 import io
-import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ from diffcodec.bitstream.header import Header
 from diffcodec.media.metadata import Metadata, Text
 from diffcodec.media.picture import Picture
 from tools.leb128 import varint
+from tools.told import tell
 
 FOLDER = Path(__file__).parent.parent / "bitstream_spec" / "vectors" / "archives"
 SIGNATURE = b"\x8bDFA\r\n\x1a\n"
@@ -363,8 +363,7 @@ def main() -> None:
 
     def save(kind: str, name: str, data: bytes, found: dict[str, Any]) -> None:
         (FOLDER / kind / f"{name}.dfca").write_bytes(data)
-        text = json.dumps(found, ensure_ascii=False, indent=1) if kind != "invalid" else json.dumps(found)
-        (FOLDER / kind / f"{name}.json").write_text(text + "\n")
+        tell(FOLDER / kind, {name: found})
 
     for name, data in valid():
         save("valid", name, data, described(data))

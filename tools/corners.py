@@ -8,7 +8,6 @@ writes these alone; `make_vectors.py` writes them with all others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from diffcodec.models import registry
 from diffcodec.models.gaussian import WhitePictures
 from diffcodec.stream.written import stream_of
 from tools import decodable, given_vectors
+from tools.told import tell
 
 #: how the context coder codes a picture, by the names of its other vectors
 BODIES: dict[context.Mode, str] = {1: "numbers", 2: "numbers_and_pixels", 3: "colours", 4: "colours_and_pixels"}
@@ -188,15 +188,17 @@ def again(container: Container, header: Header) -> bytes:
 
 
 def write_all(vectors: Path) -> None:
-    for name, data in [*contexts(), *numbers(), *under_alpha(), *lattices()]:
+    made = dict([*contexts(), *numbers(), *under_alpha(), *lattices()])
+    for name, data in made.items():
         (vectors / "decodable" / f"{name}.dfc").write_bytes(data)
-        (vectors / "decodable" / f"{name}.json").write_text(json.dumps(decodable.described(data)) + "\n")
+    tell(vectors / "decodable", {name: decodable.described(data) for name, data in made.items()})
     (vectors / "undecodable").mkdir(exist_ok=True)
     for old in (vectors / "undecodable").iterdir():
         old.unlink()
-    for name, data, error in undecodable():
+    refused = list(undecodable())
+    for name, data, _ in refused:
         (vectors / "undecodable" / f"{name}.dfc").write_bytes(data)
-        (vectors / "undecodable" / f"{name}.json").write_text(json.dumps({"error": error}) + "\n")
+    tell(vectors / "undecodable", {name: {"error": error} for name, _, error in refused})
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ from diffcodec.models.lattice.walk import Walk
 from diffcodec.models.operators import Box
 from diffcodec.stream.written import stream_of
 from tools import given_vectors
+from tools.told import tell
 
 SPEC = Path(__file__).parent.parent / "bitstream_spec"
 sys.path.append(str(SPEC))
@@ -473,11 +474,11 @@ def write_all(folder: Path) -> None:
         old.unlink()
     for name, data in made.items():
         (folder / f"{name}.dfc").write_bytes(data)
-        (folder / f"{name}.json").write_text(json.dumps(described(data)) + "\n")
     packed = dict(archives())
     for name, data in packed.items():
         (folder / f"{name}.dfca").write_bytes(data)
-        (folder / f"{name}.json").write_text(json.dumps(described_archive(data), ensure_ascii=False, indent=1) + "\n")
+    tell(folder, {name: described(data) for name, data in made.items()})
+    tell(folder, {name: described_archive(data) for name, data in packed.items()})
     (folder / "numbers.json").write_text(json.dumps(numbers(packed["archive_chained"])) + "\n")
     from tools import corners, media_vectors
 

@@ -8,7 +8,6 @@ Streams that hold pictures are made by `decodable` beside this file, unless --co
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import google_crc32c
 from diffcodec.bitstream import Chunk, Header, write
 from diffcodec.bitstream.container import SIGNATURE
 from tools import given_vectors
+from tools.told import tell
 
 FOLDER = Path(__file__).parent.parent / "bitstream_spec" / "vectors"
 TOY = Header(
@@ -302,13 +302,13 @@ def main() -> None:
         (FOLDER / kind).mkdir(parents=True, exist_ok=True)
         for old in (FOLDER / kind).iterdir():
             old.unlink()
-    for name, data in valid().items():
+    good, bad = valid(), invalid()
+    for name, data in good.items():
         (FOLDER / "valid" / f"{name}.dfc").write_bytes(data)
-        text = json.dumps(expected(data), ensure_ascii=False, indent=1)
-        (FOLDER / "valid" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    for name, (data, error) in invalid().items():
+    tell(FOLDER / "valid", {name: expected(data) for name, data in good.items()})
+    for name, (data, _) in bad.items():
         (FOLDER / "invalid" / f"{name}.dfc").write_bytes(data)
-        (FOLDER / "invalid" / f"{name}.json").write_text(json.dumps({"error": error}) + "\n")
+    tell(FOLDER / "invalid", {name: {"error": error} for name, (_, error) in bad.items()})
     if "--container" not in sys.argv[1:]:
         from tools import decodable
 

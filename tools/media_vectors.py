@@ -8,7 +8,6 @@ writes these alone; `make_vectors.py` writes them with all others.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -36,6 +35,7 @@ from diffcodec.models.tracks.prediction import KNOWN
 from diffcodec.stream.written import stream_of
 from tools import decodable
 from tools.leb128 import read_varint
+from tools.told import tell
 
 #: frames of each group
 GROUPS = {"clip_groups": 2, "clip_groups_yuv420_odd": 1, "clip_with_loss_chained": 2, "tracks_groups": 4}
@@ -366,13 +366,14 @@ def _with_front(payload: bytes, front: bytes) -> bytes:
 
 
 def write_all(vectors: Path) -> None:
-    for name, signal in signals():
-        data = streamed(signal, group=GROUPS.get(name))
+    made = {name: streamed(signal, group=GROUPS.get(name)) for name, signal in signals()}
+    for name, data in made.items():
         (vectors / "decodable" / f"{name}.dfc").write_bytes(data)
-        (vectors / "decodable" / f"{name}.json").write_text(json.dumps(described(data), ensure_ascii=False) + "\n")
-    for name, data, error in undecodable():
+    tell(vectors / "decodable", {name: described(data) for name, data in made.items()})
+    refused = list(undecodable())
+    for name, data, _ in refused:
         (vectors / "undecodable" / f"{name}.dfc").write_bytes(data)
-        (vectors / "undecodable" / f"{name}.json").write_text(json.dumps({"error": error}) + "\n")
+    tell(vectors / "undecodable", {name: {"error": error} for name, _, error in refused})
 
 
 if __name__ == "__main__":

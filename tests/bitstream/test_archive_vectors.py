@@ -22,7 +22,7 @@ def named(path: Path) -> str:
 
 
 def told(path: Path) -> dict[str, Any]:
-    return json.loads(path.with_suffix(".json").read_text())
+    return json.loads((path.parent / "told.json").read_text(encoding="utf-8"))[path.stem]
 
 
 def files(kind: str) -> list[Path]:
