@@ -11,12 +11,10 @@ import math
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ import diffcodec
 for package in ("torchmetrics", "bjontegaard", "scipy"):
     pytest.importorskip(package, reason="needs the extra bench")
 
+import browsing  # noqa: E402
 from conftest import White, needs_weights  # noqa: E402
 
 from diffcodec.bench import (  # noqa: E402
@@ -699,23 +698,12 @@ document.documentElement.dataset.seen = JSON.stringify(seen);
 
 
 def test_curves_are_drawn_in_a_browser(folder: Path, tmp_path: Path) -> None:
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
-        pytest.skip("needs Chromium")
+    browsing.browser()
     (tmp_path / "others.csv").write_text(PUBLISHED.format(""))
     out = tmp_path / "r"
     suite.run(str(folder), str(out), ["jpeg", "webp"], [1, 2], published=str(tmp_path / "others.csv"))
-    page = (out / "report.html").read_text(encoding="utf-8").replace("</html>", f"<script>{_LOOKS}</script></html>")
-    (out / "report.html").write_text(page, encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update".split()
-    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,1200", "--virtual-time-budget=5000"]
-    line = [browser, *flags, "--dump-dom", (out / "report.html").as_uri()]
-    done = subprocess.run(line, capture_output=True, timeout=120)
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
-    told = re.search(r'data-seen="([^"]*)"', done.stdout.decode())
-    assert told is not None
-    count, key, panels, lines, dots, own_key, own_panels, own_lines, own_dots = json.loads(unescape(told[1]))
+    page = (out / "report.html").read_text(encoding="utf-8")
+    count, key, panels, lines, dots, own_key, own_panels, own_lines, own_dots = browsing.seen(page, _LOOKS, out)
     assert count == 3 and panels == own_panels >= 3  # PSNR, MS-SSIM and SWD need no weights
     assert "A & <b>, published" in key and "jpeg" in own_key and "published" not in own_key
     assert own_lines == 2 * panels and own_dots == 4 * panels  # two codecs at two rates

@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
-import subprocess
 from fractions import Fraction
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from diffcodec import Clip, files
 for package in ("torchmetrics", "bjontegaard", "scipy"):
     pytest.importorskip(package, reason="needs the extra bench")
 
+import browsing  # noqa: E402
 from conftest import needs_weights  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -262,9 +260,7 @@ addEventListener("load", () => setTimeout(() => {
 
 
 def test_the_page_plays_clips(folder: Path, own: list[str], tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("needs Chromium")
+    browsing.browser()
     Image.fromarray(waves(1, 40, 40)[0]).save(folder / "c.png")
     out = tmp_path / "out"
     suite.run(str(folder), str(out), [own[0], "jpeg"], [25, 26])
@@ -273,16 +269,7 @@ def test_the_page_plays_clips(folder: Path, own: list[str], tmp_path: Path) -> N
     views = json.loads(re.search(r"const views = (.*), drawn = ", text)[1])  # type: ignore[index]
     views = {name: views[name] for name in sorted(views)}
     text = re.sub(r"const views = .*, drawn = ", lambda _: f"const views = {json.dumps(views)}, drawn = ", text)
-    text = text.replace("</html>", f"<script>{_LOOKS}</script></html>")
-    (out / "report.html").write_text(text, encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update".split()
-    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,1200", "--virtual-time-budget=5000"]
-    line = [browser, *flags, "--dump-dom", (out / "report.html").as_uri()]
-    done = subprocess.run(line, capture_output=True, timeout=120)
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
-    told = re.search(r'data-seen="([^"]*)"', done.stdout.decode())
-    assert told is not None
-    hidden, last, left, right, at, shape, tall, hidden_of_picture, unmoved = json.loads(unescape(told[1]))
+    hidden, last, left, right, at, shape, tall, hidden_of_picture, unmoved = browsing.seen(text, _LOOKS, out)
     assert not hidden and last == "5" and left == right == "translateY(-33.3333%)" and at == "frame 3 of 6"
     assert shape == pytest.approx(36 / 50, abs=0.02) and tall == 6 * 36
     assert hidden_of_picture and unmoved == "translateY(0%)"

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import webbrowser
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -19,6 +18,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import browsing
 import numpy as np
 import pytest
 from conftest import FakeModel, White
@@ -607,19 +607,8 @@ def test_the_thumbnailer_is_a_command_that_works(run: Run, home: Path, stream: P
 @pytest.fixture
 def dump(tmp_path: Path) -> Callable[[Path], str]:
     """The elements of a page once its script has run in Chromium."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
-        pytest.skip("needs Chromium")
-    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update".split()
-    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,1200", "--virtual-time-budget=5000"]
-
-    def dumped(path: Path) -> str:
-        done = subprocess.run([browser, *flags, "--dump-dom", path.as_uri()], capture_output=True, timeout=120)
-        assert done.returncode == 0, done.stderr.decode()[-2000:]
-        return done.stdout.decode()
-
-    return dumped
+    browsing.browser()
+    return lambda path: browsing.dumped(path, tmp_path / "profile")
 
 
 def test_the_script_runs_under_the_policy(run: Run, lossy: Path, tmp_path: Path, dump: Callable[[Path], str]) -> None:

@@ -11,18 +11,21 @@ import numpy as np
 from ..runtime.kernels import inlined, kernel
 from .logistic import EDGE, EXP, INVERSE_SCALE, SIGMOID, cdf, coding_order, component, normalise, prior
 
-ONE = 1 << 22  #: of a logistic's cumulative function
+_ONE = 1 << 22  # of a logistic's cumulative function
 _SHARPEST = 1 << 22  # of what a scale's change is worth, 16 in units of 2^-18
 
 
 @inlined
-def slope_of(low, high, x, mean, inverse):
-    """-d log(mass) / d log(scale) of level x under one logistic, in 2^-18: (u f)(x + 1) - (u f)(x) over the mass."""
+def slopes(low, high, x, mean, inverse):
+    """Of -log(mass) of level x under one logistic: by its mean, in 2^-24 of a nat a level, and by its log-scale, 2^-18.
+
+    low, high: its cumulative function at the edges of x, in 2^-22. The second is -((u f)(x + 1) - (u f)(x)) / mass.
+    """
     at = (64 * x - 32 - mean) * inverse
     below = min(max(at >> 12, -EDGE), EDGE)
     above = min(max((at + 64 * inverse) >> 12, -EDGE), EDGE)
-    moved = above * ((high * (ONE - high)) >> 22) - below * ((low * (ONE - low)) >> 22)
-    return min(max(moved // (high - low + 1), -_SHARPEST), _SHARPEST)
+    moved = above * ((high * (_ONE - high)) >> 22) - below * ((low * (_ONE - low)) >> 22)
+    return ((_ONE - low - high) * inverse) >> 22, min(max(moved // (high - low + 1), -_SHARPEST), _SHARPEST)
 
 
 @kernel
@@ -39,8 +42,7 @@ def _gradients(params, base, pixels, order, exp, inverse_scale, sigmoid, out):
             component(params[n], row, b, residual[0], residual[1], mean, inverse, inverse_scale)
             for k in range(K):
                 low, high = cdf(x, mean[k], inverse[k], sigmoid), cdf(x + 1, mean[k], inverse[k], sigmoid)
-                shift[row, k] = ((ONE - low - high) * inverse[k]) >> 22
-                slope[row, k] = slope_of(low, high, x, mean[k], inverse[k])
+                shift[row, k], slope[row, k] = slopes(low, high, x, mean[k], inverse[k])
                 w[k] *= high - low + 1
             normalise(w)
             residual[row] = 4 * x - b

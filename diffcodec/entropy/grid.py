@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runtime.kernels import inlined, kernel
-from .gradients import ONE, slope_of
+from .gradients import slopes
 from .logistic import EDGE, EXP, INVERSE_SCALE, SIGMOID, normalise, prior
 from .stack import PRECISION, TOTAL, AnsStack, advance
 
@@ -65,6 +65,12 @@ def _component(params, row, fraction, sigma, lead, shift, log2, mean, inverse, i
         mean[k] = (m >> shift) - 32 + (32 >> shift)
         q = 96 + ((log2 * 2839) >> 13) + (params[3 + row, k] >> 1)
         inverse[k] = inverse_scale[min(max(q, 0), 256)]
+
+
+@inlined
+def _lead(move, predicted, sigma):
+    """How far the first coordinate missed, 1/64 cell, as the second is told."""
+    return min(max((move << 6) - predicted, -(sigma >> 1)), sigma >> 1)
 
 
 @inlined
@@ -171,7 +177,7 @@ def _intervals(params, predicted, sigma, logs, moves, exp, inverse_scale, sigmoi
             )
             x, at = put_missed(moves[n, f] - base, s, w, mean, inverse, sigmoid, starts, freqs, at)
             if f == 0:
-                lead = min(max((moves[n, 0] << 6) - predicted[n, 0], -(sigma[n] >> 1)), sigma[n] >> 1)
+                lead = _lead(moves[n, 0], predicted[n, 0], sigma[n])
                 _posterior(x, w, mean, inverse, sigmoid)
     return at
 
@@ -192,7 +198,7 @@ def _pop(params, predicted, sigma, logs, exp, inverse_scale, sigmoid, state, at,
             x, missed, state, at = take_missed(s, w, mean, inverse, sigmoid, state, at, words)
             moves[n, f] = base + missed
             if f == 0:
-                lead = min(max((moves[n, 0] << 6) - predicted[n, 0], -(sigma[n] >> 1)), sigma[n] >> 1)
+                lead = _lead(moves[n, 0], predicted[n, 0], sigma[n])
                 _posterior(x, w, mean, inverse, sigmoid)
     return state, at
 
@@ -216,12 +222,11 @@ def _gradients(params, predicted, sigma, logs, moves, exp, inverse_scale, sigmoi
             x = min(max((moves[n, f] - base) >> s, np.int64(-SIDE)), np.int64(SIDE - 1))
             for k in range(K):
                 low, high = cdf(x, mean[k], inverse[k], sigmoid), cdf(x + 1, mean[k], inverse[k], sigmoid)
-                shift[f, k] = ((ONE - low - high) * inverse[k]) >> 22
-                slope[f, k] = slope_of(low, high, x, mean[k], inverse[k])
+                shift[f, k], slope[f, k] = slopes(low, high, x, mean[k], inverse[k])
                 w[k] *= high - low + 1
             normalise(w)
             if f == 0:
-                lead = min(max((moves[n, 0] << 6) - predicted[n, 0], -(sigma[n] >> 1)), sigma[n] >> 1)
+                lead = _lead(moves[n, 0], predicted[n, 0], sigma[n])
         for k in range(K):
             out[n, 0, k] = before[k] - w[k]
             for f in range(2):
